@@ -1,0 +1,186 @@
+"""What a stage answers, what the guard concludes, and the rules for combining answers.
+
+Terms follow XACML 3.0 (effect, obligation) and Presidio (finding, span, score). Combining is deny-overrides:
+a stage more never permits more.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from agentguard.conversation import Conversation
+from agentguard.errors import Denied, RateLimited
+from agentguard.event import Event, Path
+
+__all__ = [
+    "ALLOW",
+    "Decision",
+    "Effect",
+    "Finding",
+    "Obligation",
+    "Rewrite",
+    "Span",
+    "Stage",
+    "Verdict",
+    "combine",
+]
+
+
+class Effect(enum.Enum):
+    """What happens to the event."""
+
+    ALLOW = "allow"
+    REQUIRE_APPROVAL = "require_approval"
+    DENY = "deny"
+
+    @property
+    def rank(self) -> int:
+        """Strength in combining: the higher rank wins."""
+        return _RANK[self]
+
+
+_RANK = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Half-open range ``[start, end)`` of code points in the leaf's text as the stage received it."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a check saw. Holds where and what kind, never the matched text.
+
+    ``type`` is dotted, general first (``secret.github-token``, ``injection.override``, ``access.tool``);
+    ``rule`` is the id of the recognizer or policy rule; ``score`` is 0..1.
+    """
+
+    type: str
+    rule: str
+    score: float = 1.0
+    path: Path = ()
+    span: Span | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Obligation: the leaf at ``path`` must read ``text`` before the event goes on."""
+
+    path: Path
+    text: str
+
+
+# The obligations the guard can fulfil. Any other object in ``Verdict.obligations`` is a deny.
+Obligation: TypeAlias = Rewrite
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One stage's answer.
+
+    ``reason`` is a stable kebab-case code (``tool-not-permitted``); ``message`` one sentence safe to show a model;
+    ``rules`` the ids of the policy rules that decided. ``shadow`` marks an answer to record but not to enforce.
+    """
+
+    effect: Effect = Effect.ALLOW
+    findings: tuple[Finding, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    reason: str = ""
+    message: str = ""
+    rules: tuple[str, ...] = ()
+    retry_after: float | None = None
+    shadow: bool = False
+
+
+ALLOW = Verdict()
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """One check. Reads the event, returns findings and an effect; says no by returning, not by raising.
+
+    ``blocking`` is True when ``inspect`` may wait for a disk or a lock; ``acheck`` then leaves the event loop.
+    A stage that raises, or runs past its time, is a deny with finding ``stage-failed``.
+    """
+
+    name: str
+    blocking: bool
+
+    def inspect(self, event: Event, run: Conversation, /) -> Verdict: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The frozen outcome for one event.
+
+    ``effect`` is what the rules say; ``event`` is the event as it may go on. In shadow mode (``mode``) the effect
+    is recorded and the event goes on unchanged, so ask ``allowed``, not ``effect``, whether to proceed.
+    """
+
+    effect: Effect
+    event: Event
+    id: str
+    mode: Literal["enforce", "shadow"] = "enforce"
+    findings: tuple[Finding, ...] = ()
+    rules: tuple[str, ...] = ()
+    reason: str = ""
+    message: str = ""
+    stage: str = ""
+    rewritten: bool = False
+    retry_after: float | None = None
+    elapsed_ns: int = 0
+    stage_ns: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    cause: BaseException | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the caller may go on with ``event``."""
+        return self.mode == "shadow" or self.effect is Effect.ALLOW
+
+    def raise_if_denied(self) -> None:
+        """Turn a refusal into an exception.
+
+        Raises:
+            RateLimited: the refusal was a rate limit.
+            Denied: any other refusal, an escalation without approval included; a failed stage is its ``__cause__``.
+        """
+        if self.allowed:
+            return
+        if self.retry_after is not None:
+            raise RateLimited(self, retry_after=self.retry_after) from self.cause
+        raise Denied(self) from self.cause
+
+
+def combine(verdicts: Iterable[Verdict]) -> Verdict:
+    """Join answers: the strongest effect wins and names reason, message and wait; findings and rules add up.
+
+    Answers marked ``shadow`` keep their findings and lose their effect and obligations. Obligations are kept in order.
+    """
+    strongest = ALLOW
+    findings: list[Finding] = []
+    obligations: list[Obligation] = []
+    rules: list[str] = []
+    for verdict in verdicts:
+        findings.extend(verdict.findings)
+        if verdict.shadow:
+            continue
+        obligations.extend(verdict.obligations)
+        rules.extend(rule for rule in verdict.rules if rule not in rules)
+        if verdict.effect.rank > strongest.effect.rank:
+            strongest = verdict
+    return Verdict(
+        effect=strongest.effect,
+        findings=tuple(findings),
+        obligations=tuple(obligations),
+        reason=strongest.reason,
+        message=strongest.message,
+        rules=tuple(rules),
+        retry_after=strongest.retry_after,
+    )

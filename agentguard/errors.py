@@ -1,0 +1,160 @@
+"""Every exception AgentGuard raises, in one tree.
+
+::
+
+    AgentGuardError                   .code: short, stable, listed in docs/errors.md
+      ConfigError (ValueError)        a setting cannot be used
+        UnsupportedValueError         a value that no check can read was handed to the guard
+      PolicyError                     a policy does not load; .path .line .column
+      Denied (PermissionError)        the decision was deny; .decision
+        RateLimited                   .retry_after in seconds
+      StageError                      a stage failed; the guard turns it into a deny
+      StoreError                      a database or its folder cannot be used
+      KeySourceError                  a key is missing, unreadable by us or readable by others
+      DecryptError                    a ciphertext does not open under this key
+      AuditError                      the log cannot be written or trusted
+        WriteError                    a record was not stored: no record, no action
+        TamperError                   .index of the first record that does not verify
+      AdapterError                    a framework cannot be guarded as asked
+
+``SecurityError`` is the public alias of the root.
+A message says what was got, what is accepted and what to do; never key material, never the text a check matched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from agentguard.decision import Decision
+
+__all__ = [
+    "AdapterError",
+    "AgentGuardError",
+    "AuditError",
+    "ConfigError",
+    "DecryptError",
+    "Denied",
+    "KeySourceError",
+    "PolicyError",
+    "RateLimited",
+    "SecurityError",
+    "StageError",
+    "StoreError",
+    "TamperError",
+    "UnsupportedValueError",
+    "WriteError",
+]
+
+
+class AgentGuardError(Exception):
+    """Root of the tree. ``code`` is short and stable: programs compare it, docs/errors.md explains it."""
+
+    code: ClassVar[str] = "agentguard-error"
+
+
+SecurityError = AgentGuardError
+
+
+class ConfigError(AgentGuardError, ValueError):
+    """A setting or an argument cannot be used as given."""
+
+    code = "config-invalid"
+
+
+class UnsupportedValueError(ConfigError):
+    """A value has no JSON form, so no check could read what is inside it."""
+
+    code = "value-unsupported"
+
+
+class PolicyError(AgentGuardError):
+    """A policy does not parse or compile. Lines and columns count from 1; None where no position exists."""
+
+    code = "policy-invalid"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        place = ":".join(str(part) for part in (path, line, column) if part is not None)
+        super().__init__(f"{place}: {message}" if place else message)
+        self.path = path
+        self.line = line
+        self.column = column
+
+
+class Denied(AgentGuardError, PermissionError):
+    """The guard refused. ``decision`` says which rule, and ``str()`` is safe to show to a model."""
+
+    code = "denied"
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.message)
+        self.decision = decision
+
+
+class RateLimited(Denied):
+    """The refusal was a rate limit; ``retry_after`` is the wait in seconds until one call is admitted."""
+
+    code = "rate-limited"
+
+    def __init__(self, decision: Decision, *, retry_after: float) -> None:
+        super().__init__(decision)
+        self.retry_after = retry_after
+
+
+class StageError(AgentGuardError):
+    """A stage raised or overran its time. The guard denies; the caller finds this as ``__cause__``."""
+
+    code = "stage-failed"
+
+
+class StoreError(AgentGuardError):
+    """A database, or the folder that holds it, cannot be opened safely."""
+
+    code = "store-unusable"
+
+
+class KeySourceError(AgentGuardError):
+    """A key is missing, malformed, or lies in a file that other users can read."""
+
+    code = "key-unavailable"
+
+
+class DecryptError(AgentGuardError):
+    """A ciphertext does not open: wrong key, wrong associated data, or changed bytes."""
+
+    code = "decrypt-failed"
+
+
+class AuditError(AgentGuardError):
+    """The audit log cannot be written, read or trusted."""
+
+    code = "audit-failed"
+
+
+class WriteError(AuditError):
+    """A record was not made durable. Whatever it should have recorded must not happen."""
+
+    code = "audit-write-failed"
+
+
+class TamperError(AuditError):
+    """The log contradicts itself; ``index`` is the first record that does not verify, None when unknown."""
+
+    code = "audit-tampered"
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class AdapterError(AgentGuardError):
+    """A framework, or one object of it, cannot be guarded as asked: wrong version, or a way round remains."""
+
+    code = "adapter-refused"
