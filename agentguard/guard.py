@@ -1,0 +1,394 @@
+"""The policy enforcement point: every event passes the stages in one visible order and gets one decision.
+
+Guarantees, each tested:
+
+* a stage that raises, overruns its time or answers with anything but a ``Verdict`` is a deny (``stage-failed``);
+* the first deny ends the list; a stage more never permits more; an obligation nobody can fulfil is a deny;
+* no record, no action: a decision whose record is not stored is a deny (``audit-failed``);
+* ``check`` and ``acheck`` decide alike; ``acheck`` never blocks the event loop on a disk, a lock or a long text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, Self
+
+from agentguard.conversation import Conversation, current_conversation
+from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
+from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError
+from agentguard.event import Event, Principal, ToolCall
+
+__all__ = ["Approver", "DecisionSink", "Guard", "StreamFilter"]
+
+_log = logging.getLogger("agentguard")
+
+# A stage is pure computation over at most some megabytes, or one row of a local database. Far beyond both.
+STAGE_BUDGET_S = 10.0
+# Events with more text than this are checked off the event loop: about a millisecond of scanning.
+INLINE_CHARS = 16_384
+
+Mode = Literal["enforce", "shadow"]
+
+
+class DecisionSink(Protocol):
+    """Stores decisions. The future resolves when the record is durable and fails when it cannot become so.
+
+    Raises:
+        AuditError: the record was not taken.
+    """
+
+    def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]: ...
+
+    def close(self) -> None: ...
+
+
+class StreamFilter(Protocol):
+    """Redacts a text that arrives in chunks, so that any chunking gives what redacting the whole gives."""
+
+    def feed(self, chunk: str, /) -> str: ...
+
+    def flush(self) -> str: ...
+
+
+# Asks a person about one escalated call, given as it would run. May be sync or async.
+Approver = Callable[[ToolCall, Conversation, Decision], "bool | Awaitable[bool]"]
+
+
+class Guard:
+    """One pipeline for every event of one or many agents. Thread-safe; share one per process.
+
+    Args:
+        stages: the checks, in order.
+        audit: where decisions are recorded.
+        mode: ``enforce``, or ``shadow``: decide and record, change nothing.
+        agent: the agent name used where a framework gives none.
+        side_effects: tool name to side effect; a call of a tool that is not ``read`` (unknown ones included)
+            is recorded durably before it may run.
+        shadowed: says whether policy puts this one event in shadow mode.
+        approver: asks a person about escalated calls; without one an escalation is a deny.
+        stream: makes a filter for streamed answers; without one a streamed answer is held back whole.
+        stage_budget_s: seconds after which a stage's answer comes too late.
+    """
+
+    def __init__(
+        self,
+        *,
+        stages: Sequence[Stage],
+        audit: DecisionSink,
+        mode: Mode = "enforce",
+        agent: str | None = None,
+        side_effects: Mapping[str, str] | None = None,
+        shadowed: Callable[[Event, Conversation], bool] | None = None,
+        approver: Approver | None = None,
+        stream: Callable[[], StreamFilter] | None = None,
+        stage_budget_s: float = STAGE_BUDGET_S,
+    ) -> None:
+        if not stages:
+            raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
+        if mode not in ("enforce", "shadow"):
+            raise ConfigError(f"mode is {mode!r}; use 'enforce' or 'shadow'")
+        self.stages = tuple(stages)
+        self.mode: Mode = mode
+        self.agent = agent
+        self._audit = audit
+        self._side_effects = dict(side_effects or {})
+        self._shadowed = shadowed
+        self._approver = approver
+        self._stream = stream
+        self._budget_ns = int(stage_budget_s * 1e9)
+        self._blocking = any(stage.blocking for stage in self.stages)
+
+    # -- deciding ------------------------------------------------------------------------------------------------
+
+    def check(self, event: Event, *, run: Conversation | None = None) -> Decision:
+        """Decide about ``event`` and record it. Never raises for a refusal: ask ``decision.allowed``.
+
+        ``run`` defaults to the active conversation; without any, nobody acts and no tool is permitted.
+        """
+        run = _conversation(run)
+        decision = self._decide(event, run)
+        if self._asks(decision):
+            decision = self._answered(decision, self._ask(decision, run))
+        try:
+            receipt = self._record(decision, event, run)
+            if receipt is not None:
+                receipt.result()
+        except AuditError as error:
+            return self._unrecorded(decision, event, error)
+        return decision
+
+    async def acheck(self, event: Event, *, run: Conversation | None = None) -> Decision:
+        """As ``check``, without blocking the event loop."""
+        run = _conversation(run)
+        if self._blocking or _is_long(event):
+            decision = await asyncio.to_thread(self._decide, event, run)
+        else:
+            decision = self._decide(event, run)
+        if self._asks(decision):
+            decision = self._answered(decision, await self._aask(decision, run))
+        try:
+            receipt = self._record(decision, event, run)
+            if receipt is not None:
+                await asyncio.wrap_future(receipt)
+        except AuditError as error:
+            return self._unrecorded(decision, event, error)
+        return decision
+
+    def failed(self, event: Event, error: Exception, *, run: Conversation | None = None) -> Decision:
+        """Refuse, and record, because something around the guard broke: an adapter, a value no check can read.
+
+        ``event`` is the nearest event that can be built; its texts may be left out.
+        """
+        run = _conversation(run)
+        decision = self._failure(event, run, error)
+        try:
+            receipt = self._record(decision, event, run)
+            if receipt is not None:
+                receipt.result()
+        except AuditError as audit_error:
+            return self._unrecorded(decision, event, audit_error)
+        return decision
+
+    async def afailed(self, event: Event, error: Exception, *, run: Conversation | None = None) -> Decision:
+        """As ``failed``, without blocking the event loop."""
+        run = _conversation(run)
+        decision = self._failure(event, run, error)
+        try:
+            receipt = self._record(decision, event, run)
+            if receipt is not None:
+                await asyncio.wrap_future(receipt)
+        except AuditError as audit_error:
+            return self._unrecorded(decision, event, audit_error)
+        return decision
+
+    # -- conversations and streams -------------------------------------------------------------------------------
+
+    @contextmanager
+    def conversation(
+        self, principal: Principal | str, prompt: str | None = None, *, thread: str | None = None
+    ) -> Iterator[Conversation]:
+        """Open a run for ``principal`` (an agent's name, or a verified ``Principal``) asked to do ``prompt``.
+
+        Only ``prompt`` counts as the user's will; mark what was pasted into it with ``run.untrusted(text)``.
+        """
+        who = Principal(principal) if isinstance(principal, str) else principal
+        with Conversation(principal=who, request=prompt, parent=current_conversation(), thread=thread).active() as run:
+            yield run
+
+    def stream_filter(self) -> StreamFilter | None:
+        """A fresh filter for one streamed answer; None when answers must be held back whole to be checked."""
+        return self._stream() if self._stream is not None else None
+
+    def close(self) -> None:
+        """Flush and close the audit log."""
+        self._audit.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- one decision --------------------------------------------------------------------------------------------
+
+    def _decide(self, event: Event, run: Conversation) -> Decision:
+        trail = _Trail(event, in_shadow=self._in_shadow(event, run))
+        for stage in self.stages:
+            trail.add(stage.name, self._inspect(stage, trail.current, run))
+            # Shadow mode goes on past a deny, so that the record shows everything that would have been found.
+            if trail.denied and not trail.in_shadow:
+                break
+        return trail.decision()
+
+    def _failure(self, event: Event, run: Conversation, error: Exception) -> Decision:
+        reason = error.code if isinstance(error, AgentGuardError) else "stage-failed"
+        trail = _Trail(event, in_shadow=self._in_shadow(event, run))
+        trail.add("adapter", _Outcome(_stage_failed("adapter", reason), event, error, 0))
+        return trail.decision()
+
+    def _inspect(self, stage: Stage, event: Event, run: Conversation) -> _Outcome:
+        """Run one stage and apply its obligations. The only place where any exception is turned into a deny."""
+        started = time.perf_counter_ns()
+        try:
+            verdict = stage.inspect(event, run)
+            if not isinstance(verdict, Verdict):
+                raise StageError(f"stage {stage.name!r} answered with {type(verdict).__name__}, not a Verdict")
+            elapsed = time.perf_counter_ns() - started
+            if elapsed > self._budget_ns:
+                raise StageError(f"stage {stage.name!r} took {elapsed / 1e9:.1f} s, more than its budget")
+            rewritten = event if verdict.shadow else _fulfil(verdict, event)
+        except Exception as error:  # noqa: BLE001  # failing closed is the point
+            _log.error("stage %s failed and was taken as a deny: %s", stage.name, type(error).__name__)
+            cause = error if isinstance(error, StageError) else StageError(f"stage {stage.name!r} failed")
+            if cause is not error:
+                cause.__cause__ = error
+            denied = _stage_failed(stage.name, "stage-failed")
+            return _Outcome(denied, event, cause, time.perf_counter_ns() - started)
+        return _Outcome(verdict, rewritten, None, elapsed)
+
+    def _in_shadow(self, event: Event, run: Conversation) -> bool:
+        return self.mode == "shadow" or (self._shadowed is not None and self._shadowed(event, run))
+
+    # -- approval ------------------------------------------------------------------------------------------------
+
+    def _asks(self, decision: Decision) -> bool:
+        return (
+            decision.effect is Effect.REQUIRE_APPROVAL
+            and decision.mode == "enforce"
+            and self._approver is not None
+            and isinstance(decision.event, ToolCall)
+        )
+
+    def _ask(self, decision: Decision, run: Conversation) -> bool:
+        try:
+            answer = self._call_approver(decision, run)
+            if inspect.isawaitable(answer):
+                return asyncio.run(_awaited(answer)) is True
+        except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
+            _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
+            return False
+        return answer is True
+
+    async def _aask(self, decision: Decision, run: Conversation) -> bool:
+        try:
+            answer = await asyncio.to_thread(self._call_approver, decision, run)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
+            _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
+            return False
+        return answer is True
+
+    def _call_approver(self, decision: Decision, run: Conversation) -> bool | Awaitable[bool]:
+        if self._approver is None or not isinstance(decision.event, ToolCall):
+            return False
+        return self._approver(decision.event, run, decision)
+
+    def _answered(self, decision: Decision, approved: bool) -> Decision:
+        if approved:
+            return replace(decision, effect=Effect.ALLOW, reason="approved", message="")
+        return replace(decision, effect=Effect.DENY, reason="approval-refused", message="A person refused this call.")
+
+    # -- recording -----------------------------------------------------------------------------------------------
+
+    def _record(self, decision: Decision, event: Event, run: Conversation) -> Future[int] | None:
+        durable = self._is_durable(decision, event)
+        receipt = self._audit.record(decision, event, run, durable=durable)
+        return receipt if durable else None
+
+    def _is_durable(self, decision: Decision, event: Event) -> bool:
+        if decision.effect is not Effect.ALLOW or decision.reason == "approved":
+            return True
+        return isinstance(event, ToolCall) and self._side_effects.get(event.tool) != "read"
+
+    def _unrecorded(self, decision: Decision, event: Event, error: AuditError) -> Decision:
+        _log.error("the audit log did not take a record, so the action is refused: %s", error)
+        return replace(
+            decision,
+            effect=Effect.DENY,
+            event=event,
+            reason="audit-failed",
+            message="The action could not be recorded, so it was refused.",
+            stage="audit",
+            rewritten=False,
+            cause=error,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    verdict: Verdict
+    event: Event
+    cause: Exception | None
+    elapsed_ns: int
+
+
+class _Trail:
+    """What the stages said about one event so far, and the event as it now reads."""
+
+    def __init__(self, event: Event, *, in_shadow: bool) -> None:
+        self.current = event
+        self.in_shadow = in_shadow
+        self._event = event
+        self._started = time.perf_counter_ns()
+        self._verdicts: list[Verdict] = []
+        self._timings: list[tuple[str, int]] = []
+        self._decider = ""
+        self._cause: Exception | None = None
+        self._rank = Effect.ALLOW.rank
+
+    @property
+    def denied(self) -> bool:
+        """Whether some stage that counts has denied."""
+        return self._rank == Effect.DENY.rank
+
+    def add(self, name: str, outcome: _Outcome) -> None:
+        verdict = outcome.verdict
+        self._verdicts.append(verdict)
+        self._timings.append((name, outcome.elapsed_ns))
+        self.current = outcome.event
+        if not verdict.shadow and verdict.effect.rank > self._rank:
+            self._rank, self._decider, self._cause = verdict.effect.rank, name, outcome.cause
+
+    def decision(self) -> Decision:
+        verdict = combine(self._verdicts)
+        return Decision(
+            effect=verdict.effect,
+            event=self._event if self.in_shadow else self.current,
+            id=secrets.token_hex(8),
+            mode="shadow" if self.in_shadow else "enforce",
+            findings=verdict.findings,
+            rules=verdict.rules,
+            reason=verdict.reason,
+            message=verdict.message,
+            stage=self._decider,
+            rewritten=self.current is not self._event and self.current != self._event,
+            retry_after=verdict.retry_after,
+            elapsed_ns=time.perf_counter_ns() - self._started,
+            stage_ns=tuple(self._timings),
+            cause=self._cause,
+        )
+
+
+def _conversation(run: Conversation | None) -> Conversation:
+    return run or current_conversation() or Conversation()
+
+
+def _stage_failed(stage: str, reason: str) -> Verdict:
+    return Verdict(
+        effect=Effect.DENY,
+        findings=(Finding("stage-failed", rule=f"stage.{stage}"),),
+        reason=reason,
+        message="A security check could not be completed, so this was refused.",
+        rules=(f"stage.{stage}",),
+    )
+
+
+def _fulfil(verdict: Verdict, event: Event) -> Event:
+    texts: dict[tuple[str | int, ...], str] = {}
+    for obligation in verdict.obligations:
+        if not isinstance(obligation, Rewrite):
+            raise StageError(f"nobody can fulfil an obligation of type {type(obligation).__name__}")
+        texts[obligation.path] = obligation.text
+    return event.with_texts(texts) if texts else event
+
+
+def _is_long(event: Event) -> bool:
+    total = 0
+    for leaf in event.leaves():
+        total += len(leaf.text)
+        if total > INLINE_CHARS:
+            return True
+    return False
+
+
+async def _awaited(answer: Awaitable[bool]) -> bool:
+    return await answer
