@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         StageError,
         StoreError,
         TamperError,
+        ToolFailedError,
         UnsupportedValueError,
         WriteError,
     )
@@ -74,6 +75,7 @@ _HOMES = {
         "StageError",
         "StoreError",
         "TamperError",
+        "ToolFailedError",
         "UnsupportedValueError",
         "WriteError",
     ),
@@ -129,6 +131,7 @@ __all__ = [
     "StreamFilter",
     "TamperError",
     "ToolCall",
+    "ToolFailedError",
     "ToolResult",
     "UnsupportedValueError",
     "Verdict",

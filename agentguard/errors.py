@@ -9,6 +9,7 @@
       Denied (PermissionError)        the decision was deny; .decision
         RateLimited                   .retry_after in seconds
       StageError                      a stage failed; the guard turns it into a deny
+      ToolFailedError                 a tool raised, and its message had to be rewritten
       StoreError                      a database or its folder cannot be used
       KeySourceError                  a key is missing, unreadable by us or readable by others
       DecryptError                    a ciphertext does not open under this key
@@ -42,6 +43,7 @@ __all__ = [
     "StageError",
     "StoreError",
     "TamperError",
+    "ToolFailedError",
     "UnsupportedValueError",
     "WriteError",
 ]
@@ -112,6 +114,12 @@ class StageError(AgentGuardError):
     """A stage raised or overran its time. The guard denies; the caller finds this as ``__cause__``."""
 
     code = "stage-failed"
+
+
+class ToolFailedError(AgentGuardError):
+    """A guarded tool raised and its message held something to redact; this message is the redacted one."""
+
+    code = "tool-failed"
 
 
 class StoreError(AgentGuardError):

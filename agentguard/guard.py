@@ -11,20 +11,22 @@ Guarantees, each tested:
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar, overload
 
 from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
 from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError
 from agentguard.event import Event, Principal, ToolCall
+from agentguard.wrapping import wrap_callable
 
 __all__ = ["Approver", "DecisionSink", "Guard", "StreamFilter"]
 
@@ -36,6 +38,8 @@ STAGE_BUDGET_S = 10.0
 INLINE_CHARS = 16_384
 
 Mode = Literal["enforce", "shadow"]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class DecisionSink(Protocol):
@@ -168,6 +172,35 @@ class Guard:
         except AuditError as audit_error:
             return self._unrecorded(decision, event, audit_error)
         return decision
+
+    # -- tools ---------------------------------------------------------------------------------------------------
+
+    @overload
+    def tool(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    def tool(self, /, *, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    def tool(self, function: Callable[..., Any] | None = None, /, *, name: str | None = None) -> Any:
+        """Decorate a tool: ``@guard.tool`` or ``@guard.tool(name="send_email")``."""
+        if function is not None:
+            return self.wrap_tool(function)
+        return functools.partial(self.wrap_tool, name=name)
+
+    def wrap_tool(self, function: Callable[P, R], *, name: str | None = None) -> Callable[P, R]:
+        """Guard a function, coroutine function or (async) generator function, with the same signature.
+
+        A refused call or result raises ``Denied``. A generator's items are checked together before the first is
+        handed out. ``name`` is the policy's name for the tool and defaults to the function's.
+
+        Raises:
+            ConfigError: no name, or no readable signature.
+        """
+        return wrap_callable(self, function, name)
+
+    def wrap_tools(self, functions: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
+        """Guard several functions under their own names."""
+        return [self.wrap_tool(function) for function in functions]
 
     # -- conversations and streams -------------------------------------------------------------------------------
 
