@@ -1,0 +1,48 @@
+# Everything happens inside this folder: the environment lives in .venv, nothing is installed elsewhere.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Test runs use every core; PYTEST_ARGS=... passes more options.
+WORKERS ?= auto
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long lint bench lock clean
+
+help: ## list the verbs
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create the environment from the lock (names, versions and hashes)
+
+$(READY): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
+	@echo "installing the locked packages into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## attack a real agent twice, unguarded and guarded, and show what happened
+	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
+
+test: $(READY) lint ## lint, types and every test but the long sweeps; prints the conformance table
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)
+
+test-long: $(READY) lint ## the same with the long sweeps, which print their totals
+	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+lint: $(READY) ## ruff and mypy --strict
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff . ; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... adds detection figures
+	@$(BIN)/python -m benchmarks
+
+lock: $(READY) ## resolve requirements/dev.lock anew (names, versions and hashes only; needs uv)
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--no-emit-package agentguard --group pyproject.toml:dev --extra langchain pyproject.toml -o requirements/dev.lock
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
