@@ -1,1 +1,1 @@
-"""Measurements, as ratios taken side by side in one run. ``python -m benchmarks`` prints all; see docs/benchmarks.md."""
+"""Measurements, as ratios taken side by side in one run: ``python -m benchmarks``; tables in docs/benchmarks.md."""
