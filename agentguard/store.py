@@ -172,11 +172,10 @@ def open_engine(
     event.listen(engine, "connect", _connector(synchronous))
     event.listen(engine, "begin", _begin)
     try:
-        with storage_errors(path):
-            with begin_immediate(engine) as connection:
-                _check_header(connection, path, application_id, schema_version, create=create)
-                if create:
-                    metadata.create_all(connection)
+        with storage_errors(path), begin_immediate(engine) as connection:
+            _check_header(connection, path, application_id, schema_version, create=create)
+            if create:
+                metadata.create_all(connection)
     except BaseException:
         engine.dispose()
         raise
