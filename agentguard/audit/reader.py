@@ -1,0 +1,179 @@
+"""Reading records back: time range, equality on fields, a free predicate, a cursor.
+
+Only frames that can match are decrypted; ``full`` ignores the index. Every frame read is checked against its leaves
+and its key; an unreadable one raises, it is never skipped.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine, Select, select
+
+from agentguard.audit import schema
+from agentguard.audit.frame import PREFIX_BYTES, Frame
+from agentguard.audit.keyring import KeyRing
+from agentguard.audit.record import FIELD_ALIASES, INDEXED_FIELDS, decode, field_values, stamp, to_ns
+from agentguard.errors import DecryptError, KeySourceError, TamperError
+from agentguard.event import Json
+
+__all__ = ["LogRecord", "Query", "Reader"]
+
+# Frames fetched per transaction: a slow consumer must not hold a read lock open.
+PAGE_FRAMES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One record with its place in the log; ``index`` is also the cursor to continue after it."""
+
+    index: int
+    frame: int
+    data: dict[str, Json]
+
+    @property
+    def time(self) -> str:
+        """When it was handed in: RFC 3339, UTC, nanoseconds."""
+        return str(self.data.get("time"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What to look for; all conditions must hold. Times are half-open, ``start`` included."""
+
+    start: datetime.datetime | None = None
+    end: datetime.datetime | None = None
+    where: Mapping[str, str] = field(default_factory=dict)
+    predicate: Callable[[dict[str, Json]], bool] | None = None
+    cursor: int | None = None
+    full: bool = False
+
+    def terms(self) -> list[tuple[str, str]]:
+        """Field and value pairs, short names spelt out."""
+        return [(FIELD_ALIASES.get(name, name), value) for name, value in self.where.items()]
+
+    def matcher(self) -> Callable[[int, dict[str, Json]], bool]:
+        """A test of one record. A condition on an absent field does not match."""
+        start = stamp(to_ns(self.start)) if self.start else None
+        end = stamp(to_ns(self.end)) if self.end else None
+        terms = self.terms()
+
+        def matches(index: int, data: dict[str, Json]) -> bool:
+            time = str(data.get("time"))
+            return (
+                (self.cursor is None or index > self.cursor)
+                and (start is None or time >= start)
+                and (end is None or time < end)
+                and all(value in field_values(data, name) for name, value in terms)
+                and (self.predicate is None or self.predicate(data))
+            )
+
+        return matches
+
+
+class Reader:
+    """Reads one generation of a log."""
+
+    def __init__(self, engine: Engine, ring: KeyRing) -> None:
+        self._engine = engine
+        self._ring = ring
+
+    def records(self, query: Query) -> Iterator[LogRecord]:
+        """Matching records in log order.
+
+        Raises:
+            TamperError: a frame does not open or holds other records than it commits to.
+            KeySourceError: the key of a frame is missing.
+        """
+        matches = query.matcher()
+        candidates = None if query.full else self._candidates(query.terms())
+        for frame in self._frames(query, candidates):
+            for record in self.opened(frame):
+                if matches(record.index, record.data):
+                    yield record
+
+    def tail(self, count: int) -> list[LogRecord]:
+        """The last ``count`` records, oldest first."""
+        found: list[LogRecord] = []
+        bound: int | None = None
+        while len(found) < count:
+            frame = self._last_frame(bound)
+            if frame is None:
+                break
+            found = self.opened(frame) + found
+            bound = frame.number
+        return found[-count:] if count > 0 else []
+
+    def opened(self, frame: Frame) -> list[LogRecord]:
+        """Decrypt a frame."""
+        key = self._ring.known(frame.key_id)
+        if key is None:
+            with self._engine.begin() as connection:
+                query = select(schema.keys).where(schema.keys.c.key_id == frame.key_id)
+                row = connection.execute(query).mappings().first()
+            if row is None:
+                raise KeySourceError(f"the key of frame {frame.number} is missing; restore it from a backup")
+            key = self._ring.opened(row)
+        try:
+            records = frame.open(key, self._ring.identity.log_id)
+            data = [decode(record[PREFIX_BYTES:]) for record in records]
+        except DecryptError as error:
+            raise TamperError(f"{error}; run `agentguard audit verify`", index=frame.first_index) from error
+        return [LogRecord(frame.first_index + at, frame.number, item) for at, item in enumerate(data)]
+
+    def _candidates(self, terms: list[tuple[str, str]]) -> list[int] | None:
+        """Numbers of the frames that hold every indexed term; None when no term is indexed."""
+        found: set[int] | None = None
+        columns = schema.tokens.c
+        with self._engine.begin() as connection:
+            for name, value in terms:
+                if name not in INDEXED_FIELDS:
+                    continue
+                query = select(columns.frame).where(
+                    columns.token == self._ring.token(name, value),
+                    columns.generation == self._ring.identity.generation,
+                )
+                numbers = set(connection.execute(query).scalars())
+                found = numbers if found is None else found & numbers
+        return None if found is None else sorted(found)
+
+    def _frames(self, query: Query, candidates: list[int] | None) -> Iterator[Frame]:
+        statement = self._in_range(query)
+        number = schema.frames.c.number
+        if candidates is not None:
+            for at in range(0, len(candidates), PAGE_FRAMES):
+                yield from self._fetch(statement.where(number.in_(candidates[at : at + PAGE_FRAMES])))
+            return
+        last = -1
+        while page := self._fetch(statement.where(number > last).limit(PAGE_FRAMES)):
+            yield from page
+            last = page[-1].number
+
+    def _in_range(self, query: Query) -> Select[tuple[object, ...]]:
+        columns = schema.frames.c
+        statement = select(schema.frames).where(columns.generation == self._ring.identity.generation)
+        if query.start is not None:
+            statement = statement.where(columns.t_max >= to_ns(query.start))
+        if query.end is not None:
+            statement = statement.where(columns.t_min < to_ns(query.end))
+        if query.cursor is not None:
+            statement = statement.where(columns.first_index + columns["count"] > query.cursor + 1)
+        return statement.order_by(columns.number)
+
+    def _last_frame(self, below: int | None) -> Frame | None:
+        columns = schema.frames.c
+        statement = select(schema.frames).where(columns.generation == self._ring.identity.generation)
+        if below is not None:
+            statement = statement.where(columns.number < below)
+        page = self._fetch(statement.order_by(columns.number.desc()).limit(1))
+        return page[0] if page else None
+
+    def _fetch(self, statement: Select[tuple[object, ...]]) -> list[Frame]:
+        with self._engine.begin() as connection:
+            rows = connection.execute(statement).mappings().all()
+        try:
+            return [Frame.from_row(row) for row in rows]
+        except ValueError as error:
+            raise TamperError(f"a frame row is damaged ({error}); run `agentguard audit verify`") from error

@@ -1,0 +1,236 @@
+"""What a record says, how it is spelt, and which records must be durable before anything happens.
+
+Field names. OpenTelemetry semantic conventions: ``gen_ai.tool.name``, ``gen_ai.tool.call.id``,
+``gen_ai.conversation.id``, ``gen_ai.operation.name``, ``session.id``, ``user.id``, ``client.address``.
+OCSF 1.x: ``time`` (here RFC 3339 with nanoseconds), ``disposition`` (Allowed, Blocked, or Approved's question
+``Escalated``), ``duration``'s meaning in ``duration_ns``. The rest has no name there and is ours.
+Records made by the guard carry no free text: codes, ids, positions and digests only.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from agentguard.conversation import Conversation
+from agentguard.decision import Decision, Effect, Finding
+from agentguard.errors import ConfigError, DecryptError
+from agentguard.event import AgentMessage, Event, Json, ModelInput, ModelOutput, ToolCall, ToolResult, json_copy
+
+__all__ = [
+    "FIELD_ALIASES",
+    "INDEXED_FIELDS",
+    "decision_record",
+    "decode",
+    "digest",
+    "encode",
+    "field_values",
+    "is_durable",
+    "stamp",
+    "to_ns",
+]
+
+# Equality on these is answered through the token index; on others every frame in the time range is read.
+INDEXED_FIELDS = (
+    "type",
+    "event",
+    "decision",
+    "reason",
+    "principal.id",
+    "user.id",
+    "session.id",
+    "tenant.id",
+    "run.id",
+    "run.parent_id",
+    "framework",
+    "gen_ai.tool.name",
+    "gen_ai.tool.call.id",
+    "gen_ai.conversation.id",
+    "rules",
+    "event_type",
+    "user_id",
+)
+
+# Short names a query may use.
+FIELD_ALIASES = {
+    "principal": "principal.id",
+    "user": "user.id",
+    "session": "session.id",
+    "tenant": "tenant.id",
+    "run": "run.id",
+    "tool": "gen_ai.tool.name",
+    "call": "gen_ai.tool.call.id",
+    "thread": "gen_ai.conversation.id",
+    "rule": "rules",
+}
+
+# A payload larger than this is recorded as digest and length even when payloads are opted in.
+MAX_PAYLOAD_BYTES = 1024 * 1024
+
+_KINDS: dict[type, tuple[str, str]] = {
+    ModelInput: ("model_input", "chat"),
+    ModelOutput: ("model_output", "chat"),
+    ToolCall: ("tool_call", "execute_tool"),
+    ToolResult: ("tool_result", "execute_tool"),
+    AgentMessage: ("agent_message", "invoke_agent"),
+}
+_DISPOSITIONS = {Effect.ALLOW: "Allowed", Effect.DENY: "Blocked", Effect.REQUIRE_APPROVAL: "Escalated"}
+
+
+def decision_record(
+    decision: Decision, event: Event, run: Conversation, *, payloads: Literal["digest", "full"] = "digest"
+) -> dict[str, Json]:
+    """The record of one decision about ``event`` as it came in.
+
+    Absent values are null, never invented. The payload is in it only when ``payloads`` is ``full``.
+    """
+    principal = run.principal
+    kind, operation = _KINDS[type(event)]
+    return {
+        "type": "decision",
+        "event": kind,
+        "gen_ai.operation.name": operation,
+        "decision": decision.effect.value,
+        "disposition": "Allowed" if decision.allowed else _DISPOSITIONS[decision.effect],
+        "decision.id": decision.id,
+        "mode": decision.mode,
+        "stage": decision.stage,
+        "reason": decision.reason,
+        "rules": list(decision.rules),
+        "findings": [_finding(finding) for finding in decision.findings],
+        "rewritten": decision.rewritten,
+        "duration_ns": decision.elapsed_ns,
+        "principal.id": principal.id,
+        "principal.kind": principal.kind,
+        "user.id": principal.on_behalf_of.id if principal.on_behalf_of else None,
+        "session.id": principal.session,
+        "tenant.id": principal.tenant,
+        "run.id": run.id,
+        "run.parent_id": run.parent.id if run.parent else None,
+        "framework": run.framework,
+        "gen_ai.conversation.id": run.thread,
+        **_about(event),
+        **_payload(event, payloads),
+    }
+
+
+def is_durable(decision: Decision, event: Event, side_effect: str | None) -> bool:
+    """Whether the record must be on disk before the decision is acted on.
+
+    Always for refusals and escalations (shadow mode included), and for a tool call that may change something:
+    a tool without a declared side effect counts as one that does.
+    """
+    if decision.effect is not Effect.ALLOW:
+        return True
+    return isinstance(event, ToolCall) and side_effect != "read"
+
+
+def digest(value: Json) -> tuple[str, int, bytes]:
+    """SHA-256 (hex) and length of ``value`` as JSON with sorted keys and no spaces, and those bytes."""
+    try:
+        data = msgspec.json.encode(value, order="sorted")
+    except (UnicodeEncodeError, OverflowError):
+        # Lone surrogates and integers past 64 bits: escaped and spelt out, so that a crafted text is still recorded.
+        data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(data).hexdigest(), len(data), data
+
+
+def encode(record: Mapping[str, Json]) -> bytes:
+    """The record as UTF-8 JSON.
+
+    Raises:
+        ConfigError: a value has no JSON form.
+    """
+    try:
+        return msgspec.json.encode(record)
+    except (UnicodeEncodeError, OverflowError):
+        return json.dumps(dict(record), separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError("an audit record holds a value without a JSON form; pass plain JSON types") from error
+
+
+def decode(data: bytes) -> dict[str, Json]:
+    """Read what ``encode`` wrote.
+
+    Raises:
+        DecryptError: not a JSON object.
+    """
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DecryptError("a record is no JSON") from error
+    if not isinstance(record, dict):
+        raise DecryptError("a record is no JSON object")
+    return record
+
+
+def field_values(record: Mapping[str, Json], name: str) -> Iterator[str]:
+    """The texts a field can be asked for: itself, or each text of a list. Nothing for an absent or null field."""
+    value = record.get(name)
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from (item for item in value if isinstance(item, str))
+
+
+def stamp(time_ns: int) -> str:
+    """RFC 3339 in UTC with nine digits, so that text order is time order."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def to_ns(moment: datetime.datetime) -> int:
+    """Nanoseconds since the epoch.
+
+    Raises:
+        ConfigError: the time has no zone.
+    """
+    if moment.tzinfo is None:
+        raise ConfigError("a time without a zone is ambiguous; pass datetime.now(timezone.utc) or add a tzinfo")
+    elapsed = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000_000 + elapsed.microseconds * 1_000
+
+
+def _finding(finding: Finding) -> Json:
+    # ``message`` stays out: nothing keeps a recognizer from quoting what it matched. Paths can hold dictionary
+    # keys, which are the caller's text: keys are replaced by their position-free placeholder.
+    return {
+        "type": finding.type,
+        "rule": finding.rule,
+        "score": finding.score,
+        "path": [step if isinstance(step, int) else _path_step(step) for step in finding.path],
+        "span": [finding.span.start, finding.span.end] if finding.span else None,
+    }
+
+
+# Longer or odder steps are data, not names of parameters.
+_MAX_STEP = 64
+
+
+def _path_step(step: str) -> str:
+    if len(step) <= _MAX_STEP and step.isidentifier():
+        return step
+    return f"sha256:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def _about(event: Event) -> dict[str, Json]:
+    if isinstance(event, ToolCall | ToolResult):
+        return {"gen_ai.tool.name": event.tool, "gen_ai.tool.call.id": event.call_id}
+    if isinstance(event, AgentMessage):
+        return {"sender": event.sender, "receiver": event.receiver}
+    return {}
+
+
+def _payload(event: Event, payloads: Literal["digest", "full"]) -> dict[str, Json]:
+    body = json_copy(event)
+    sha256, length, _ = digest(body)
+    fields: dict[str, Json] = {"payload.sha256": sha256, "payload.length": length}
+    if payloads == "full" and length <= MAX_PAYLOAD_BYTES:
+        fields["payload.body"] = body
+    return fields

@@ -1,0 +1,410 @@
+"""Verification: is the log whole, in order, unaltered and readable?
+
+Structure first (rows, chain, tree, signatures, index rows), which needs no secret; then content (keys open, records
+fit their leaves, the index is complete). What the files alone cannot show is a rollback of the whole folder: that
+takes an anchor, the last verified checkpoint remembered outside. Without one the verdict is never plain ``ok``.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from agentguard.audit import schema
+from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint, VerifierKey
+from agentguard.audit.frame import PREFIX_BYTES, Frame, tokens_digest
+from agentguard.audit.keyring import RECORD, KeyRing, LogIdentity
+from agentguard.audit.log import HEARTBEAT_S, Clock, index_terms
+from agentguard.audit.merkle import Frontier
+from agentguard.audit.record import decode, stamp
+from agentguard.errors import ConfigError, DecryptError, KeySourceError, StoreError, TamperError
+from agentguard.keys import KeyFile, KeySource
+from agentguard.store import Home, atomic_file, open_engine
+
+__all__ = ["Verdict", "VerifyReport", "verify"]
+
+# Rows fetched at a time: memory stays bounded whatever the log's size.
+FETCH_ROWS = 256
+
+
+class Verdict(enum.Enum):
+    """What verification concludes."""
+
+    OK = "ok"
+    OK_UNANCHORED = "ok-unanchored"
+    CORRUPT = "corrupt"
+    TAMPERED = "tampered"
+    TRUNCATED = "truncated"
+    ROLLBACK = "rollback"
+    STALE = "stale"
+    KEY_MISSING = "key-missing"
+
+
+_EXIT_CODES = {
+    Verdict.OK: 0,
+    Verdict.OK_UNANCHORED: 0,
+    Verdict.CORRUPT: 10,
+    Verdict.TAMPERED: 11,
+    Verdict.TRUNCATED: 12,
+    Verdict.ROLLBACK: 12,
+    Verdict.STALE: 13,
+    Verdict.KEY_MISSING: 14,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """The verdict and what it covers.
+
+    ``records`` and ``frames`` count what was verified before the first problem; ``bad_frame`` is the number of the
+    first frame that does not verify, None when the problem is not in a frame; ``content`` tells whether records were
+    decrypted, or only the structure was checked.
+    """
+
+    verdict: Verdict
+    records: int
+    frames: int
+    content: bool
+    bad_frame: int | None = None
+    detail: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0 for ok, 10 to 14 by verdict."""
+        return _EXIT_CODES[self.verdict]
+
+
+def verify(
+    home: Home,
+    *,
+    anchor: Path | None = None,
+    keys: bool = True,
+    source: KeySource | None = None,
+    clock: Clock = time,
+    heartbeat_s: float = HEARTBEAT_S,
+) -> VerifyReport:
+    """Check a log from end to end.
+
+    Args:
+        anchor: a file outside the log that remembers the last verified checkpoint; made, and moved on, when all is
+            well. Keep it where whoever can write the log cannot.
+        keys: False checks the structure only.
+        source: gives the key encryption key; the home's key file when absent.
+        heartbeat_s: silence of more than two of these in a log nobody closed is ``stale``.
+
+    Raises:
+        ConfigError: the anchor file is not one.
+        StoreError: the database cannot be examined for want of permissions.
+    """
+    remembered = _Anchor.load(anchor) if anchor is not None and anchor.exists() else None
+    run = _Run(home, remembered, source or KeyFile(home.key_path) if keys else None, clock, heartbeat_s)
+    try:
+        run.all()
+    except _Problem as problem:
+        return run.report(problem.verdict, str(problem), problem.frame)
+    if run.key_problem:
+        return run.report(Verdict.KEY_MISSING, run.key_problem, run.key_problem_frame)
+    if anchor is not None:
+        _Anchor(run.identity.verifier, run.last, run.last_note).save(anchor)
+    return run.report(Verdict.OK if remembered else Verdict.OK_UNANCHORED)
+
+
+class _Problem(Exception):
+    def __init__(self, verdict: Verdict, message: str, frame: int | None = None) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+        self.frame = frame
+
+
+def _corrupt(message: str, frame: int | None = None) -> _Problem:
+    return _Problem(Verdict.CORRUPT, message, frame)
+
+
+def _tampered(message: str, frame: int | None = None) -> _Problem:
+    return _Problem(Verdict.TAMPERED, message, frame)
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """A checkpoint remembered outside the log, with the key it was signed by."""
+
+    verifier: VerifierKey
+    checkpoint: Checkpoint
+    note: bytes
+
+    @classmethod
+    def load(cls, path: Path) -> _Anchor:
+        try:
+            fields = json.loads(path.read_bytes())
+            verifier, note = VerifierKey.parse(fields["verifier_key"]), fields["checkpoint"].encode()
+            return cls(verifier, Checkpoint.parse(verifier.open(note)), note)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, TamperError) as error:
+            raise ConfigError(f"{path} is no anchor that `audit verify` wrote; restore it from a backup") from error
+
+    def save(self, path: Path) -> None:
+        text = json.dumps({"verifier_key": str(self.verifier), "checkpoint": self.note.decode()}, indent=1)
+        with atomic_file(path) as file:
+            file.write(text.encode() + b"\n")
+
+
+class _Run:
+    """One verification, over one read transaction: a consistent snapshot even while others write."""
+
+    identity: LogIdentity
+    last: Checkpoint
+    last_note: bytes
+
+    def __init__(
+        self, home: Home, anchor: _Anchor | None, source: KeySource | None, clock: Clock, heartbeat_s: float
+    ) -> None:
+        self._home = home
+        self._anchor = anchor
+        self._anchor_met = anchor is None
+        self._source = source
+        self._clock = clock
+        self._heartbeat_s = heartbeat_s
+        self._ring: KeyRing | None = None
+        self._key_rows: dict[bytes, RowMapping] = {}
+        self._tree = Frontier()
+        self._nodes: list[tuple[int, int, bytes]] = []
+        self._chain = ZERO_HASH
+        self._frames = 0
+        self.key_problem = ""
+        self.key_problem_frame: int | None = None
+
+    def report(self, verdict: Verdict, detail: str = "", frame: int | None = None) -> VerifyReport:
+        content = self._ring is not None and not self.key_problem
+        return VerifyReport(verdict, self._tree.size, self._frames, content, frame, detail)
+
+    def all(self) -> None:
+        try:
+            engine = open_engine(
+                self._home.audit_path,
+                application_id=schema.APPLICATION_ID,
+                schema_version=schema.SCHEMA_VERSION,
+                metadata=schema.metadata,
+                create=False,
+            )
+        except StoreError as error:
+            raise _corrupt(str(error)) from error
+        try:
+            with engine.begin() as connection:
+                self._check(connection)
+        except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+            at = self._frames if self._frames or self._key_rows else None
+            raise _corrupt(f"the database is damaged ({type(error).__name__})", at) from error
+        finally:
+            engine.dispose()
+
+    def _check(self, connection: Connection) -> None:
+        self._check_identity(connection)
+        self._check_keys(connection)
+        self._check_frames(connection)
+        self._check_nodes(connection)
+        # Last, because it names no frame: bytes no row accounts for, index entries without a row.
+        if connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() != "ok":
+            raise _corrupt("the database file's own structure is damaged")
+        self._check_anchor_met()
+        self._check_fresh()
+
+    # -- identity and keys -------------------------------------------------------------------------------------------
+
+    def _check_identity(self, connection: Connection) -> None:
+        rows = connection.execute(select(schema.logs)).mappings().all()
+        if not rows:
+            raise _Problem(Verdict.TRUNCATED, "the log's identity is gone: the database was emptied")
+        if len(rows) > 1:
+            raise _tampered(f"the database holds {len(rows)} logs, one was begun")
+        self.identity = LogIdentity.from_row(rows[0])
+        verifier = str(self.identity.verifier)
+        pin = self._home.verifier_path
+        if pin.exists() and pin.read_bytes().strip() != verifier.encode():
+            raise _tampered(f"the log's verifier key is not the one in {pin}")
+        if self._anchor is not None and str(self._anchor.verifier) != verifier:
+            raise _tampered("the log's verifier key is not the anchor's")
+
+    def _check_keys(self, connection: Connection) -> None:
+        for row in connection.execute(select(schema.keys)).mappings():
+            if row["generation"] != self.identity.generation:
+                raise _tampered("a key row belongs to no log here")
+            self._key_rows[row["key_id"]] = row
+        if self._source is None:
+            return
+        try:
+            self._ring = KeyRing(self.identity, self._source)
+            for row in self._key_rows.values():
+                self._ring.unwrapped(row)
+            self._ring.load(connection)
+        except KeySourceError as error:
+            self.key_problem = str(error)
+        except TamperError as error:
+            raise _tampered(str(error)) from error
+
+    # -- frames and checkpoints --------------------------------------------------------------------------------------
+
+    def _check_frames(self, connection: Connection) -> None:
+        checkpoints = self._checkpoints(connection)
+        tokens = self._tokens(connection)
+        pending = self._match_checkpoints(checkpoints, next(checkpoints, None))
+        for frame in self._frame_rows(connection):
+            if pending is None:
+                raise _tampered("frames follow the last signed checkpoint: they carry no signature", frame.number)
+            self._check_structure(frame, tokens)
+            self._check_content(frame)
+            self._nodes += self._tree.extend(frame.leaf_hashes())
+            self._chain = frame.chain
+            self._frames += 1
+            pending = self._match_checkpoints(checkpoints, pending)
+        if pending is not None:
+            missing = pending.frames - self._frames
+            message = f"a signed checkpoint covers {pending.size} records; {missing} or more frames are gone"
+            raise _Problem(Verdict.TRUNCATED, message, self._frames)
+        if tokens.rest:
+            raise _tampered("the index names frames that do not exist")
+
+    def _match_checkpoints(self, rest: Iterator[Checkpoint], pending: Checkpoint | None) -> Checkpoint | None:
+        """Compare every checkpoint of the present size; return the first one further on."""
+        while pending is not None and pending.frames <= self._frames:
+            expected = (self._frames, self._tree.size, self._tree.root(), self._chain)
+            if (pending.frames, pending.size, pending.root, pending.chain) != expected:
+                raise _tampered(f"checkpoint {pending.number} signs another history", max(0, self._frames - 1))
+            self._meet_anchor(pending)
+            pending = next(rest, None)
+        return pending
+
+    def _checkpoints(self, connection: Connection) -> Iterator[Checkpoint]:
+        number = -1
+        generation = self.identity.generation
+        for number, row in enumerate(
+            _rows(connection, select(schema.checkpoints).order_by(schema.checkpoints.c.number))
+        ):
+            try:
+                checkpoint = Checkpoint.parse(self.identity.verifier.open(row["note"]))
+            except TamperError as error:
+                raise _tampered(f"checkpoint {number}: {error}", self._frames) from error
+            if (row["generation"], row["number"], checkpoint.number) != (generation, number, number):
+                raise _tampered(f"checkpoint {number} is missing or out of order", self._frames)
+            tree = Frontier.decode(checkpoint.size, row["frontier"])
+            if checkpoint.origin != self.identity.origin or tree.root() != checkpoint.root:
+                raise _tampered(f"checkpoint {number}: its tree is not the signed one", self._frames)
+            self.last, self.last_note = checkpoint, row["note"]
+            yield checkpoint
+        if number < 0:
+            raise _tampered("the log has no signed checkpoint")
+
+    def _frame_rows(self, connection: Connection) -> Iterator[Frame]:
+        for row in _rows(connection, select(schema.frames).order_by(schema.frames.c.number)):
+            try:
+                yield Frame.from_row(row)
+            except ValueError as error:
+                raise _corrupt(f"a frame row is damaged: {error}", self._frames) from error
+
+    def _check_structure(self, frame: Frame, tokens: _TokenRows) -> None:
+        number = self._frames
+        if (frame.generation, frame.number) != (self.identity.generation, number):
+            raise _tampered(f"frame {number} is missing or out of order", number)
+        if frame.first_index != self._tree.size or frame.previous != self._chain:
+            raise _tampered(f"frame {number} does not continue the one before it", number)
+        if frame.chain_hash(self.identity.log_id) != frame.chain:
+            raise _corrupt(f"frame {number} does not fit its own hash: bytes were changed", number)
+        if tokens_digest(tokens.of(number)) != frame.tokens_hash:
+            raise _tampered(f"the index rows of frame {number} are not the ones it was written with", number)
+        row = self._key_rows.get(frame.key_id)
+        if row is None:
+            self._miss_key(f"the key of frame {number} is missing; restore it from a backup", number)
+        elif row["purpose"] != RECORD:
+            raise _tampered(f"frame {number} names a key that is not for records", number)
+
+    def _miss_key(self, message: str, frame: int) -> None:
+        if self.key_problem_frame is None:
+            self.key_problem_frame = frame
+        self.key_problem = self.key_problem or message
+
+    def _check_content(self, frame: Frame) -> None:
+        row = self._key_rows.get(frame.key_id)
+        if self._ring is None or row is None or self.key_problem:
+            return
+        number = frame.number
+        try:
+            records = frame.open(self._ring.opened(row), self.identity.log_id)
+            data = [decode(record[PREFIX_BYTES:]) for record in records]
+        except DecryptError as error:
+            raise _tampered(str(error), number) from error
+        times = [str(item.get("time")) for item in data]
+        if (stamp(frame.t_min), stamp(frame.t_max)) != (min(times), max(times)):
+            raise _tampered(f"frame {number} says other times than its records", number)
+        terms = {self._ring.token(*term) for item in data for term in index_terms(item)}
+        if tokens_digest(terms) != frame.tokens_hash:
+            raise _tampered(f"the index of frame {number} does not cover its records", number)
+
+    # -- the rest ----------------------------------------------------------------------------------------------------
+
+    def _tokens(self, connection: Connection) -> _TokenRows:
+        columns = schema.tokens.c
+        rows = _rows(connection, select(schema.tokens).order_by(columns.frame, columns.token))
+        return _TokenRows(rows, self.identity.generation)
+
+    def _check_nodes(self, connection: Connection) -> None:
+        generation = self.identity.generation
+        columns = schema.nodes.c
+        stored = [
+            (row["generation"], row["level"], row["position"], row["hash"])
+            for row in _rows(connection, select(schema.nodes).order_by(columns.level, columns.position))
+        ]
+        if stored != [(generation, *node) for node in sorted(self._nodes)]:
+            raise _tampered("the stored tree nodes are not the ones the records give")
+
+    def _meet_anchor(self, checkpoint: Checkpoint) -> None:
+        if self._anchor is None or checkpoint.number != self._anchor.checkpoint.number:
+            return
+        if checkpoint != self._anchor.checkpoint:
+            raise _tampered("the log signs another history than the anchor remembers", max(0, self._frames - 1))
+        self._anchor_met = True
+
+    def _check_anchor_met(self) -> None:
+        if not self._anchor_met and self._anchor is not None:
+            size = self._anchor.checkpoint.size
+            message = f"the anchor remembers {size} records, the log has {self._tree.size}: an older copy was put back"
+            raise _Problem(Verdict.ROLLBACK, message)
+
+    def _check_fresh(self) -> None:
+        silence = (self._clock.time_ns() - self.last.time) / 1e9
+        if not self.last.closed and silence > 2 * self._heartbeat_s:
+            raise _Problem(Verdict.STALE, f"no checkpoint for {silence:.0f} s, though no writer closed the log")
+
+
+class _TokenRows:
+    """Index rows in frame order, consumed along with the frames."""
+
+    def __init__(self, rows: Iterator[RowMapping], generation: int) -> None:
+        self._rows = rows
+        self._generation = generation
+        self._next = next(rows, None)
+
+    @property
+    def rest(self) -> bool:
+        """Whether rows are left that no frame asked for."""
+        return self._next is not None
+
+    def of(self, frame: int) -> list[bytes]:
+        """The tokens of a frame; rows of earlier frames would be left over, and block all later ones."""
+        found: list[bytes] = []
+        while self._next is not None and self._next["frame"] == frame:
+            if self._next["generation"] != self._generation:
+                raise _tampered("an index row belongs to no log here", frame)
+            found.append(bytes(self._next["token"]))
+            self._next = next(self._rows, None)
+        return found
+
+
+def _rows(connection: Connection, statement: Select[Any]) -> Iterator[RowMapping]:
+    return iter(connection.execution_options(yield_per=FETCH_ROWS).execute(statement).mappings())

@@ -1,0 +1,180 @@
+"""One commit: the next frame, its index rows, tree nodes and signed checkpoint, in one transaction.
+
+Every commit reads the head under the write lock, so any number of processes extend one chain. A head that is not the
+signed continuation of what this process knows is refused: nothing is built on a history that was cut or replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Engine, insert, select
+
+from agentguard.audit import schema
+from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint
+from agentguard.audit.frame import Frame, tokens_digest
+from agentguard.audit.keyring import KeyRing
+from agentguard.audit.merkle import Frontier
+from agentguard.errors import TamperError
+from agentguard.store import begin_immediate
+
+__all__ = ["Entry", "Head", "Writer", "first_checkpoint", "read_head"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record ready to be framed. ``terms`` are the (field, value) pairs of the index."""
+
+    record: bytes = field(repr=False)
+    time: int
+    terms: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest checkpoint with the tree it signs."""
+
+    checkpoint: Checkpoint
+    frontier: Frontier
+    note: bytes
+
+
+class Writer:
+    """Commits frames. One thread at a time; holds no connection between commits."""
+
+    def __init__(self, engine: Engine, ring: KeyRing) -> None:
+        self._engine = engine
+        self._ring = ring
+        self._head: Head | None = None
+
+    def commit(self, entries: Sequence[Entry], *, now: int, closed: bool = False) -> int:
+        """Append a frame of ``entries`` (none: a heartbeat) and return the index of its first record.
+
+        Raises:
+            SQLAlchemyError: nothing was written.
+            TamperError: the log on disk contradicts itself; nothing was written.
+        """
+        with begin_immediate(self._engine) as connection:
+            head = self._current(connection)
+            following = self._append(connection, head, entries, now, closed)
+        # Only after the commit: a failed one must leave us where the disk is.
+        self._head = following
+        return head.checkpoint.size
+
+    def forget(self) -> None:
+        """Read the head afresh next time; after a fork."""
+        self._head = None
+
+    def _current(self, connection: Connection) -> Head:
+        columns = schema.checkpoints.c
+        query = select(schema.checkpoints).where(columns.generation == self._ring.identity.generation)
+        row = connection.execute(query.order_by(columns.number.desc()).limit(1)).mappings().first()
+        if row is None:
+            raise TamperError("the log has no checkpoint left; run `agentguard audit verify`")
+        known = self._head
+        if known is not None and known.checkpoint.number == row["number"] and known.note == row["note"]:
+            return known
+        head = read_head(self._ring, row["number"], row["frontier"], row["note"])
+        if known is not None and head.checkpoint.number <= known.checkpoint.number:
+            raise TamperError("the log went back to an older state while open; run `agentguard audit verify`")
+        self._check_last_frame(connection, head.checkpoint)
+        return head
+
+    def _check_last_frame(self, connection: Connection, checkpoint: Checkpoint) -> None:
+        columns = schema.frames.c
+        query = select(columns.number, columns.chain).where(columns.generation == self._ring.identity.generation)
+        last = connection.execute(query.order_by(columns.number.desc()).limit(1)).first()
+        expected = (checkpoint.frames - 1, checkpoint.chain) if checkpoint.frames else None
+        if (tuple(last) if last else None) != expected:
+            raise TamperError("the last frame is not the one the checkpoint signs; run `agentguard audit verify`")
+
+    def _append(self, connection: Connection, head: Head, entries: Sequence[Entry], now: int, closed: bool) -> Head:
+        before = head.checkpoint
+        frontier = head.frontier.copy()
+        chain, frames = before.chain, before.frames
+        if entries:
+            frame = self._add_frame(connection, before, entries, now)
+            self._add_nodes(connection, frontier.extend(frame.leaf_hashes()))
+            chain, frames = frame.chain, frames + 1
+        checkpoint = Checkpoint(
+            origin=before.origin,
+            size=frontier.size,
+            root=frontier.root(),
+            chain=chain,
+            frames=frames,
+            number=before.number + 1,
+            time=now,
+            closed=closed,
+        )
+        return add_checkpoint(connection, self._ring, checkpoint, frontier)
+
+    def _add_frame(self, connection: Connection, before: Checkpoint, entries: Sequence[Entry], now: int) -> Frame:
+        identity = self._ring.identity
+        tokens = {self._ring.token(*term) for entry in entries for term in entry.terms}
+        times = [entry.time for entry in entries]
+        frame = Frame.seal(
+            [entry.record for entry in entries],
+            key=self._ring.record_key(connection, now=now, frame=before.frames),
+            log_id=identity.log_id,
+            generation=identity.generation,
+            number=before.frames,
+            first_index=before.size,
+            times=(min(times), max(times)),
+            previous=before.chain,
+            tokens_hash=tokens_digest(tokens),
+        )
+        connection.execute(insert(schema.frames).values({name: getattr(frame, name) for name in Frame.__slots__}))
+        if tokens:
+            rows = [{"token": t, "generation": identity.generation, "frame": frame.number} for t in sorted(tokens)]
+            connection.execute(insert(schema.tokens), rows)
+        return frame
+
+    def _add_nodes(self, connection: Connection, stored: list[tuple[int, int, bytes]]) -> None:
+        generation = self._ring.identity.generation
+        rows = [{"generation": generation, "level": lv, "position": at, "hash": digest} for lv, at, digest in stored]
+        if rows:
+            connection.execute(insert(schema.nodes), rows)
+
+
+def first_checkpoint(connection: Connection, ring: KeyRing, now: int) -> Head:
+    """Sign the empty tree: from here on the log's absence shows."""
+    empty = Frontier()
+    checkpoint = Checkpoint(
+        origin=ring.identity.origin,
+        size=0,
+        root=empty.root(),
+        chain=ZERO_HASH,
+        frames=0,
+        number=0,
+        time=now,
+        closed=True,
+    )
+    return add_checkpoint(connection, ring, checkpoint, empty)
+
+
+def add_checkpoint(connection: Connection, ring: KeyRing, checkpoint: Checkpoint, frontier: Frontier) -> Head:
+    """Sign and store."""
+    note = ring.signer.sign(checkpoint.body())
+    connection.execute(
+        insert(schema.checkpoints).values(
+            generation=ring.identity.generation, number=checkpoint.number, frontier=frontier.encode(), note=note
+        )
+    )
+    return Head(checkpoint, frontier, note)
+
+
+def read_head(ring: KeyRing, number: object, frontier: bytes, note: bytes) -> Head:
+    """Check a checkpoint row.
+
+    Raises:
+        TamperError: signature, number or tree do not fit together.
+    """
+    checkpoint = Checkpoint.parse(ring.identity.verifier.open(note))
+    try:
+        tree = Frontier.decode(checkpoint.size, frontier)
+    except ValueError as error:
+        raise TamperError("a checkpoint's tree does not fit its size") from error
+    if checkpoint.number != number or checkpoint.origin != ring.identity.origin or tree.root() != checkpoint.root:
+        raise TamperError("a checkpoint row does not fit what its signature covers")
+    return Head(checkpoint, tree, note)

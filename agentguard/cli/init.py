@@ -1,0 +1,37 @@
+"""``agentguard init``: make the project's folder, its key and its audit log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from agentguard.audit import AuditLog
+from agentguard.store import Home
+
+__all__ = ["init"]
+
+
+def init(home: Path, policy_path: Path, *, policy: str) -> None:
+    """Make ``home``, begin its log, print the log's verifier key, and write ``policy`` unless a policy exists.
+
+    Running it again changes nothing: no key, log or policy is ever overwritten.
+
+    Raises:
+        StoreError: the folder or a file cannot be made, or is not safe.
+        KeySourceError: the key file is missing or open to others.
+        TamperError: the log in the folder is not the one it was made with.
+    """
+    made = Home.create(home)
+    with AuditLog.open(made) as log:
+        typer.echo(str(log.verifier_key))
+    typer.echo(
+        f"{made.path} holds the key and the audit log; back up {made.key_path}, keep it off the log's disk", err=True
+    )
+    try:
+        with policy_path.open("x", encoding="utf-8") as file:
+            file.write(policy)
+    except FileExistsError:
+        typer.echo(f"{policy_path} exists and was kept", err=True)
+    else:
+        typer.echo(f"wrote {policy_path}: no tool is permitted until it is named there", err=True)

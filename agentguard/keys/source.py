@@ -1,0 +1,188 @@
+"""Where the key encryption key comes from: a key file, or a master password through scrypt (RFC 7914)."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from agentguard.errors import KeySourceError, StoreError
+from agentguard.keys.envelope import KEY_BYTES, commitment
+from agentguard.store import atomic_file, create_key_file
+
+__all__ = ["KeyFile", "KeySource", "MasterPassword"]
+
+# OWASP password storage cheat sheet: scrypt N=2^17, r=8, p=1 (128 MiB, about half a second). The ceiling stops a
+# parameter file that asks for more memory than there is.
+SCRYPT_N = 2**17
+SCRYPT_N_MIN = 2**14
+SCRYPT_N_MAX = 2**20
+# A key or parameter file is one short line; more is not ours.
+MAX_FILE_BYTES = 4096
+
+
+@runtime_checkable
+class KeySource(Protocol):
+    """Gives the key encryption key. A source may ask a cloud service; its key is fetched once per opening."""
+
+    @property
+    def id(self) -> str:
+        """Stable name of the key: 64 hex digits, its commitment."""
+        ...
+
+    def kek(self) -> bytes:
+        """The 32-byte key.
+
+        Raises:
+            KeySourceError: the key is missing, malformed or open to others.
+        """
+        ...
+
+
+class KeyFile:
+    """A key in a file of one line with 64 hex digits, mode 0600, owned by us."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        self._key: bytes | None = None
+
+    @classmethod
+    def create(cls, path: Path | str) -> KeyFile:
+        """Write a fresh random key.
+
+        Raises:
+            KeySourceError: the file exists (a key is never overwritten) or cannot be made.
+        """
+        try:
+            create_key_file(Path(path))
+        except StoreError as error:
+            raise KeySourceError(str(error)) from error
+        return cls(path)
+
+    @property
+    def id(self) -> str:
+        """The key's commitment, in hex."""
+        return commitment(self.kek()).hex()
+
+    def kek(self) -> bytes:
+        """As ``KeySource.kek``; the file is read once."""
+        if self._key is None:
+            self._key = _key_from(self._path, _read_private(self._path, "restore it from your backup"))
+        return self._key
+
+
+class MasterPassword:
+    """A key stretched from a password with scrypt and a random salt kept in a parameter file beside the data.
+
+    Args:
+        password: the secret; never stored.
+        path: the parameter file that ``create`` wrote.
+
+    Raises:
+        KeySourceError: the file is missing, malformed or open to others, or was made for another password.
+    """
+
+    def __init__(self, password: str, path: Path | str) -> None:
+        if not password:
+            raise KeySourceError("the master password is empty; set it")
+        path = Path(path)
+        n, salt, expected = _parameters(path)
+        self._key = _stretch(password, salt, n)
+        self._id = commitment(self._key).hex()
+        if not hmac.compare_digest(self._id, expected):
+            raise KeySourceError(f"the master password is not the one {path} was made for; use that one")
+
+    @classmethod
+    def create(cls, password: str, path: Path | str, *, n: int = SCRYPT_N) -> MasterPassword:
+        """Choose a salt and write the parameter file.
+
+        Raises:
+            KeySourceError: the file exists, the password is empty or ``n`` is out of range.
+        """
+        path = Path(path)
+        if not password or not _n_allowed(n):
+            raise KeySourceError(f"need a password and n, a power of two from {SCRYPT_N_MIN} to {SCRYPT_N_MAX}")
+        if os.path.lexists(path):
+            raise KeySourceError(f"{path} exists and is never overwritten; remove it if no data needs it")
+        salt = os.urandom(KEY_BYTES)
+        key_id = commitment(_stretch(password, salt, n)).hex()
+        text = json.dumps({"kdf": "scrypt", "n": n, "salt": salt.hex(), "id": key_id})
+        try:
+            with atomic_file(path) as file:
+                file.write(text.encode() + b"\n")
+        except StoreError as error:
+            raise KeySourceError(str(error)) from error
+        return cls(password, path)
+
+    @property
+    def id(self) -> str:
+        """The key's commitment, in hex."""
+        return self._id
+
+    def kek(self) -> bytes:
+        """The stretched key."""
+        return self._key
+
+
+def _stretch(password: str, salt: bytes, n: int) -> bytes:
+    return Scrypt(salt=salt, length=KEY_BYTES, n=n, r=8, p=1).derive(password.encode("utf-8", "surrogatepass"))
+
+
+def _n_allowed(n: int) -> bool:
+    return SCRYPT_N_MIN <= n <= SCRYPT_N_MAX and n & (n - 1) == 0
+
+
+def _parameters(path: Path) -> tuple[int, bytes, str]:
+    raw = _read_private(path, "make it with MasterPassword.create, or restore it from your backup")
+    try:
+        fields = json.loads(raw)
+        n, salt, key_id = fields["n"], bytes.fromhex(fields["salt"]), fields["id"]
+        if fields["kdf"] != "scrypt" or type(n) is not int or not _n_allowed(n) or type(key_id) is not str:
+            raise ValueError("parameters out of range")
+        if not salt or not key_id.isascii():
+            raise ValueError("no salt or id")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise KeySourceError(f"{path} is no scrypt parameter file; restore it from your backup") from error
+    return n, salt, key_id
+
+
+def _key_from(path: Path, raw: bytes) -> bytes:
+    try:
+        key = bytes.fromhex(raw.decode("ascii").strip())
+    except ValueError:
+        # Not chained: the cause's text would show bytes of the key.
+        raise KeySourceError(f"{path} is no key file (64 hex digits); restore it from your backup") from None
+    if len(key) != KEY_BYTES:
+        raise KeySourceError(f"{path} holds {len(key)} bytes, a key has {KEY_BYTES}; restore it from your backup")
+    return key
+
+
+def _read_private(path: Path, remedy: str) -> bytes:
+    """Read a small file of ours that nobody else can read; checked on the open descriptor, links refused."""
+    try:
+        # O_NONBLOCK: a named pipe in the key's place must not hang us.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise KeySourceError(f"{path} does not exist; {remedy}") from error
+    except OSError as error:
+        raise KeySourceError(f"{path} cannot be opened ({error.strerror}; links are refused); {remedy}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            raise KeySourceError(f"{path} is not a regular file; {remedy}")
+        if info.st_uid != os.geteuid():
+            raise KeySourceError(f"{path} belongs to user id {info.st_uid}, we run as {os.geteuid()}; run as its owner")
+        if info.st_mode & 0o077:
+            raise KeySourceError(
+                f"{path} is open to other users (mode {info.st_mode & 0o777:03o}); run: chmod 600 {path}, "
+                "and replace the key if others had access"
+            )
+        raw = file.read(MAX_FILE_BYTES + 1)
+    if len(raw) > MAX_FILE_BYTES:
+        raise KeySourceError(f"{path} is larger than {MAX_FILE_BYTES} bytes, so it is no key file; {remedy}")
+    return raw
