@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import secrets
@@ -16,17 +17,17 @@ __all__ = ["BeforeCall", "guarded", "refuse"]
 BeforeCall: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], None]
 
 
-def guarded(function: Callable[..., Any], check: BeforeCall) -> Callable[..., Any]:
+def guarded(function: Callable[..., Any], check: BeforeCall, *, blocking: bool = False) -> Callable[..., Any]:
     """Wrap ``function`` so that ``check(args, kwargs)`` runs before its body, and stays of the same kind.
 
-    Generators are checked when first advanced, as their bodies run then.
+    Generators are checked when first advanced, as their bodies run then. A ``blocking`` check leaves the event loop.
     """
     if inspect.isasyncgenfunction(function):
-        wrapper = _async_generator(function, check)
+        wrapper = _async_generator(function, check, blocking)
     elif inspect.isgeneratorfunction(function):
         wrapper = _generator(function, check)
     elif inspect.iscoroutinefunction(function):
-        wrapper = _coroutine(function, check)
+        wrapper = _coroutine(function, check, blocking)
     else:
         wrapper = _plain(function, check)
     return functools.wraps(function)(wrapper)
@@ -62,9 +63,16 @@ def _plain(function: Callable[..., Any], check: BeforeCall) -> Callable[..., Any
     return call
 
 
-def _coroutine(function: Callable[..., Any], check: BeforeCall) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
+async def _checked(check: BeforeCall, blocking: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if blocking:
+        await asyncio.to_thread(check, args, kwargs)
+    else:
         check(args, kwargs)
+
+
+def _coroutine(function: Callable[..., Any], check: BeforeCall, blocking: bool) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        await _checked(check, blocking, args, kwargs)
         return await function(*args, **kwargs)
 
     return call
@@ -78,9 +86,9 @@ def _generator(function: Callable[..., Any], check: BeforeCall) -> Callable[...,
     return call
 
 
-def _async_generator(function: Callable[..., Any], check: BeforeCall) -> Callable[..., Any]:
+def _async_generator(function: Callable[..., Any], check: BeforeCall, blocking: bool) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        check(args, kwargs)
+        await _checked(check, blocking, args, kwargs)
         inner = function(*args, **kwargs)
         # ``yield from`` for async generators: what is sent or thrown in reaches the inner one.
         try:
