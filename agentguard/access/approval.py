@@ -1,0 +1,174 @@
+"""A person's yes or no to one tool call, bound to exactly that call.
+
+The digest covers tool, arguments, principal, whom it acts for, conversation, policy and expiry in canonical JSON
+(RFC 8785: sorted keys, no spaces), so a yes to one call is no yes to another. What the person sees is escaped:
+an invisible, reordering or terminal control character shows as its code point and does nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TextIO
+
+from agentguard.conversation import Conversation
+from agentguard.decision import Finding
+from agentguard.errors import ConfigError
+from agentguard.event import Json, Principal, ToolCall, json_copy
+
+__all__ = ["ApprovalRequest", "Approver", "TerminalApprover", "ask_terminal", "escaped"]
+
+# A person who is shown more than this reads none of it; the digest and the count say what was left out.
+MAX_SHOWN_CHARS = 2_000
+# How long a question stays open by default, in seconds.
+DEFAULT_TTL = 300.0
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Joined with their neighbours or drawn as nothing, though Unicode does not call them control characters.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(
+    chr(c) for block in (range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0000, 0xE1000)) for c in block
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRequest:
+    """One question to a person. ``expires_at`` is in seconds since 1970, UTC."""
+
+    tool: str
+    args: dict[str, Json]
+    principal: Principal
+    conversation: str
+    policy_digest: str
+    expires_at: float
+    findings: tuple[Finding, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        # A private copy: what was shown and hashed is what stays here.
+        object.__setattr__(self, "args", json_copy(self.args))
+
+    @classmethod
+    def of(
+        cls,
+        call: ToolCall,
+        run: Conversation,
+        *,
+        policy_digest: str,
+        findings: tuple[Finding, ...] = (),
+        ttl: float = DEFAULT_TTL,
+        clock: Callable[[], float] = time.time,
+    ) -> ApprovalRequest:
+        """Ask about ``call`` as it would run now; the answer counts for ``ttl`` seconds.
+
+        Raises:
+            ConfigError: ``ttl`` is not a positive number of seconds.
+        """
+        if not 0 < ttl < float("inf"):
+            raise ConfigError(f"got ttl={ttl}; a finite number of seconds above 0 is accepted")
+        return cls(call.tool, call.args, run.principal, run.id, policy_digest, clock() + ttl, findings)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) over everything the answer is bound to. Findings explain; they are not part of it."""
+        return hashlib.sha256(_canonical(self._bound()).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def expired(self, now: float) -> bool:
+        """Whether an answer given at ``now`` (seconds since 1970) comes too late."""
+        return now >= self.expires_at
+
+    def render(self) -> str:
+        """The question as text for a terminal or a page: one line per argument, every value escaped."""
+        lines = [f"{escaped(self.principal.id)} wants to run the tool {escaped(self.tool)}"]
+        if self.principal.on_behalf_of is not None:
+            lines.append(f"  on behalf of {escaped(self.principal.on_behalf_of.id)}")
+        lines.extend(f"  {escaped(name)} = {_shown(value)}" for name, value in self.args.items())
+        lines.extend(f"  because: {escaped(finding.message or finding.type)}" for finding in self.findings)
+        lines.append(f"  digest {self.digest}")
+        return "\n".join(lines)
+
+    def _bound(self) -> Json:
+        return {
+            "tool": self.tool,
+            "args": self.args,
+            "principal": _principal(self.principal),
+            "conversation": self.conversation,
+            "policy": self.policy_digest,
+            "expires_at": self.expires_at,
+        }
+
+
+class Approver(Protocol):
+    """Asks somebody. Anything but True, an exception included, is a no."""
+
+    def __call__(self, request: ApprovalRequest, /) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalApprover:
+    """Asks on a terminal, and says no where there is none, on end of input, or after the expiry."""
+
+    source: TextIO
+    sink: TextIO
+    clock: Callable[[], float] = time.time
+
+    def __call__(self, request: ApprovalRequest, /) -> bool:
+        """Show the request; only the full word ``yes`` is a yes."""
+        if not (self.source.isatty() and self.sink.isatty()):
+            return False
+        self.sink.write(f"{request.render()}\nRun it? Type yes to permit, anything else refuses: ")
+        self.sink.flush()
+        answer = self.source.readline()
+        return answer.strip().lower() == "yes" and not request.expired(self.clock())
+
+
+def ask_terminal(request: ApprovalRequest, /) -> bool:
+    """Ask on standard input and standard error; no where either is no terminal."""
+    return TerminalApprover(sys.stdin, sys.stderr)(request)
+
+
+def escaped(text: str) -> str:
+    """``text`` with every character that is invisible, reorders, or controls a terminal shown as its code point."""
+    if text.isascii() and text.isprintable():
+        return text.replace("\\", "\\\\")
+    return "".join(map(_escaped_char, text))
+
+
+def _escaped_char(char: str) -> str:
+    if char == "\\":
+        return "\\\\"
+    if char in "\n\r\t":
+        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[char]
+    if unicodedata.category(char) in _UNSEEN or char in _BLANK or (char != " " and char.isspace()):
+        return f"\\u{{{ord(char):04X}}}"
+    return char
+
+
+def _shown(value: Json) -> str:
+    text = value if isinstance(value, str) else _canonical(value)
+    if len(text) <= MAX_SHOWN_CHARS:
+        return f'"{escaped(text)}"' if isinstance(value, str) else escaped(text)
+    # Head and tail: a sink hidden behind a long middle must show.
+    half = MAX_SHOWN_CHARS // 2
+    left_out = len(text) - 2 * half
+    return f"{escaped(text[:half])} [... {left_out} characters not shown ...] {escaped(text[-half:])}"
+
+
+def _principal(principal: Principal | None) -> Json:
+    if principal is None:
+        return None
+    return {
+        "id": principal.id,
+        "kind": principal.kind,
+        "roles": sorted(principal.roles),
+        "session": principal.session,
+        "tenant": principal.tenant,
+        "on_behalf_of": _principal(principal.on_behalf_of),
+    }
+
+
+def _canonical(value: Json) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
