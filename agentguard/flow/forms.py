@@ -49,7 +49,8 @@ _OPENING = "([{<\"'`*_#@$\u201c\u2018\u201e\u00ab\u20ac\u00a3\u00a5"
 _CLOSING = ")]}>\"'`*_,;:.!?\u201d\u2019\u00bb\u2026"
 _NAMED_ADDRESS = re.compile(r"([^<>@]*)<([^<>@\s]+@[^<>@\s]+)>")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
-_PIECES = re.compile(r"[\s,;<>()\[\]{}\"`\u201c\u201d\u00ab\u00bb|]+")
+# A comma between digits parts no list: 250.00 does not stand in 1,250.00.
+_PIECES = re.compile(r"(?:[\s;<>()\[\]{}\"`\u201c\u201d\u00ab\u00bb|]|(?<!\d),|,(?!\d))+")
 _GROUPED = re.compile(r"(?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?")
 
 _LIST_SINKS = frozenset({"recipient", "person", "channel", "account", "id"})

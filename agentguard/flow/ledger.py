@@ -142,7 +142,7 @@ class Ledger:
                 self._chars -= len(old)
 
     def recall(self, source: str, text: str) -> None:
-        """Read a text of a prompt's history: untrusted, unless it is the copy of a result already taken by its label."""
+        """Read a text of a prompt's history: untrusted, unless it copies a result already taken by its label."""
         with self._lock:
             if hash(text) not in self._taken:
                 self.distrust(source, text)

@@ -103,11 +103,11 @@ def _rows(tracer: _Tracer, labels: ToolLabels, call: ToolCall) -> Iterator[Origi
     for argument, node in call.args.items():
         sources = labels.sources_for(argument)
         kind = labels.sink_of(argument)
+        if sources is None:
+            yield Origin(argument, ("args", argument), Letter.FREE, Effect.ALLOW, node if isinstance(node, str) else "")
+            continue
         guarded = labels.side_effect in _GUARDED_EFFECTS or kind in _GUARDED_SINKS
         for path, text, is_flag in _values(("args", argument), node, kind):
-            if sources is None:
-                yield Origin(argument, path, Letter.FREE, Effect.ALLOW, text)
-                continue
             sink = _Sink(argument, path, kind, sources, guarded)
             for element in elements(text, kind) if text.strip() or kind == "path" else ():
                 yield tracer.judge(sink, element, is_flag=is_flag)
