@@ -1,0 +1,196 @@
+"""When are two texts the same value? Strictly for trusting, loosely for distrusting.
+
+A value is *trusted* only when it stands between token boundaries of a trusted text, with its punctuation: in
+"send the report to Bob" no part reads ``there@port.to``. The value itself is never folded beyond case, so an address
+with a look-alike letter is not the address the user wrote. What is *distrusted* is compared squashed, by
+``agentguard.text.folds.distrusting_fold``, so that spaced, invisible or look-alike characters hide nothing.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import unicodedata
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+from agentguard.text.folds import distrusting_fold
+
+__all__ = [
+    "bare_word",
+    "canonical",
+    "elements",
+    "is_value",
+    "key",
+    "looks_like_field",
+    "members",
+    "probes",
+    "tokens",
+    "words",
+]
+
+# The shape of a value, as against free text. A label that calls prose trusted must fail safe.
+MAX_WORDS = 9
+MAX_SENTENCE_WORDS = 4
+MAX_SENTENCE_CHARS = 70
+MAX_NUMBER_CHARS = 24
+# The longest honest single word: a URL or a path. Longer ones carry encoded text.
+MAX_WORD_CHARS = 120
+# One character more than a SHA-256 in hexadecimal: a longer run of one alphabet is an encoding of something else.
+_ENCODED_RUN = re.compile(r"[A-Za-z0-9+/=_-]{65,}")
+_BLANK_LINE = re.compile(r"\n\s*\n")
+
+_LINES = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_LIST = re.compile(r"[,;]+")
+_ADDRESS_LIST = re.compile(r"[,;<>()\"]+")
+# Marks that stand around a word of a sentence and are no part of it. Leading dots, slashes and tildes stay: they
+# make another path of it.
+_OPENING = "([{<\"'`*_#@$\u201c\u2018\u201e\u00ab\u20ac\u00a3\u00a5"
+_CLOSING = ")]}>\"'`*_,;:.!?\u201d\u2019\u00bb\u2026"
+_NAMED_ADDRESS = re.compile(r"([^<>@]*)<([^<>@\s]+@[^<>@\s]+)>")
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+# A comma between digits parts no list: 250.00 does not stand in 1,250.00.
+_PIECES = re.compile(r"(?:[\s;<>()\[\]{}\"`\u201c\u201d\u00ab\u00bb|]|(?<!\d),|,(?!\d))+")
+_GROUPED = re.compile(r"(?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?")
+
+_LIST_SINKS = frozenset({"recipient", "person", "channel", "account", "id"})
+_WHOLE_SINKS = frozenset({"path", "url", "command"})
+
+
+def canonical(text: str) -> str:
+    """One spelling per value: composed, without case and surrounding space; 1,000.50 and 1000.5 are one number.
+
+    Lower case, not case folding: that would make one domain of straße.example and strasse.example.
+    """
+    plain = unicodedata.normalize("NFC", text).strip().lower()
+    # Decimal rounds beyond 28 digits, and two account numbers must never round to one.
+    if len(plain) <= MAX_NUMBER_CHARS and _GROUPED.fullmatch(plain):
+        return format(Decimal(plain.replace(",", "")).normalize(), "f")
+    return plain
+
+
+def elements(text: str, sink: str | None) -> list[str]:
+    """The single values inside one sink argument: lines, addresses, members of a list."""
+    if sink in _WHOLE_SINKS or not text.strip():
+        return [text]
+    found: list[str] = []
+    for line in _LINES.split(text):
+        if "@" in line and "://" not in line:
+            for part in _ADDRESS_LIST.split(line):
+                found.extend(_addresses(part))
+        elif sink in _LIST_SINKS and not _GROUPED.fullmatch(line.strip()):
+            found.extend(_LIST.split(line))
+        else:
+            found.append(line)
+    kept = [element.strip() for element in found if element.strip()]
+    # A value made of separators alone names nobody we know.
+    return kept or [text]
+
+
+def members(text: str) -> set[str]:
+    """The values that one structured field holds: itself, its lines, a list of addresses, a name with its address.
+
+    Narrower than ``elements``: an address inside a sentence ("write to eve@x") is no value of the field.
+    """
+    found = {text, *_LINES.split(text)}
+    for line in list(found):
+        pieces = [piece.strip() for piece in _LIST.split(line)]
+        if all("@" in piece for piece in pieces):
+            found.update(pieces)
+        for piece in pieces:
+            if named := _NAMED_ADDRESS.fullmatch(piece):
+                found.update(named.groups())
+    return {member for member in found if member.strip()}
+
+
+def looks_like_field(name: str) -> bool:
+    """Whether a dictionary key is shaped like a field name, as against an address or a sentence."""
+    return _FIELD.fullmatch(name) is not None
+
+
+def _addresses(part: str) -> list[str]:
+    """'Bob Smith bob@x' is an address and a name; both need an origin."""
+    each = part.split()
+    names = " ".join(word for word in each if "@" not in word)
+    return [*(word for word in each if "@" in word), *([names] if names else [])]
+
+
+def words(text: str) -> list[frozenset[str]]:
+    """The words of a trusted text in order; each with the spellings it may be meant by (with and without quotes)."""
+    return [frozenset(map(canonical, _spellings(word))) for word in text.split()]
+
+
+def tokens(text: str) -> set[str]:
+    """Every single token of a trusted text as written, in every spelling it may be meant by."""
+    found: set[str] = set()
+    for word in text.split():
+        found |= _spellings(word)
+        # Inside a path or URL a comma or bracket is no boundary.
+        if "/" not in word or word[0] in _OPENING:
+            for piece in filter(None, _PIECES.split(word)):
+                found |= _spellings(piece)
+    return found
+
+
+def _spellings(word: str) -> set[str]:
+    bare = bare_word(word)
+    own = re.sub(r"['\u2019]s$", "", bare)
+    return {form for form in (word, bare, own) if form}
+
+
+def key(value: str) -> str:
+    """Two values with the same key are the same value.
+
+    Paths keep their case, and lose ``./`` and doubled slashes. A path that climbs is trusted only as written:
+    ``a/../b`` is not ``b`` where ``a`` is a symbolic link. URLs lose the case of scheme and host alone.
+    A bare file name is no path to it: two folders may each hold one.
+    """
+    plain = unicodedata.normalize("NFC", value).strip()
+    if "://" in plain:
+        return "url " + _url_form(plain)
+    if "/" not in plain or ".." in plain.split("/"):
+        return "path " + plain if "/" in plain else canonical(plain)
+    path = posixpath.normpath(plain)
+    return "path " + path if "/" in path else canonical(path)
+
+
+def _url_form(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower(), path=parts.path or "/").geturl()
+
+
+def bare_word(word: str) -> str:
+    """A word of a sentence without the marks around it."""
+    return word.rstrip(_CLOSING).lstrip(_OPENING)
+
+
+def probes(text: str) -> set[str]:
+    """What to look for, squashed, in untrusted text: the value, its number, its normal path, the host of a URL."""
+    forms = {text, canonical(text)}
+    if "/" in text:
+        forms.add(posixpath.normpath(text.strip()))
+    if "://" in text:
+        forms.add(_host(text))
+    return {squashed for form in forms if (squashed := distrusting_fold(form))}
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url.strip()).hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_value(text: str) -> bool:
+    """Whether ``text`` has the shape of a value. Anything longer is free text, whatever its label says."""
+    count = len(text.split())
+    if count > MAX_WORDS or (count > MAX_SENTENCE_WORDS and len(text) > MAX_SENTENCE_CHARS):
+        return False
+    if _BLANK_LINE.search(text) or _ENCODED_RUN.search(text):
+        return False
+    if any(len(word) > MAX_WORD_CHARS for word in text.split()):
+        return False
+    return not any(unicodedata.category(char) == "Cf" for char in text)

@@ -1,0 +1,118 @@
+"""The user's own words, ready to be asked whether a value stands in them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from agentguard.decision import Span
+from agentguard.flow.forms import bare_word, canonical, key, tokens, words
+from agentguard.text.folds import distrusting_fold
+from agentguard.text.invisible import INVISIBLE_TABLE
+
+__all__ = ["Request"]
+
+# A name counts as given when this share of its words stands in the request ("Ms Dana Reyes" for "Dana Reyes").
+NAME_SHARE = 0.6
+# A longer phrase is not looked for: against a request of repeated words the search would be quadratic.
+MAX_PHRASE_WORDS = 32
+
+
+class Request:
+    """The trusted request of one run.
+
+    Args:
+        texts: what the user said.
+        quoted: passages inside it that somebody else wrote; they are cut out before anything is compared.
+    """
+
+    def __init__(self, texts: Sequence[str], quoted: Sequence[str]) -> None:
+        self._texts: list[str] = []
+        self._barred: set[str] = set()
+        for text in texts:
+            self._texts.extend(self._own_words(text, quoted))
+        forms = [form for text in self._texts for form in (text, _undisguised(text))]
+        self._words = [words(form) for form in forms]
+        written = {token for form in forms for token in tokens(form)}
+        self._keys = {key(token) for token in written} - {""}
+        self.names = frozenset(_distinctive(self._texts))
+
+    def holds(self, value: str) -> bool:
+        """Whether ``value`` stands in the request, from token boundary to token boundary."""
+        if not any(map(str.isalnum, value)):
+            # A dot, a slash or a star of the sentence is no choice of a target.
+            return False
+        if self._barred and not self._barred.isdisjoint(canonical(word) for word in tokens(value)):
+            return False
+        if len(value.split()) <= 1:
+            return key(value) in self._keys
+        return self._holds_phrase([canonical(word) for word in value.split()])
+
+    def unnamed_words(self, name: str) -> list[str] | None:
+        """The words of a person's name that the request lacks; None when too few of them stand there."""
+        parts = name.split()
+        missing = [word for word in parts if not self.holds(word)]
+        known = [word for word in parts if word not in missing]
+        if len(parts) < 2 or re.search(r"[@/]", name) or len(known) < NAME_SHARE * len(parts):
+            return None
+        return missing if any(canonical(word) in self.names for word in known) else None
+
+    def locate(self, value: str) -> tuple[str, Span | None]:
+        """The request text in which ``value`` stands, and where."""
+        for text in self._texts:
+            found = re.search(re.escape(value.strip()), text, re.IGNORECASE)
+            if found:
+                return text, Span(*found.span())
+        return "", None
+
+    def _holds_phrase(self, phrase: list[str]) -> bool:
+        return len(phrase) <= MAX_PHRASE_WORDS and any(
+            phrase[0] in row[start] and all(word in row[start + step] for step, word in enumerate(phrase))
+            for row in self._words
+            for start in range(len(row) - len(phrase) + 1)
+        )
+
+    def _own_words(self, text: str, quoted: Sequence[str]) -> list[str]:
+        """Cut the quoted passages out, whatever the spacing; bar the words of a passage that hides its place."""
+        segments = [" ".join(text.split())]
+        squashed = distrusting_fold(text) if quoted else ""
+        for passage in filter(None, (" ".join(passage.split()) for passage in quoted)):
+            cut = [part for segment in segments for part in _cut(segment, passage)]
+            if cut == segments and distrusting_fold(passage) in squashed:
+                self._barred |= {canonical(token) for token in tokens(passage)}
+            segments = cut
+        return segments
+
+
+def _undisguised(text: str) -> str:
+    """The request without invisible characters and other widths.
+
+    Look-alike letters stay: folding them would trust an address that the user did not write.
+    """
+    return unicodedata.normalize("NFKC", text.translate(INVISIBLE_TABLE))
+
+
+def _cut(text: str, passage: str) -> list[str]:
+    """The pieces of ``text`` around ``passage``; a word that the cut would split is dropped with it."""
+    pieces = text.split(passage)
+    for index in range(len(pieces) - 1):
+        before, after = pieces[index], pieces[index + 1]
+        if before and not before[-1].isspace():
+            pieces[index] = before.rpartition(" ")[0]
+        if after and not after[0].isspace():
+            pieces[index + 1] = after.partition(" ")[2]
+    return pieces
+
+
+def _distinctive(texts: Sequence[str]) -> set[str]:
+    """Words that single something out: with a digit, or capitalised elsewhere than at the start of a sentence."""
+    found: set[str] = set()
+    for text in texts:
+        start = True
+        for word in text.split():
+            bare = bare_word(word)
+            if any(char.isdigit() for char in bare) or (bare[:1].isupper() and len(bare) > 2 and not start):
+                found |= {canonical(token) for token in tokens(word)}
+            start = word[-1] in ".!?:"
+    return found
