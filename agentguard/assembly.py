@@ -1,0 +1,174 @@
+"""From a policy and a home folder to a guard: the default stages, in one visible list.
+
+Policy, detection, access, flow and audit do not know each other; here, and only here, their settings are built from
+the compiled policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Literal
+
+from agentguard.access import (
+    Access,
+    AgentGrants,
+    Permission,
+    ProcessCounter,
+    RateLimit,
+    Rates,
+    RateSettings,
+    RBACManager,
+    Role,
+    StoreCounter,
+)
+from agentguard.audit import AuditLog, decision_record
+from agentguard.conversation import Conversation
+from agentguard.decision import Decision, Stage
+from agentguard.detect import ContentRules, Content, Size, StreamRedactor
+from agentguard.event import Event, Principal, ToolCall, ToolResult
+from agentguard.flow import ArgLabels, Flow, ToolLabels
+from agentguard.policy import Arguments, Policy, RateRule, ToolRule
+from agentguard.store import Home, open_engine
+
+__all__ = ["AuditSink", "default_stages", "roles_of", "shadow_rule", "stream_factory"]
+
+STATE_APPLICATION_ID = 0x41475354  # "AGST"
+STATE_SCHEMA_VERSION = 1
+
+
+def default_stages(policy: Policy, *, rbac: RBACManager, home: Home) -> list[Stage]:
+    """The order of checks. Each stage sees the event as the ones before it left it.
+
+    Content stands before Arguments and Flow, so that constraints and provenance judge the texts that will be used.
+    """
+    return [
+        Size(
+            max_length=policy.input.max_length,
+            tool_result_max=policy.input.tool_result_max,
+            output_max=policy.output.max_length,
+        ),
+        _rates(policy, home),
+        Access(rbac, policy.tools, _grants(policy)),
+        Content(content_rules(policy)),
+        Arguments(policy),
+        Flow({name: _labels(rule) for name, rule in policy.tools.items()}),
+    ]
+
+
+def roles_of(policy: Policy) -> RBACManager:
+    """The policy's roles beside the three built-in ones, which permit no tool; a policy may redefine those."""
+    roles = {role.name: role for role in BUILT_IN}
+    for rule in policy.roles.values():
+        roles[rule.name] = Role(
+            rule.name,
+            permissions=frozenset(Permission(name) for name in rule.permissions),
+            inherits=rule.inherits,
+            tools=rule.tools,
+            deny=rule.deny,
+            shadow=rule.mode == "shadow",
+        )
+    return RBACManager(roles.values())
+
+
+def shadow_rule(policy: Policy) -> Callable[[Event, Conversation], bool] | None:
+    """Says which events the policy puts in shadow mode by their tool; None when there are none."""
+    tools = frozenset(name for name, rule in policy.tools.items() if rule.mode == "shadow")
+    if not tools:
+        return None
+    return lambda event, _run: isinstance(event, ToolCall | ToolResult) and event.tool in tools
+
+
+def side_effects(policy: Policy) -> dict[str, str]:
+    """Side effect by tool name."""
+    return {name: rule.side_effect for name, rule in policy.tools.items()}
+
+
+def open_sink(policy: Policy, home: Home) -> AuditSink:
+    """Open the home's audit log for decisions."""
+    return AuditSink(AuditLog.open(home), payloads=policy.audit.payloads)
+
+
+class AuditSink:
+    """Puts decisions into an audit log, as records."""
+
+    def __init__(self, log: AuditLog, *, payloads: Literal["digest", "full"]) -> None:
+        self.log = log
+        self._payloads: Literal["digest", "full"] = payloads
+
+    def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:
+        """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
+        return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)
+
+    def configured(self, policy: Policy, stages: list[Stage], mode: str) -> None:
+        """Record durably which policy rules from now on.
+
+        Raises:
+            WriteError: the log does not take it, so nothing may run.
+        """
+        record: dict[str, object] = {
+            "type": "configuration",
+            "policy.digest": policy.digest,
+            "mode": mode,
+            "stages": [stage.name for stage in stages],
+        }
+        self.log.append(record, durable=True).result()  # type: ignore[arg-type]  # plain JSON by construction
+
+    def close(self) -> None:
+        """Flush and close the log."""
+        self.log.close()
+
+
+def _grants(policy: Policy) -> dict[str, AgentGrants]:
+    return {name: AgentGrants(rule.roles, rule.may_message) for name, rule in policy.agents.items()}
+
+
+def _rates(policy: Policy, home: Home) -> Rates:
+    settings = RateSettings(
+        tools={name: _limit(rule.rate) for name, rule in policy.tools.items() if rule.rate is not None},
+        model=_limit(policy.rates.model) if policy.rates.model else None,
+        message=_limit(policy.rates.message) if policy.rates.message else None,
+        default=_limit(policy.rates.default) if policy.rates.default else None,
+    )
+    shared = any(limit.scope == "store" for limit in settings.limits())
+    return Rates(settings, process=ProcessCounter(), store=_store_counter(home) if shared else None)
+
+
+def _limit(rule: RateRule) -> RateLimit:
+    return RateLimit(count=rule.count, seconds=rule.seconds, burst=rule.burst, scope=rule.scope)
+
+
+def _store_counter(home: Home) -> StoreCounter:
+    from sqlalchemy import MetaData
+
+    metadata = MetaData()
+    StoreCounter.define(metadata)
+    return StoreCounter(
+        open_engine(
+            home.state_path,
+            application_id=STATE_APPLICATION_ID,
+            schema_version=STATE_SCHEMA_VERSION,
+            metadata=metadata,
+            # A count lost in a power cut costs at most one refill; a sync per call would cost every call.
+            synchronous="NORMAL",
+        )
+    )
+
+
+def _labels(rule: ToolRule) -> ToolLabels:
+    return ToolLabels(
+        side_effect=rule.side_effect,
+        output=rule.output,
+        free_text=rule.free_text,
+        egress=rule.egress,
+        args={name: _arg_labels(arg) for name, arg in rule.args.items()},
+        approval_when_untrusted=rule.approval == "when-untrusted",
+    )
+
+
+def _arg_labels(rule: ArgRule) -> ArgLabels:
+    # The compiled policy has filled the defaults in: no sink means that anybody may set the argument.
+    if rule.sink is None:
+        return ArgLabels(content=True)
+    return ArgLabels(sink=rule.sink, sources=rule.sources)
