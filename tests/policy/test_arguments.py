@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Stage, Verdict
 from agentguard.event import AgentMessage, Event, Json, Message, ModelInput, ToolCall, ToolResult
 from agentguard.policy import Arguments, Policy
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def stage(rows: str) -> Arguments:

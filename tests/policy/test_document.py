@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from agentguard.errors import PolicyError
 from agentguard.policy.document import read
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,11 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from agentguard.errors import PolicyError
 from agentguard.event import Label
 from agentguard.policy import STARTER_POLICY, Policy
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 EXAMPLE = """\
 version: 1
@@ -35,7 +38,7 @@ tools:
       body: {max_length: 20000, redact: [secret]}
     approval: when-untrusted
     rate: 5/minute
-input:  {max_length: 10000, tool_result_max: 1000000, injection: {user: block, tool: strip}, unicode: strip, redact: [secret]}
+input:  {max_length: 10000, tool_result_max: 1000000, injection: {user: block, tool: strip}, unicode: strip}
 output: {redact: [secret, pii], markup: block}
 audit:  {payloads: digest}
 """
@@ -78,20 +81,7 @@ def test_starter_policy_loads_and_permits_nothing() -> None:
 
 def test_starter_policy_with_its_examples_uncommented_loads() -> None:
     """The commented rows are true examples, not decoration."""
-    lines = [line for line in STARTER_POLICY.splitlines() if not line.endswith(": {}")]
-    names = {"tools": "#  web_search:", "roles": "#  reader:", "agents": "#  researcher:"}
-    text = "\n".join(lines)
-    for section, first in names.items():
-        text = text.replace(first, f"{section}:\n{first}", 1)
-    text = "\n".join(
-        line[1:] if line.startswith("#  ") and line[3] != " " or line.startswith("#    ") else line
-        for line in text.splitlines()
-    )
-    text = "\n".join(
-        line
-        for line in text.splitlines()
-        if not line.strip().startswith(("side_effect: read |", "output:      ", "permissions: read_data,"))
-    )
+    text = re.sub(r"^#(?=  \S|    )", "", STARTER_POLICY, flags=re.MULTILINE).replace(": {}\n", ":\n")
 
     policy = Policy.parse(text)
 
@@ -136,7 +126,7 @@ def test_default_policy_is_secure() -> None:
         ),
         pytest.param("version: 1\nagents: {a: {roles: [r]}}", 2, 22, "unknown role", id="agent-with-unknown-role"),
         pytest.param("version: 1\nagents: {a: {may_message: [b]}}", 2, 28, "unknown agent", id="unknown-receiver"),
-        pytest.param("version: 1\nagents: {a: {may_message: ['*']}}", 2, 28, "globs are accepted in", id="receiver-glob"),
+        pytest.param("version: 1\nagents: {a: {may_message: ['*']}}", 2, 28, "globs are accepted in", id="to-glob"),
         pytest.param('version: 1\ntools: {"a*": {side_effect: read}}', 2, 9, "globs are accepted in", id="tool-glob"),
         pytest.param(arg('{sources: ["*"]}'), 6, 21, "globs are accepted in", id="source-glob"),
         pytest.param(arg("{sources: [usr]}"), 6, 21, "did you mean 'user'", id="unknown-source"),
@@ -155,7 +145,7 @@ def test_default_policy_is_secure() -> None:
         pytest.param(arg("{under: ../x}"), 6, 18, "climb", id="folder-that-climbs"),
         pytest.param(arg("{under: 'a/*'}"), 6, 18, "globs are accepted in", id="folder-glob"),
         pytest.param(arg("{sink: mail}"), 6, 17, "accepted: recipient", id="unknown-sink"),
-        pytest.param(arg("{sink: url, allow: ['https://u@h/']}"), 6, 30, "on a url sink write a host", id="url-userinfo"),
+        pytest.param(arg("{sink: url, allow: ['https://u@h/']}"), 6, 30, "on a url sink write a host", id="userinfo"),
         pytest.param(arg("{sink: recipient, content: true}"), 6, 37, "not both", id="sink-and-content"),
         pytest.param(tool("rate: fast"), 5, 11, "5/minute", id="rate-word"),
         pytest.param(tool("rate: 0/minute"), 5, 11, "5/minute", id="rate-of-zero"),
@@ -329,7 +319,5 @@ def test_any_yaml_tree_loads_or_is_a_policy_error(tree: object, arg_row: object,
     """No other exception gets out of validation and compilation."""
     document: dict[object, object] = {"version": 1, "tools": {"t": {"side_effect": "send", "args": {"x": arg_row}}}}
     for value in (tree, document, {"version": 1, "tools": {"t": tool_row}, "roles": tree}):
-        try:
+        with contextlib.suppress(PolicyError):
             Policy.parse(yaml.safe_dump(value, allow_unicode=True))
-        except PolicyError:
-            pass
