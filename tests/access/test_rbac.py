@@ -243,8 +243,12 @@ async def test_decorator_permits_every_kind_of_function() -> None:
     pytest.param(lambda: list(generator()), id="generator"),
     pytest.param(lambda: asyncio.run(drain(async_generator())), id="async-generator"),
 ])  # fmt: skip
-@pytest.mark.parametrize("run", [None, acting("mallory"), acting("mallory", "ghost"), acting("a", "ghost", "user")],
-                         ids=["no-conversation", "no-role", "unknown-role", "unknown-role-beside-a-good-one"])  # fmt: skip
+@pytest.mark.parametrize("run", [
+    pytest.param(None, id="no-conversation"),
+    pytest.param(acting("mallory"), id="no-role"),
+    pytest.param(acting("mallory", "ghost"), id="unknown-role"),
+    pytest.param(acting("mallory", "ghost", "user"), id="unknown-role-beside-a-good-one"),
+])  # fmt: skip
 def test_decorator_refuses_every_kind_of_function(call: object, run: Conversation | None) -> None:
     """Refused: by the verified principal alone, never by an argument."""
     assert callable(call)
