@@ -1,7 +1,7 @@
 """A person's yes or no to one tool call, bound to exactly that call.
 
 The digest covers tool, arguments, principal, whom it acts for, conversation, policy and expiry in canonical JSON
-(RFC 8785: sorted keys, no spaces), so a yes to one call is no yes to another. What the person sees is escaped:
+(sorted keys, no spaces, after RFC 8785), so a yes to one call is no yes to another. What the person sees is escaped:
 an invisible, reordering or terminal control character shows as its code point and does nothing.
 """
 
@@ -133,13 +133,13 @@ def ask_terminal(request: ApprovalRequest, /) -> bool:
 def escaped(text: str) -> str:
     """``text`` with every character that is invisible, reorders, or controls a terminal shown as its code point."""
     if text.isascii() and text.isprintable():
-        return text.replace("\\", "\\\\")
+        return text.replace("\\", "\\\\").replace('"', '\\"')
     return "".join(map(_escaped_char, text))
 
 
 def _escaped_char(char: str) -> str:
-    if char == "\\":
-        return "\\\\"
+    if char in '\\"':
+        return "\\" + char
     if char in "\n\r\t":
         return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[char]
     if unicodedata.category(char) in _UNSEEN or char in _BLANK or (char != " " and char.isspace()):
@@ -148,13 +148,18 @@ def _escaped_char(char: str) -> str:
 
 
 def _shown(value: Json) -> str:
-    text = value if isinstance(value, str) else _canonical(value)
-    if len(text) <= MAX_SHOWN_CHARS:
-        return f'"{escaped(text)}"' if isinstance(value, str) else escaped(text)
-    # Head and tail: a sink hidden behind a long middle must show.
+    """Every element at any depth; only the middle of a long text is left out, and said to be."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_shown(key)}: {_shown(item)}" for key, item in value.items()) + "}"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if len(value) <= MAX_SHOWN_CHARS:
+        return f'"{escaped(value)}"'
     half = MAX_SHOWN_CHARS // 2
-    left_out = len(text) - 2 * half
-    return f"{escaped(text[:half])} [... {left_out} characters not shown ...] {escaped(text[-half:])}"
+    left_out = len(value) - 2 * half
+    return f'"{escaped(value[:half])}" [... {left_out} characters not shown ...] "{escaped(value[-half:])}"'
 
 
 def _principal(principal: Principal | None) -> Json:
@@ -163,7 +168,7 @@ def _principal(principal: Principal | None) -> Json:
     return {
         "id": principal.id,
         "kind": principal.kind,
-        "roles": sorted(principal.roles),
+        "roles": [*sorted(principal.roles)],
         "session": principal.session,
         "tenant": principal.tenant,
         "on_behalf_of": _principal(principal.on_behalf_of),
