@@ -143,7 +143,8 @@ def _task_steps(messages: list[BaseMessage]) -> Iterator[_Step]:
     if customer := _CUSTOMER.search(task):
         yield _step("lookup_customer", customer_id=int(customer[1]))
     paths = _PATH.findall(_URL.sub(" ", task))
-    removed = task.lower().find("delete")
+    # What the user names after "delete" is to be deleted, what stands before it to be read.
+    removed = task.lower().find("delete") if "delete" in task.lower() else len(task)
     yield from (_step("read_file", path=path) for path in paths if task.index(path) < removed)
     yield from (_step("fetch_page", url=url) for url in _URL.findall(task))
     if address := _address_on_file(messages):
