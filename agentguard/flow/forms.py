@@ -117,13 +117,15 @@ def _addresses(part: str) -> list[str]:
 
 def words(text: str) -> list[frozenset[str]]:
     """The words of a trusted text in order; each with the spellings it may be meant by (with and without quotes)."""
-    return [frozenset(map(canonical, _spellings(word))) for word in text.split()]
+    each = text.split()
+    spelled = {word: frozenset(map(canonical, _spellings(word))) for word in set(each)}
+    return [spelled[word] for word in each]
 
 
 def tokens(text: str) -> set[str]:
     """Every single token of a trusted text as written, in every spelling it may be meant by."""
     found: set[str] = set()
-    for word in text.split():
+    for word in set(text.split()):
         found |= _spellings(word)
         # Inside a path or URL a comma or bracket is no boundary.
         if "/" not in word or word[0] in _OPENING:
