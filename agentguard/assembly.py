@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Literal
 
 from agentguard.access import (
@@ -23,22 +22,24 @@ from agentguard.access import (
     Role,
     StoreCounter,
 )
+from agentguard.access.rbac import BUILT_IN
 from agentguard.audit import AuditLog, decision_record
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Stage
-from agentguard.detect import ContentRules, Content, Size, StreamRedactor
-from agentguard.event import Event, Principal, ToolCall, ToolResult
+from agentguard.detect import Content, ContentRules, Size, StreamRedactor
+from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels
-from agentguard.policy import Arguments, Policy, RateRule, ToolRule
+from agentguard.policy import Arguments, Policy
+from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
 from agentguard.store import Home, open_engine
 
-__all__ = ["AuditSink", "default_stages", "roles_of", "shadow_rule", "stream_factory"]
+__all__ = ["AuditSink", "default_stages", "open_sink", "roles_of", "shadow_rule", "stream_factory"]
 
 STATE_APPLICATION_ID = 0x41475354  # "AGST"
 STATE_SCHEMA_VERSION = 1
 
 
-def default_stages(policy: Policy, *, rbac: RBACManager, home: Home) -> list[Stage]:
+def default_stages(policy: Policy, *, home: Home) -> list[Stage]:
     """The order of checks. Each stage sees the event as the ones before it left it.
 
     Content stands before Arguments and Flow, so that constraints and provenance judge the texts that will be used.
@@ -50,7 +51,7 @@ def default_stages(policy: Policy, *, rbac: RBACManager, home: Home) -> list[Sta
             output_max=policy.output.max_length,
         ),
         _rates(policy, home),
-        Access(rbac, policy.tools, _grants(policy)),
+        Access(roles_of(policy), policy.tools, _grants(policy)),
         Content(content_rules(policy)),
         Arguments(policy),
         Flow({name: _labels(rule) for name, rule in policy.tools.items()}),
@@ -80,11 +81,6 @@ def shadow_rule(policy: Policy) -> Callable[[Event, Conversation], bool] | None:
     return lambda event, _run: isinstance(event, ToolCall | ToolResult) and event.tool in tools
 
 
-def side_effects(policy: Policy) -> dict[str, str]:
-    """Side effect by tool name."""
-    return {name: rule.side_effect for name, rule in policy.tools.items()}
-
-
 def open_sink(policy: Policy, home: Home) -> AuditSink:
     """Open the home's audit log for decisions."""
     return AuditSink(AuditLog.open(home), payloads=policy.audit.payloads)
@@ -101,23 +97,53 @@ class AuditSink:
         """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
         return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)
 
-    def configured(self, policy: Policy, stages: list[Stage], mode: str) -> None:
+    def configured(self, policy: Policy, stages: list[Stage]) -> None:
         """Record durably which policy rules from now on.
 
         Raises:
             WriteError: the log does not take it, so nothing may run.
         """
-        record: dict[str, object] = {
+        record: dict[str, Json] = {
             "type": "configuration",
             "policy.digest": policy.digest,
-            "mode": mode,
+            "mode": policy.mode,
             "stages": [stage.name for stage in stages],
         }
-        self.log.append(record, durable=True).result()  # type: ignore[arg-type]  # plain JSON by construction
+        self.log.append(record, durable=True).result()
 
     def close(self) -> None:
         """Flush and close the log."""
         self.log.close()
+
+
+def content_rules(policy: Policy) -> ContentRules:
+    """The policy's rules for texts."""
+    injection = policy.input.injection
+    return ContentRules(
+        injection_user=injection.user,
+        injection_tool=injection.tool,
+        injection_agent=injection.agent,
+        threshold=injection.threshold,
+        unicode=policy.input.unicode,
+        redact_input=policy.input.redact,
+        redact_output=policy.output.redact,
+        redact_args={
+            name: {arg.name: arg.redact for arg in rule.args.values() if arg.redact}
+            for name, rule in policy.tools.items()
+        },
+        markup=policy.output.markup,
+        allow_hosts=frozenset(policy.output.allow_hosts),
+    )
+
+
+def stream_factory(policy: Policy) -> Callable[[], StreamRedactor] | None:
+    """Makes filters for streamed answers, when redaction is all that can happen to an answer.
+
+    Markup and invisible characters are judged on the whole text only: with those rules on, an answer is held back.
+    """
+    if policy.output.markup != "off" or policy.input.unicode != "off":
+        return None
+    return lambda: StreamRedactor(policy.output.redact)
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:

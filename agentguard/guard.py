@@ -14,19 +14,25 @@ import asyncio
 import functools
 import inspect
 import logging
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, overload
 
+from agentguard.access.approval import ApprovalRequest
 from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
 from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError
 from agentguard.event import Event, Principal, ToolCall
 from agentguard.wrapping import wrap_callable
+
+if TYPE_CHECKING:
+    from agentguard.policy import Policy
 
 __all__ = ["Approver", "DecisionSink", "Guard", "StreamFilter"]
 
@@ -62,8 +68,8 @@ class StreamFilter(Protocol):
     def flush(self) -> str: ...
 
 
-# Asks a person about one escalated call, given as it would run. May be sync or async.
-Approver = Callable[[ToolCall, Conversation, Decision], "bool | Awaitable[bool]"]
+# Asks a person about one escalated call, given as it would run. May be sync or async; only ``True`` is a yes.
+Approver = Callable[[ApprovalRequest], "bool | Awaitable[bool]"]
 
 
 class Guard:
@@ -80,6 +86,8 @@ class Guard:
         approver: asks a person about escalated calls; without one an escalation is a deny.
         stream: makes a filter for streamed answers; without one a streamed answer is held back whole.
         stage_budget_s: seconds after which a stage's answer comes too late.
+        policy_digest: the policy an approval is bound to.
+        unsafe_open: let actions happen although the log does not take their record.
     """
 
     def __init__(
@@ -94,6 +102,8 @@ class Guard:
         approver: Approver | None = None,
         stream: Callable[[], StreamFilter] | None = None,
         stage_budget_s: float = STAGE_BUDGET_S,
+        policy_digest: str = "",
+        unsafe_open: bool = False,
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
@@ -108,7 +118,70 @@ class Guard:
         self._approver = approver
         self._stream = stream
         self._budget_ns = int(stage_budget_s * 1e9)
+        self._policy_digest = policy_digest
+        self._unsafe_open = unsafe_open
         self._blocking = any(stage.blocking for stage in self.stages)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str] = "agentguard.yaml",
+        *,
+        home: str | os.PathLike[str] = ".agentguard",
+        agent: str | None = None,
+        approver: Approver | None = None,
+    ) -> Self:
+        """The one-line start: a policy file, and the folder that ``agentguard init`` made.
+
+        Raises:
+            PolicyError: the file is missing or no valid policy.
+            StoreError: the folder is missing, not ours, open to others, or not writable.
+            KeySourceError: the key is missing or open to others.
+            AuditError: the log cannot be written or was tampered with.
+        """
+        from agentguard.policy import Policy
+
+        return cls.from_policy(Policy.from_file(path), home=home, agent=agent, approver=approver)
+
+    @classmethod
+    def from_policy(
+        cls,
+        policy: Policy,
+        *,
+        home: str | os.PathLike[str] = ".agentguard",
+        agent: str | None = None,
+        approver: Approver | None = None,
+    ) -> Self:
+        """A guard with the default stages for ``policy``. ``Policy.default()`` permits no tool.
+
+        Raises:
+            StoreError, KeySourceError, AuditError: as ``from_file``.
+        """
+        from agentguard import assembly
+        from agentguard.store import Home
+
+        opened = Home.open(Path(home))
+        sink = assembly.open_sink(policy, opened)
+        try:
+            stages = assembly.default_stages(policy, home=opened)
+            sink.configured(policy, stages)
+        except BaseException:
+            sink.close()
+            raise
+        if policy.mode == "shadow":
+            _log.warning("shadow mode: decisions are recorded and nothing is enforced")
+        return cls(
+            stages=stages,
+            audit=sink,
+            mode=policy.mode,
+            agent=agent,
+            side_effects={name: rule.side_effect for name, rule in policy.tools.items()},
+            shadowed=assembly.shadow_rule(policy),
+            approver=approver,
+            stream=assembly.stream_factory(policy),
+            policy_digest=policy.digest,
+            unsafe_open=policy.audit.fail == "unsafe-open",
+        )
 
     # -- deciding ------------------------------------------------------------------------------------------------
 
@@ -303,7 +376,9 @@ class Guard:
     def _call_approver(self, decision: Decision, run: Conversation) -> bool | Awaitable[bool]:
         if self._approver is None or not isinstance(decision.event, ToolCall):
             return False
-        return self._approver(decision.event, run, decision)
+        request = ApprovalRequest.of(decision.event, run, policy_digest=self._policy_digest, findings=decision.findings)
+        answer = self._approver(request)
+        return answer if inspect.isawaitable(answer) else answer is True and not request.expired(time.time())
 
     def _answered(self, decision: Decision, approved: bool) -> Decision:
         if approved:
@@ -323,6 +398,9 @@ class Guard:
         return isinstance(event, ToolCall) and self._side_effects.get(event.tool) != "read"
 
     def _unrecorded(self, decision: Decision, event: Event, error: AuditError) -> Decision:
+        if self._unsafe_open:
+            _log.error("the audit log did not take a record, and the policy lets the action happen: %s", error)
+            return decision
         _log.error("the audit log did not take a record, so the action is refused: %s", error)
         return replace(
             decision,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from agentguard.store import Home
-
 from agentguard import Guard
+from agentguard.store import Home
 from benchmarks import agent, detection, events, startup
 
 POLICY = Path(__file__).with_name("agentguard.yaml")

@@ -17,16 +17,19 @@ import re2
 
 __all__ = ["MarkupIssue", "inspect_markup", "neutralize"]
 
-ACTIVE = frozenset(
-    "applet audio base body button canvas dialog embed form frame frameset head html iframe input isindex keygen link "
-    "marquee math meta noembed noframes noscript object option param plaintext portal script select slot source style "
-    "svg template textarea title track video xml xmp".split()
+ACTIVE = frozenset({
+    "applet", "audio", "base", "body", "button", "canvas", "dialog", "embed", "form", "frame", "frameset", "head",
+    "html", "iframe", "input", "isindex", "keygen", "link", "marquee", "math", "meta", "noembed", "noframes",
+    "noscript", "object", "option", "param", "plaintext", "portal", "script", "select", "slot", "source", "style",
+    "svg", "template", "textarea", "title", "track", "video", "xml", "xmp",
+})  # fmt: skip
+URL_ATTRIBUTES = frozenset({
+    "action", "background", "cite", "classid", "codebase", "data", "dynsrc", "formaction", "href", "icon",
+    "longdesc", "lowsrc", "manifest", "ping", "poster", "profile", "src", "srcset", "usemap", "xlink:href",
+})  # fmt: skip
+DANGEROUS_SCHEMES = frozenset(
+    {"javascript", "vbscript", "livescript", "data", "file", "blob", "filesystem", "view-source"}
 )
-URL_ATTRIBUTES = frozenset(
-    "action background cite classid codebase data dynsrc formaction href icon longdesc lowsrc manifest ping poster "
-    "profile src srcset usemap xlink:href".split()
-)
-DANGEROUS_SCHEMES = frozenset({"javascript", "vbscript", "livescript", "data", "file", "blob", "filesystem", "view-source"})
 # Pictures in a data URL do nothing; SVG is no picture but a program.
 _INERT_DATA = re.compile(r"data:image/(?:png|jpe?g|gif|webp|bmp|avif);base64,", re.IGNORECASE)
 
@@ -36,9 +39,11 @@ MAX_LINK_QUERY = 64
 _TAG_START = re2.compile(r"<[/!?]?[A-Za-z!?]")
 _TAG_NAME = re.compile(r"<[/!?]?([A-Za-z][A-Za-z0-9:-]*)")
 _ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)(?:\s{0,64}=\s{0,64}(?:"([^"]*)"?|'([^']*)'?|([^\s>]*)))?""")
-_MARKDOWN_TARGET = re2.compile(r"(?P<image>!?)\[(?:[^\[\]\n]|\[[^\[\]\n]{0,200}\]){0,500}\]\([ \t]*<?(?P<url>[^)\s>]{1,4000})")
-_MARKDOWN_REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?P<url>[^\s>]{1,4000})")
-_AUTOLINK = re2.compile(r"<(?P<url>[A-Za-z][A-Za-z0-9+.\-]{1,30}:[^\s<>]{1,4000})>")
+_MARKDOWN_TARGET = re2.compile(r"\]\([ \t]*<?(?P<url>[^)\s>]{1,1000})")
+# An image's alternative text is looked through this far back for its opening bracket.
+MAX_ALT = 1_000
+_MARKDOWN_REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?P<url>[^\s>]{1,1000})")
+_AUTOLINK = re2.compile(r"<(?P<url>[A-Za-z][A-Za-z0-9+.\-]{1,30}:[^\s<>]{1,1000})>")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
 _CSS_DANGER = re.compile(r"url\s*\(|expression\s*\(|@import|-moz-binding|behavior\s*:", re.IGNORECASE)
 _IGNORED_IN_URL = re.compile("[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028\u2029\ufeff]")
@@ -117,7 +122,7 @@ def _markdown(text: str, allow_hosts: frozenset[str]) -> Iterator[MarkupIssue]:
         url = html.unescape(match["url"])
         if _is_dangerous(url):
             yield MarkupIssue("scheme", *match.span("url"))
-        elif match["image"]:
+        elif _is_image(text, match.start()):
             if not _host_allowed(url, allow_hosts):
                 yield MarkupIssue("image", *match.span("url"))
         elif _is_bad_link(url, allow_hosts):
@@ -130,6 +135,21 @@ def _markdown(text: str, allow_hosts: frozenset[str]) -> Iterator[MarkupIssue]:
             # A reference may serve an image, so it is judged as one when its host is remote and hosts are named.
             elif _is_bad_link(url, allow_hosts):
                 yield MarkupIssue("link", *match.span("url"))
+
+
+def _is_image(text: str, close: int) -> bool:
+    """Whether the bracket closed at ``close`` was opened as ``![``; one that opens too far back counts as an image."""
+    depth = 0
+    for index in range(close, max(-1, close - MAX_ALT), -1):
+        if text[index] == "]":
+            depth += 1
+        elif text[index] == "[":
+            depth -= 1
+            if depth == 0:
+                return text[index - 1 : index] == "!"
+        elif text[index] == "\n" and text[index - 1 : index] == "\n":
+            return False
+    return close >= MAX_ALT
 
 
 def _is_dangerous(url: str) -> bool:

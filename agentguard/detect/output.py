@@ -28,9 +28,7 @@ class OutputSecurityFilter:
         allow_hosts: hosts that images and links may point to.
     """
 
-    def __init__(
-        self, *, classes: frozenset[str] = ALL_CLASSES, allow_hosts: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, *, classes: frozenset[str] = ALL_CLASSES, allow_hosts: frozenset[str] = frozenset()) -> None:
         self._classes = classes
         self._allow_hosts = allow_hosts
 

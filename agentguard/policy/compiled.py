@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from agentguard.event import Label
 from agentguard.policy.constraint import Constraint
@@ -22,6 +22,10 @@ __all__ = [
     "RoleRule",
     "ToolRule",
 ]
+
+
+InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "off"]
+CleanAction: TypeAlias = Literal["block", "strip", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +110,9 @@ class ToolRule:
 class InjectionRules:
     """Action per author of the text, and the threshold: a name or a score in 0..1."""
 
-    user: str = "block"
-    tool: str = "strip"
-    agent: str = "strip"
+    user: InjectionAction = "block"
+    tool: InjectionAction = "strip"
+    agent: InjectionAction = "strip"
     threshold: str | float = "balanced"
 
 
@@ -119,7 +123,7 @@ class InputRules:
     max_length: int
     tool_result_max: int
     injection: InjectionRules
-    unicode: str
+    unicode: CleanAction
     redact: frozenset[str]
 
 
@@ -129,7 +133,7 @@ class OutputRules:
 
     max_length: int
     redact: frozenset[str]
-    markup: str
+    markup: CleanAction
     allow_hosts: tuple[str, ...]
 
 

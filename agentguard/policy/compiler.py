@@ -179,7 +179,9 @@ class Compiler:
         sink = row.sink or ("value" if row.sources is not None else None)
         if sink and row.content:
             self._fail((*steps, "content"), "an argument is a sink or content, not both; content is for bodies of text")
-        if tool.egress and not sink and not row.content:
+        # A row that only constrains says nothing of who may set the value: a missing label is the strict one.
+        acts = tool.side_effect != "read" or tool.egress
+        if acts and not sink and not row.content and row.one_of is None:
             sink = "value"
         return ArgRule(
             name=str(steps[-1]),

@@ -251,6 +251,6 @@ def _triggers() -> tuple[tuple[str, ...], re2.Set]:
     return tuple(_FINDERS), triggers
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _finder(name: str) -> re2._Regexp:
     return re2.compile(_FINDERS[name])

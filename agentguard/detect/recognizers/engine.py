@@ -115,10 +115,8 @@ class Engine:
 
     def _find(self, index: int, text: str, found: list[Match]) -> bool:
         recognizer, group = self._recognizers[index], self._groups[index]
-        count = 0
-        for start, end in _matches(self._patterns[index], group, text):
-            count += 1
-            if count > MAX_MATCHES:
+        for count, (start, end) in enumerate(_matches(self._patterns[index], group, text)):
+            if count == MAX_MATCHES:
                 return False
             if recognizer.validate is None or recognizer.validate(text[start:end]):
                 found.append(Match(recognizer.type, start, end, recognizer.score))
