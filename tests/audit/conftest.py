@@ -9,30 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentguard.audit import AuditLog
-from agentguard.event import Json
 from agentguard.store import Home
-
-
-def record(number: int, **more: Json) -> dict[str, Json]:
-    """A record like the guard's."""
-    return {
-        "type": "decision",
-        "decision": "deny" if number % 3 == 0 else "allow",
-        "gen_ai.tool.name": f"tool-{number % 2}",
-        "principal.id": "researcher",
-        "n": number,
-        **more,
-    }
-
-
-def fill(home: Home, frames: int, *, per_frame: int = 1, first: int = 0) -> None:
-    """Append frames of known size and close the log."""
-    with AuditLog.open(home) as log:
-        for frame in range(frames):
-            start = first + frame * per_frame
-            for number in range(start, start + per_frame):
-                log.append(record(number), durable=False)
-            log.flush()
 
 
 @pytest.fixture
@@ -43,10 +20,13 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A closed log of four frames, 274 records, with one stored tree node. Read only: damage a copy."""
+    """A closed log of five frames, 274 records, with one stored tree node. Read only: damage a copy."""
     made = Home.create(tmp_path_factory.mktemp("written") / ".agentguard")
-    fill(made, 1, per_frame=270)
-    fill(made, 4, first=270)
+    with AuditLog.open(made) as log:
+        for number in range(274):
+            log.append({"type": "decision", "gen_ai.tool.name": f"tool-{number % 2}", "n": number}, durable=False)
+            if number >= 269:
+                log.flush()
     return made
 
 

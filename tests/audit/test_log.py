@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from conftest import fill, record  # type: ignore[import-not-found]
 
 from agentguard.audit import AuditLog, Verdict, verify
 from agentguard.audit.log import MAX_RECORD_BYTES
@@ -39,6 +38,28 @@ class FakeClock:
 
     def monotonic_ns(self) -> int:
         return self.mono
+
+
+def record(number: int, **more: Json) -> dict[str, Json]:
+    """A record like the guard's."""
+    return {
+        "type": "decision",
+        "decision": "deny" if number % 3 == 0 else "allow",
+        "gen_ai.tool.name": f"tool-{number % 2}",
+        "principal.id": "researcher",
+        "n": number,
+        **more,
+    }
+
+
+def fill(home: Home, frames: int, *, per_frame: int = 1, first: int = 0) -> None:
+    """Append frames of known size and close the log."""
+    with AuditLog.open(home) as log:
+        for frame in range(frames):
+            start = first + frame * per_frame
+            for number in range(start, start + per_frame):
+                log.append(record(number), durable=False)
+            log.flush()
 
 
 def python(code: str, *args: str) -> subprocess.Popen[str]:
