@@ -177,9 +177,14 @@ def test_immediate_transactions_count_exactly_between_threads(tmp_path: Path) ->
 
 def test_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "x.db", application_id=7, schema_version=1, metadata=metadata)
-    with pytest.raises(RuntimeError), begin_immediate(engine) as connection:
-        connection.execute(insert(counters).values(id=1, n=0))
-        raise RuntimeError
+
+    def fail() -> None:
+        with begin_immediate(engine) as connection:
+            connection.execute(insert(counters).values(id=1, n=0))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
 
     with engine.begin() as connection:
         assert connection.execute(select(counters)).first() is None
@@ -221,8 +226,13 @@ def test_trigger_in_the_file_is_refused(tmp_path: Path) -> None:
 
 def test_atomic_file_keeps_the_old_content_on_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"old")
-    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a") as file:
-        file.write(b"new")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic_file(tmp_path / "a") as file:
+            file.write(b"new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
 
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @pytest.fixture
-def copy(written: Home, tmp_path: Path) -> Iterator[Home]:
+def copy(written: Home, tmp_path: Path) -> Home:
     """A copy of the written log, free to be damaged."""
     shutil.copytree(written.path, tmp_path / "copy")
-    yield Home.open(tmp_path / "copy")
+    return Home.open(tmp_path / "copy")

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,7 @@ SWAPS = [
 def test_swapped_cells_are_never_ok(copy: Home, table: str, column: str) -> None:
     """Two genuine values of one log in each other's place."""
     found = rows(copy.audit_path, table)
-    first, second = next(
-        (a, b) for a, b in zip(found, found[1:], strict=False) if a[column] != b[column] and a[column] != b""
-    )
+    first, second = next((a, b) for a, b in pairwise(found) if a[column] != b[column] and a[column] != b"")
     sql = f'UPDATE "{table}" SET "{column}" = ? WHERE {where(table)}'
     change(
         copy.audit_path,
