@@ -194,7 +194,9 @@ def to_ns(moment: datetime.datetime) -> int:
     if moment.tzinfo is None:
         raise ConfigError("a time without a zone is ambiguous; pass datetime.now(timezone.utc) or add a tzinfo")
     elapsed = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000_000 + elapsed.microseconds * 1_000
+    exact = (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000_000 + elapsed.microseconds * 1_000
+    # 64 bits end in 2262: as the end of a range, a later time means the same.
+    return max(-(2**63), min(2**63 - 1, exact))
 
 
 def _finding(finding: Finding) -> Json:

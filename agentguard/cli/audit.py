@@ -41,7 +41,7 @@ def tail(
 
 
 @app.command()
-def query(
+def query(  # noqa: PLR0917  # typer reads options from plain parameters
     home: HomeOption = Path(".agentguard"),
     where: Annotated[
         list[str] | None,
@@ -75,7 +75,10 @@ def verify(
     no_keys: Annotated[bool, typer.Option("--no-keys", help="Check the structure only, without any secret.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the whole log. Exit code: 0 ok, 10 corrupt, 11 tampered, 12 truncated or rolled back, 13 stale, 14 key missing."""
+    """Check the whole log.
+
+    Exit code: 0 ok, 10 corrupt, 11 tampered, 12 truncated or rolled back, 13 stale, 14 key missing.
+    """
     report = verify_log(Home.open(home), anchor=anchor, keys=not no_keys)
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(report), "verdict": report.verdict.value}))

@@ -171,18 +171,24 @@ def _read_private(path: Path, remedy: str) -> bytes:
         raise KeySourceError(f"{path} does not exist; {remedy}") from error
     except OSError as error:
         raise KeySourceError(f"{path} cannot be opened ({error.strerror}; links are refused); {remedy}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(file.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            raise KeySourceError(f"{path} is not a regular file; {remedy}")
-        if info.st_uid != os.geteuid():
-            raise KeySourceError(f"{path} belongs to user id {info.st_uid}, we run as {os.geteuid()}; run as its owner")
-        if info.st_mode & 0o077:
-            raise KeySourceError(
-                f"{path} is open to other users (mode {info.st_mode & 0o777:03o}); run: chmod 600 {path}, "
-                "and replace the key if others had access"
-            )
-        raw = file.read(MAX_FILE_BYTES + 1)
+    try:
+        _check_private(path, os.fstat(descriptor), remedy)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(raw) > MAX_FILE_BYTES:
         raise KeySourceError(f"{path} is larger than {MAX_FILE_BYTES} bytes, so it is no key file; {remedy}")
     return raw
+
+
+def _check_private(path: Path, info: os.stat_result, remedy: str) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        raise KeySourceError(f"{path} is not a regular file; {remedy}")
+    if info.st_uid != os.geteuid():
+        raise KeySourceError(f"{path} belongs to user id {info.st_uid}, we run as {os.geteuid()}; run as its owner")
+    if info.st_mode & 0o077:
+        raise KeySourceError(
+            f"{path} is open to other users (mode {info.st_mode & 0o777:03o}); run: chmod 600 {path}, "
+            "and replace the key if others had access"
+        )
