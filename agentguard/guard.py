@@ -76,6 +76,8 @@ class Guard:
         approver: asks a person about escalated calls; without one an escalation is a deny.
         stream: makes a filter for streamed answers; without one a streamed answer is held back whole.
         stage_budget_s: seconds after which a stage's answer comes too late.
+        rewrites_output: whether some stage may change or refuse what a model answers. Adapters refuse hooks that
+            only hear of an answer once it was streamed, unless this is known to be False.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Guard:
         approver: Approver | None = None,
         stream: Callable[[], StreamFilter] | None = None,
         stage_budget_s: float = STAGE_BUDGET_S,
+        rewrites_output: bool = True,
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
@@ -98,6 +101,7 @@ class Guard:
         self.stages = tuple(stages)
         self.mode: Mode = mode
         self.agent = agent
+        self.rewrites_output = rewrites_output
         self._audit = audit
         self._side_effects = dict(side_effects or {})
         self._shadowed = shadowed

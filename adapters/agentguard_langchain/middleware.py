@@ -121,13 +121,14 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
     def _open(self, state: Any) -> dict[str, Any] | None:
         if application_run() is not None:
             return None
-        config = ensure_config()
-        run_id = getattr(config.get("callbacks"), "parent_run_id", None)
-        key = str(run_id) if run_id is not None else secrets.token_hex(16)
+        messages = state.get("messages", ())
+        # The entry message's id tells this run, entered by two instances, from an earlier turn of the thread.
+        entry = f"/{getattr(messages[-1], 'id', None)}" if messages else "/"
+        known = state.get("agentguard_run", "")
+        key = known if known.endswith(entry) else secrets.token_hex(16) + entry
         if KEPT.get((self.guard, key)) is None:
-            run = opened(self.guard, self._gate.agent, config, state.get("messages", ()), KEPT)
-            KEPT.put((self.guard, key), run)
-        return {"agentguard_run": key}
+            KEPT.put((self.guard, key), opened(self.guard, self._gate.agent, ensure_config(), messages, KEPT))
+        return None if key == known else {"agentguard_run": key}
 
     def _conversation(self, state: Any) -> Conversation:
         run = application_run()

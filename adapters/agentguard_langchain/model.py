@@ -15,11 +15,12 @@ import contextlib
 import inspect
 import json
 import types
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableBinding
@@ -42,7 +43,7 @@ from .gate import REFUSED, Gate, Passage, note_rewritten
 from .runs import ephemeral, human_author
 from .versions import warn_untested
 
-__all__ = ["OnDeny", "blocked_message", "guarded_model", "is_guarded", "wrap_model"]
+__all__ = ["OnDeny", "blocked_message", "guarded_model", "is_described_as_guarded", "is_guarded", "wrap_model"]
 
 M = TypeVar("M")
 OnDeny = Literal["message", "raise"]
@@ -89,6 +90,11 @@ def wrap_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnD
 def is_guarded(model: object, guard: Guard) -> bool:
     """Whether this very guard already checks ``model``. Told by its class, which no input can reach."""
     return any(known is guard for known in getattr(type(model), _GUARDS, ()))
+
+
+def is_described_as_guarded(serialized: Mapping[str, Any] | None, guard: Guard) -> bool:
+    """Whether the model that callbacks are told of under this description is checked by ``guard``."""
+    return id(guard) in (serialized or {}).get(_GUARDS, ())
 
 
 def blocked_message(refusal: Denied, *, id: str | None = None) -> AIMessage:
@@ -337,16 +343,19 @@ def _blocked_chunk(refusal: Denied) -> ChatGenerationChunk:
 
 def _guarded_class(base: type[BaseChatModel], hooks: _Hooks) -> type[BaseChatModel]:
     """A subclass of ``base`` that overrides what ``base`` itself implements of the four methods."""
-    methods = {"_generate": _generate_of(base, hooks)}
+    methods: dict[str, Any] = {"_generate": _generate_of(base, hooks)}
     if base._agenerate is not BaseChatModel._agenerate:
         methods["_agenerate"] = _agenerate_of(base, hooks)
     if base._stream is not BaseChatModel._stream:
         methods["_stream"] = _stream_of(base, hooks)
     if base._astream is not BaseChatModel._astream:
         methods["_astream"] = _astream_of(base, hooks)
+    guards = (*getattr(base, _GUARDS, ()), hooks.gate.guard)
+    # A property, because a copied model brings the cached description of the unguarded one along.
+    methods["_serialized"] = property(lambda self: {**dumpd(self), _GUARDS: [id(guard) for guard in guards]})
     named = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     guarded = types.new_class(base.__name__, (base,), {}, lambda body: body.update(named | methods))
-    setattr(guarded, _GUARDS, (*getattr(base, _GUARDS, ()), hooks.gate.guard))
+    setattr(guarded, _GUARDS, guards)
     for name in _NATIVE_EVENTS:
         setattr(guarded, name, None)
     return guarded

@@ -32,7 +32,7 @@ from .gate import REFUSED, Gate, Passage, outside_scopes, release
 from .runs import ephemeral, inside_tool
 from .versions import warn_untested
 
-__all__ = ["denied_message", "guarded_tool", "is_guarded", "result_passage", "wrap_tool"]
+__all__ = ["denied_message", "guarded_tool", "is_being_guarded", "is_guarded", "result_passage", "wrap_tool"]
 
 T = TypeVar("T")
 
@@ -92,6 +92,12 @@ def result_passage(call: ToolCall, *, is_error: bool = False) -> Passage[Any, To
     )
 
 
+def is_being_guarded(name: str, guard: Guard) -> bool:
+    """Whether the tool call that callbacks are being told of is one that ``guard`` has just admitted."""
+    found = _invocation.get()
+    return found is not None and found.guard is guard and found.call.tool == name
+
+
 # -- one call --------------------------------------------------------------------------------------------------------
 
 
@@ -102,13 +108,14 @@ class _Invocation:
     tool: BaseTool
     call: ToolCall
     run: Conversation
+    guard: Guard
 
 
 _invocation: ContextVar[_Invocation | None] = ContextVar("agentguard_langchain_invocation", default=None)
 
 
 @contextmanager
-def _invoking(invocation: _Invocation) -> Iterator[None]:
+def _invoking(invocation: _Invocation | None) -> Iterator[None]:
     token = _invocation.set(invocation)
     try:
         yield
@@ -215,7 +222,7 @@ def _run_of(base: type[BaseTool], gate: Gate) -> Any:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
             given, conversation = gate.attempt(start, nearest, (_Arguments.raw(tool_input), Conversation()))
             given = gate.admit(given, _call_passage(_view(self, base), tool_call_id), conversation)
-            invocation = _invoked(self, given, tool_call_id, conversation)
+            invocation = _invoked(self, given, tool_call_id, conversation, gate)
             with _invoking(invocation):
                 output = base.run(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
@@ -234,7 +241,7 @@ def _arun_of(base: type[BaseTool], gate: Gate) -> Any:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
             given, conversation = await gate.aattempt(start, nearest, (_Arguments.raw(tool_input), Conversation()))
             given = await gate.aadmit(given, _call_passage(_view(self, base), tool_call_id), conversation)
-            invocation = _invoked(self, given, tool_call_id, conversation)
+            invocation = _invoked(self, given, tool_call_id, conversation, gate)
             with _invoking(invocation):
                 output = await base.arun(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
@@ -249,7 +256,7 @@ def _inner_run_of(base: type[BaseTool], gate: Gate) -> Any:
     def _run(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
         invocation = _current(self, gate)
         try:
-            with inside_tool(invocation.run), outside_scopes():
+            with _invoking(None), inside_tool(invocation.run), outside_scopes():
                 value = _view(self, base)._run(*args, **kwargs)
         except (GraphBubbleUp, Denied):
             raise
@@ -268,7 +275,7 @@ def _inner_arun_of(base: type[BaseTool], gate: Gate) -> Any:
     async def _arun(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
         invocation = _current(self, gate)
         try:
-            with inside_tool(invocation.run), outside_scopes():
+            with _invoking(None), inside_tool(invocation.run), outside_scopes():
                 value = await _view(self, base)._arun(*args, **kwargs)
         except (GraphBubbleUp, Denied):
             raise
@@ -288,19 +295,19 @@ def _starting(
     return lambda: (_split(tool, tool_input), ephemeral(gate.guard, gate.agent))
 
 
-def _invoked(tool: BaseTool, given: _Arguments, call_id: str | None, run: Conversation) -> _Invocation:
+def _invoked(tool: BaseTool, given: _Arguments, call_id: str | None, run: Conversation, gate: Gate) -> _Invocation:
     try:
         args = cast(Any, encode(given.chosen))
     except Exception:  # noqa: BLE001  # only in shadow mode can unreadable arguments have come this far
         args = {}
-    return _Invocation(tool, ToolCall(tool.name, args, call_id), run)
+    return _Invocation(tool, ToolCall(tool.name, args, call_id), run, gate.guard)
 
 
 def _current(tool: BaseTool, gate: Gate) -> _Invocation:
     found = _invocation.get()
     if found is not None and found.tool is tool:
         return found
-    return _Invocation(tool, ToolCall(tool.name, {}), ephemeral(gate.guard, gate.agent))
+    return _Invocation(tool, ToolCall(tool.name, {}), ephemeral(gate.guard, gate.agent), gate.guard)
 
 
 def _failure(failure: Exception, text: str, checked: str) -> Exception:
