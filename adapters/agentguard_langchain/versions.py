@@ -11,9 +11,10 @@ from agentguard.errors import AdapterError
 
 __all__ = ["require_supported", "warn_untested"]
 
-# First versions with every hook in use here, and the first minor versions the conformance suite has not run on.
-FLOORS = {"langchain": (1, 0), "langgraph": (1, 0)}
-UNTESTED = {"langchain": (1, 5), "langchain-core": (1, 8), "langgraph": (1, 3)}
+# First versions with every hook in use here (``ExtendedModelResponse``, which lets a rewrite reach the agent's state,
+# came with langchain 1.2.10), and the first minor versions the conformance suite has not run on.
+FLOORS = {"langchain": (1, 2, 10), "langgraph": (1, 0, 0)}
+UNTESTED = {"langchain": (1, 5, 0), "langchain-core": (1, 8, 0), "langgraph": (1, 3, 0)}
 
 
 def require_supported() -> None:
@@ -41,9 +42,9 @@ def warn_untested() -> None:
         )
 
 
-def _installed(package: str) -> tuple[int, int] | None:
+def _installed(package: str) -> tuple[int, ...] | None:
     try:
-        parts = re.findall(r"\d+", version(package))
+        parts = re.findall(r"\d+", version(package))[:3]
     except PackageNotFoundError:
         return None
-    return int(parts[0]), int(parts[1]) if len(parts) > 1 else 0
+    return tuple(int(part) for part in [*parts, "0", "0"][:3])

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agentguard_langchain import GuardMiddleware, guarded_agent, guarded_model, tool_wrappers
 from langchain.agents import create_agent
 from langchain.agents.middleware.types import AgentMiddleware
 from langchain.agents.structured_output import ToolStrategy
@@ -22,7 +21,7 @@ from pydantic import BaseModel, Field
 
 from agentguard.errors import Denied
 from agentguard.guard import Guard
-
+from agentguard_langchain import GuardMiddleware, guarded_agent, guarded_model, tool_wrappers
 from tests.adapters.conformance import SECRET, Cell, Outcome
 
 
@@ -52,7 +51,7 @@ class ScriptedModel(BaseChatModel):
         self.read.append(" ".join(str(message.model_dump()) for message in messages))
         self.options.append(options)
         if self.calls and not any(isinstance(message, ToolMessage) for message in messages):
-            return AIMessage("", tool_calls=[{**call, "type": "tool_call"} for call in self.calls])  # type: ignore[misc]
+            return AIMessage("", tool_calls=[{**call, "type": "tool_call"} for call in self.calls])
         return AIMessage(self.final, additional_kwargs=self.extra)
 
     def _generate(
@@ -65,14 +64,14 @@ class ScriptedModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         answer = self._answer(messages, kw)
         for start in range(0, len(answer.text), 3):
-            yield ChatGenerationChunk(message=AIMessageChunk(answer.text[start : start + 3]))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=answer.text[start : start + 3]))
         for index, call in enumerate(answer.tool_calls):
             args = json.dumps(call["args"], default=str)
             for part in (args[:9], args[9:]):
                 piece = {"name": call["name"] if part == args[:9] else None, "args": part, "index": index}
                 piece["id"] = call["id"] if part == args[:9] else None
-                yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[piece]))  # type: ignore[list-item]
-        yield ChatGenerationChunk(message=AIMessageChunk("", additional_kwargs=answer.additional_kwargs))
+                yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[piece]))  # type: ignore[list-item]
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs=answer.additional_kwargs))
 
 
 class RetryOnce(AgentMiddleware[Any, Any, Any]):
