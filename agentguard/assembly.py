@@ -33,7 +33,7 @@ from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
 from agentguard.store import Home, open_engine
 
-__all__ = ["AuditSink", "default_stages", "open_sink", "roles_of", "shadow_rule", "stream_factory"]
+__all__ = ["AuditSink", "default_stages", "open_sink", "rewrites_output", "roles_of", "shadow_rule", "stream_factory"]
 
 STATE_APPLICATION_ID = 0x41475354  # "AGST"
 STATE_SCHEMA_VERSION = 1
@@ -134,6 +134,11 @@ def content_rules(policy: Policy) -> ContentRules:
         markup=policy.output.markup,
         allow_hosts=frozenset(policy.output.allow_hosts),
     )
+
+
+def rewrites_output(policy: Policy) -> bool:
+    """Whether an answer may be changed or refused for its text."""
+    return bool(policy.output.redact) or policy.output.markup != "off" or policy.input.unicode != "off"
 
 
 def stream_factory(policy: Policy) -> Callable[[], StreamRedactor] | None:

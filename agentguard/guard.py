@@ -88,6 +88,8 @@ class Guard:
         stage_budget_s: seconds after which a stage's answer comes too late.
         policy_digest: the policy an approval is bound to.
         unsafe_open: let actions happen although the log does not take their record.
+        rewrites_output: whether some stage may change or refuse what a model answers. Adapters refuse hooks that
+            only hear of an answer once it was streamed, unless this is known to be False.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Guard:
         stage_budget_s: float = STAGE_BUDGET_S,
         policy_digest: str = "",
         unsafe_open: bool = False,
+        rewrites_output: bool = True,
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
@@ -112,6 +115,7 @@ class Guard:
         self.stages = tuple(stages)
         self.mode: Mode = mode
         self.agent = agent
+        self.rewrites_output = rewrites_output
         self._audit = audit
         self._side_effects = dict(side_effects or {})
         self._shadowed = shadowed
@@ -181,6 +185,7 @@ class Guard:
             stream=assembly.stream_factory(policy),
             policy_digest=policy.digest,
             unsafe_open=policy.audit.fail == "unsafe-open",
+            rewrites_output=assembly.rewrites_output(policy),
         )
 
     # -- deciding ------------------------------------------------------------------------------------------------

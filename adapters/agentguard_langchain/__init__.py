@@ -1,0 +1,29 @@
+"""AgentGuard for LangChain and LangGraph: every model input, model output, tool call and tool result passes the guard.
+
+``guarded_agent`` builds an agent with every hook in place; ``GuardMiddleware`` goes into ``create_agent``;
+``guarded_model`` and ``guarded_tool`` guard single objects; ``tool_wrappers`` a ``ToolNode`` built by hand;
+``GuardCallbackHandler`` denies and audits in chains; ``protect`` guards what is already built, or refuses.
+"""
+
+from .versions import require_supported
+
+require_supported()
+
+from .agent import Protection, guarded_agent, protect  # noqa: E402  # only once the versions are known to fit
+from .events import retrieved  # noqa: E402
+from .handler import GuardCallbackHandler  # noqa: E402
+from .middleware import GuardMiddleware, tool_wrappers  # noqa: E402
+from .model import guarded_model  # noqa: E402
+from .tool import guarded_tool  # noqa: E402
+
+__all__ = [
+    "GuardCallbackHandler",
+    "GuardMiddleware",
+    "Protection",
+    "guarded_agent",
+    "guarded_model",
+    "guarded_tool",
+    "protect",
+    "retrieved",
+    "tool_wrappers",
+]

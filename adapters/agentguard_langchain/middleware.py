@@ -1,0 +1,346 @@
+"""``GuardMiddleware``: the guard in a ``create_agent`` agent.
+
+The checks themselves run as near to the model and the tool as can be: the middleware hands on a guarded model and a
+guarded tool, so middleware that stands between cannot change anything unseen, and streamed tokens are checked too.
+On the way back it checks whatever did not come through them: an answer a middleware made up, or a cached result.
+"""
+
+import json
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, NotRequired, TypeVar, cast
+
+from langchain.agents.middleware.types import (
+    AgentMiddleware,
+    AgentState,
+    ExtendedModelResponse,
+    ModelRequest,
+    ModelResponse,
+    PrivateStateAttr,
+)
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables.config import ensure_config
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.types import Command
+
+from agentguard.conversation import Conversation
+from agentguard.errors import Denied, UnsupportedValueError
+from agentguard.event import Message, ModelInput, ModelOutput, ToolCall, ToolResult
+from agentguard.guard import Guard
+
+from .canary import prove_hooks
+from .events import ModelResult, encode, model_output, texts_of
+from .gate import Gate, Passage, Scope, scope
+from .model import OUTPUT, OnDeny, blocked_message, wrap_model
+from .runs import RunRegistry, application_run, opened
+from .tool import denied_message, result_passage, wrap_tool
+from .versions import warn_untested
+
+__all__ = ["GuardMiddleware", "GuardState", "tool_wrappers"]
+
+T = TypeVar("T")
+
+# Guarded copies of models and tools kept per middleware. Agents have a handful; dynamic ones must not pile up.
+KEPT_COPIES = 64
+
+# Conversations of running agents, found by guard and run id.
+KEPT = RunRegistry()
+
+
+class GuardState(AgentState[Any]):
+    """The agent's state, with the id of its conversation where neither caller nor model can read or set it."""
+
+    agentguard_run: NotRequired[Annotated[str, PrivateStateAttr]]
+
+
+class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Every model input, model output, tool call and tool result of an agent passes ``guard``.
+
+    ``create_agent(model, tools, middleware=[GuardMiddleware(guard)])`` is enough for all modes, streaming included.
+    Middleware further in that swaps in a *different* model or tool object has the input of that object unchecked:
+    ``guarded_agent`` places a second instance innermost, which closes this too.
+
+    A rewritten message is also replaced, under its own id, in the agent's state. Checkpoints written before (the
+    graph's input step) keep the words as they came.
+
+    Args:
+        guard: decides.
+        agent: the acting agent's id, as the policy names it; default ``guard.agent``. The name in LangChain's metadata
+            is not used: whoever passes a config can set it.
+        on_deny: what a refused model call becomes: an answer that says so and ends the run, or ``Denied``.
+            A refused tool call is always answered with an error ``ToolMessage``.
+        name: distinct per agent when more than one is attached.
+
+    Raises:
+        AdapterError: this LangChain does not call our hooks.
+    """
+
+    state_schema = GuardState
+
+    def __init__(
+        self, guard: Guard, *, agent: str | None = None, on_deny: OnDeny = "message", name: str = "AgentGuard"
+    ) -> None:
+        prove_hooks()
+        warn_untested()
+        self._attach(guard, agent, on_deny, name)
+
+    @classmethod
+    def unproven(cls, guard: Guard) -> "GuardMiddleware":
+        """For the self-test itself."""
+        made = cls.__new__(cls)
+        made._attach(guard, None, "raise", "AgentGuard")
+        return made
+
+    def _attach(self, guard: Guard, agent: str | None, on_deny: OnDeny, name: str) -> None:
+        super().__init__()
+        self.guard = guard
+        self.tools = []
+        self._gate = Gate(guard, agent)
+        self._on_deny = on_deny
+        self._name = name
+        self._copies = _Copies()
+
+    @property
+    def name(self) -> str:
+        """The name LangChain tells middleware apart by."""
+        return self._name
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """Open the run's conversation; its trusted request is the last human message."""
+        return self._gate.attempt(lambda: self._open(state), ModelInput(()), None)
+
+    async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        """As ``before_agent``."""
+        return await self._gate.aattempt(lambda: self._open(state), ModelInput(()), None)
+
+    def _open(self, state: Any) -> dict[str, Any] | None:
+        if application_run() is not None:
+            return None
+        messages = state.get("messages", ())
+        # The entry message's id tells this run, entered by two instances, from an earlier turn of the thread.
+        entry = f"/{getattr(messages[-1], 'id', None)}" if messages else "/"
+        known = state.get("agentguard_run", "")
+        key = known if known.endswith(entry) else secrets.token_hex(16) + entry
+        if KEPT.get((self.guard, key)) is None:
+            KEPT.put((self.guard, key), opened(self.guard, self._gate.agent, ensure_config(), messages, KEPT))
+        return None if key == known else {"agentguard_run": key}
+
+    def _conversation(self, state: Any) -> Conversation:
+        run = application_run()
+        if run is not None:
+            return run
+        key = state.get("agentguard_run") if isinstance(state, Mapping) else None
+        run = KEPT.get((self.guard, key)) if key is not None else None
+        if run is None:
+            # Resumed elsewhere, or a graph without our entry hook: no request is known, so none is trusted.
+            run = opened(self.guard, self._gate.agent, ensure_config(), (), KEPT)
+            if key is not None:
+                KEPT.put((self.guard, key), run)
+        return run
+
+    # -- the model -----------------------------------------------------------------------------------------------
+
+    def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
+        """Call a guarded model; check what comes back unless it came from there."""
+        try:
+            ready, run = self._gate.attempt(self._model_ready(request), ModelInput(()), (request, Conversation()))
+            with run.active(), scope(self.guard) as within:
+                answer = _Answer(handler(ready))
+                found = [self._gate.admit(value, passage, run) for value, passage in answer.unchecked(within)]
+                return answer.finished(found, _cleaned(request, within))
+        except Denied as refusal:
+            return self._blocked(refusal)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
+    ) -> Any:
+        """As ``wrap_model_call``."""
+        try:
+            start = self._model_ready(request)
+            ready, run = await self._gate.aattempt(start, ModelInput(()), (request, Conversation()))
+            with run.active(), scope(self.guard) as within:
+                answer = _Answer(await handler(ready))
+                found = [await self._gate.aadmit(value, passage, run) for value, passage in answer.unchecked(within)]
+                return answer.finished(found, _cleaned(request, within))
+        except Denied as refusal:
+            return self._blocked(refusal)
+
+    def _model_ready(self, request: ModelRequest[Any]) -> Callable[[], tuple[ModelRequest[Any], Conversation]]:
+        def ready() -> tuple[ModelRequest[Any], Conversation]:
+            model = self._copies.of(request.model, lambda m: wrap_model(m, self.guard, agent=self._gate.agent))
+            return request.override(model=model), self._conversation(request.state)
+
+        return ready
+
+    def _blocked(self, refusal: Denied) -> AIMessage:
+        if self._on_deny == "raise":
+            raise refusal
+        return blocked_message(refusal)
+
+    # -- the tools -----------------------------------------------------------------------------------------------
+
+    def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
+        """Call a guarded tool; check what comes back unless it came from there."""
+        call = request.tool_call
+        try:
+            start, nearest = self._tool_ready(request), ToolCall(call["name"], {}, call["id"])
+            ready, run = self._gate.attempt(start, nearest, (request, Conversation()))
+            if ready.tool is None:
+                ready = self._gate.admit(ready, UNKNOWN_TOOL, run)
+            with run.active(), scope(self.guard) as within:
+                result = handler(ready)
+                passage = result_passage(nearest)
+                return result if _covered(within, nearest, result) else self._gate.admit(result, passage, run)
+        except Denied as refusal:
+            return denied_message(refusal, call["name"], call["id"] or "")
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]
+    ) -> Any:
+        """As ``wrap_tool_call``."""
+        call = request.tool_call
+        try:
+            start, nearest = self._tool_ready(request), ToolCall(call["name"], {}, call["id"])
+            ready, run = await self._gate.aattempt(start, nearest, (request, Conversation()))
+            if ready.tool is None:
+                ready = await self._gate.aadmit(ready, UNKNOWN_TOOL, run)
+            with run.active(), scope(self.guard) as within:
+                result = await handler(ready)
+                passage = result_passage(nearest)
+                return result if _covered(within, nearest, result) else await self._gate.aadmit(result, passage, run)
+        except Denied as refusal:
+            return denied_message(refusal, call["name"], call["id"] or "")
+
+    def _tool_ready(self, request: ToolCallRequest) -> Callable[[], tuple[ToolCallRequest, Conversation]]:
+        def ready() -> tuple[ToolCallRequest, Conversation]:
+            run = self._conversation(request.state)
+            if request.tool is None:
+                return request, run
+            tool = self._copies.of(request.tool, lambda t: wrap_tool(t, self.guard, agent=self._gate.agent))
+            return request.override(tool=tool), run
+
+        return ready
+
+
+def tool_wrappers(guard: Guard, *, agent: str | None = None) -> dict[str, Any]:
+    """The hooks for a ``ToolNode`` built by hand: ``ToolNode(tools, **tool_wrappers(guard))``.
+
+    Open a conversation around the graph (``with guard.conversation(principal, prompt): graph.invoke(...)``): without
+    one, each call stands alone and nobody's request stands behind it.
+
+    Raises:
+        AdapterError: this LangChain does not call our hooks.
+    """
+    hooks = GuardMiddleware(guard, agent=agent)
+    return {"wrap_tool_call": hooks.wrap_tool_call, "awrap_tool_call": hooks.awrap_tool_call}
+
+
+# A call of a tool that the graph does not know. It will not run, but its name and arguments go on into an answer.
+UNKNOWN_TOOL: Passage[ToolCallRequest, ToolCall] = Passage(
+    event=lambda request: ToolCall(
+        request.tool_call["name"], cast(Any, encode(request.tool_call["args"])), request.tool_call["id"]
+    ),
+    apply=lambda request, _, after: request.override(tool_call={**request.tool_call, "args": after.args}),
+    nearest=lambda: ToolCall("unknown", {}),
+)
+
+
+class _Copies:
+    """Guarded copies by the object they were made of. Thread-safe; the least recently used goes first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # The original is kept beside its copy: while it lives, its id is nobody else's.
+        self._made: OrderedDict[int, tuple[object, Any]] = OrderedDict()
+
+    def of(self, original: T, make: Callable[[T], T]) -> T:
+        with self._lock:
+            if id(original) not in self._made:
+                self._made[id(original)] = (original, make(original))
+                if len(self._made) > KEPT_COPIES:
+                    self._made.popitem(last=False)
+            self._made.move_to_end(id(original))
+            return cast(T, self._made[id(original)][1])
+
+
+class _Answer:
+    """What a model handler gave back, in whichever of its three forms."""
+
+    def __init__(self, given: Any) -> None:
+        self._command = given.command if isinstance(given, ExtendedModelResponse) else None
+        inner = given.model_response if isinstance(given, ExtendedModelResponse) else given
+        self._response = ModelResponse(result=[inner]) if isinstance(inner, AIMessage) else inner
+        self._open: list[int] = []
+
+    def unchecked(self, within: Scope) -> list[tuple[Any, Passage[Any, Any]]]:
+        """The messages that say something the guard has not passed in this call, and how each passes.
+
+        The last answer carries the structured response, so that both are rewritten alike.
+        """
+        messages = self._response.result
+        if all(self._known(message, within) for message in messages if not isinstance(message, ToolMessage)):
+            return []
+        self._open = list(range(len(messages)))
+        return [self._part(index, message) for index, message in enumerate(messages)]
+
+    def finished(self, found: Sequence[Any], cleaned: Sequence[BaseMessage]) -> Any:
+        """The answer with its checked parts, and the state's messages that the guard has rewritten."""
+        response = self._response
+        if found:
+            last = [part for part in found if isinstance(part, ModelResult)][-1:]
+            messages = [part.message if isinstance(part, ModelResult) else part for part in found]
+            structured = last[0].structured if last else response.structured_response
+            response = ModelResponse(result=messages, structured_response=structured)
+        command = self._command
+        if cleaned:
+            command = _merged(command, cleaned)
+        return response if command is None else ExtendedModelResponse(model_response=response, command=command)
+
+    def _known(self, message: BaseMessage, within: Scope) -> bool:
+        # ``create_agent`` writes the agent's own name into the answer.
+        result = ModelResult(message.model_copy(update={"name": None}), structured=self._response.structured_response)
+        try:
+            return within.covers(model_output(result), *_json_texts(message.text))
+        except UnsupportedValueError:
+            return False
+
+    def _part(self, index: int, message: BaseMessage) -> tuple[Any, Passage[Any, Any]]:
+        if isinstance(message, ToolMessage):
+            return message, result_passage(ToolCall(message.name or "unknown", {}, message.tool_call_id))
+        answers = [i for i, other in enumerate(self._response.result) if not isinstance(other, ToolMessage)]
+        structured = self._response.structured_response if index == answers[-1] else None
+        return ModelResult(message, structured=structured), OUTPUT
+
+
+def _merged(command: Any, cleaned: Sequence[BaseMessage]) -> Any:
+    if command is None:
+        return Command(update={"messages": list(cleaned)})
+    update = dict(command.update or {})
+    return replace(command, update={**update, "messages": [*cleaned, *update.get("messages", ())]})
+
+
+def _json_texts(text: str) -> Sequence[str]:
+    """The texts inside an answer that is JSON: what a structured response read from it may say."""
+    try:
+        event = ModelOutput(Message("assistant", json.loads(text)))
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(texts_of(event.leaves()))
+
+
+def _cleaned(request: ModelRequest[Any], within: Scope) -> list[BaseMessage]:
+    """The state's own messages that the guard rewrote on their way to the model, under their own ids."""
+    pairs = [(message, within.rewritten.get(message.id or "")) for message in request.state.get("messages", ())]
+    return [pair[1] for message, pair in pairs if pair is not None and pair[0] == message]
+
+
+def _covered(within: Scope, call: ToolCall, result: Any) -> bool:
+    try:
+        return within.covers(ToolResult(call.tool, {}, encode(result), call.call_id), call.tool)
+    except UnsupportedValueError:
+        return False

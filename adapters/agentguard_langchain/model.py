@@ -1,0 +1,433 @@
+"""``guarded_model``: a chat model that cannot be called, streamed or batched past the guard.
+
+The guarded model is an instance of a subclass of the model's own class, so everything that reads its type or its
+fields still works. It overrides exactly the methods through which every public one goes. Inside them the original
+methods run on an unguarded view of the same object, because providers call their own ``_stream`` from ``_generate``
+and that must not count twice.
+
+Streaming: text passes through ``Guard.stream_filter`` as it arrives, or waits until the whole answer was checked where
+there is no filter. Tool calls and everything beside the text always wait. What was streamed equals the final message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import types
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumpd
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableBinding
+
+from agentguard.conversation import Conversation
+from agentguard.errors import AdapterError, Denied
+from agentguard.event import Message, ModelInput, ModelOutput
+from agentguard.guard import Guard, StreamFilter
+
+from .canary import prove_hooks
+from .events import (
+    ModelRequest,
+    ModelResult,
+    model_input,
+    model_input_applied,
+    model_output,
+    model_output_applied,
+)
+from .gate import REFUSED, Gate, Passage, note_rewritten
+from .runs import ephemeral, human_author
+from .versions import warn_untested
+
+__all__ = ["OnDeny", "blocked_message", "guarded_model", "is_described_as_guarded", "is_guarded", "wrap_model"]
+
+M = TypeVar("M")
+OnDeny = Literal["message", "raise"]
+
+_GUARDS = "_agentguard_guards"
+# A model's own event streams, which would pass our ``_stream`` by. Without them LangChain builds events from ours.
+_NATIVE_EVENTS = ("_stream_chat_model_events", "_astream_chat_model_events")
+
+
+def guarded_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnDeny = "raise") -> M:
+    """A model like ``model`` whose every input and output passes ``guard``. Guarding twice is guarding once.
+
+    A bound model (``model.bind_tools(...)``) is guarded inside its binding. LangChain's response cache is switched off:
+    an answer it holds may have been stored unchecked.
+
+    Args:
+        model: a chat model, or a binding of one.
+        guard: decides.
+        agent: who acts when no conversation is open.
+        on_deny: raise ``Denied``, or answer with a message that says so.
+
+    Raises:
+        AdapterError: not a chat model, or LangChain does not call our hooks.
+    """
+    prove_hooks()
+    warn_untested()
+    return wrap_model(model, guard, agent=agent, on_deny=on_deny)
+
+
+def wrap_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnDeny = "raise") -> M:
+    """As ``guarded_model``, without the self-test."""
+    if isinstance(model, RunnableBinding):
+        bound = wrap_model(model.bound, guard, agent=agent, on_deny=on_deny)
+        return cast(M, model.model_copy(update={"bound": bound}))
+    if not isinstance(model, BaseChatModel):
+        raise AdapterError(f"got a {type(model).__name__}; a chat model (BaseChatModel) can be guarded")
+    if is_guarded(model, guard):
+        return cast(M, model)
+    copy = model.model_copy(update={"cache": False})
+    object.__setattr__(copy, "__class__", _guarded_class(type(model), _Hooks(Gate(guard, agent), on_deny)))
+    return cast(M, copy)
+
+
+def is_guarded(model: object, guard: Guard) -> bool:
+    """Whether this very guard already checks ``model``. Told by its class, which no input can reach."""
+    return any(known is guard for known in getattr(type(model), _GUARDS, ()))
+
+
+def is_described_as_guarded(serialized: Mapping[str, Any] | None, guard: Guard) -> bool:
+    """Whether the model that callbacks are told of under this description is checked by ``guard``."""
+    return id(guard) in (serialized or {}).get(_GUARDS, ())
+
+
+def blocked_message(refusal: Denied, *, id: str | None = None) -> AIMessage:
+    """The answer that stands in for a refused one; it carries the decision's safe words and nothing else."""
+    metadata = {"agentguard": {"decision": refusal.decision.id, "reason": refusal.decision.reason}}
+    return AIMessage(content=str(refusal) or REFUSED, id=id, response_metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hooks:
+    """What the overriding methods of one guarded class share."""
+
+    gate: Gate
+    on_deny: OnDeny
+
+    # -- whole answers
+
+    def generate(self, call: Callable[[ModelRequest], ChatResult], request: ModelRequest) -> ChatResult:
+        try:
+            run = self._run()
+            result = call(self._noted(request, self.gate.admit(request, _input(run), run)))
+            found = [self.gate.admit(ModelResult.of(g, result.llm_output), OUTPUT, run) for g in result.generations]
+            return _rebuilt(result, found)
+        except Denied as refusal:
+            return self._blocked(refusal)
+
+    async def agenerate(self, call: Callable[[ModelRequest], Any], request: ModelRequest) -> ChatResult:
+        try:
+            run = await self._arun()
+            result = await call(self._noted(request, await self.gate.aadmit(request, _input(run), run)))
+            found = [
+                await self.gate.aadmit(ModelResult.of(g, result.llm_output), OUTPUT, run) for g in result.generations
+            ]
+            return _rebuilt(result, found)
+        except Denied as refusal:
+            return self._blocked(refusal)
+
+    # -- streams
+
+    def stream(
+        self, call: Callable[[ModelRequest], Iterator[ChatGenerationChunk]], request: ModelRequest
+    ) -> Iterator[ChatGenerationChunk]:
+        try:
+            run = self._run()
+            admitted = self._noted(request, self.gate.admit(request, _input(run), run))
+            held = _Held(self._filter(), shadow=self.gate.guard.mode == "shadow")
+            try:
+                for chunk in call(admitted):
+                    yield from held.take(chunk)
+            except BaseException:
+                # Also when the consumer stops reading: words that went out are recorded, none follow unchecked.
+                self._broken_off(held, run)
+                raise
+            if not held.chunks:
+                return
+            whole = self.gate.attempt(held.whole, OUTPUT.nearest(), held.partial())
+            yield from held.close(self.gate.admit(whole, _streamed(held), run))
+        except Denied as refusal:
+            if self.on_deny == "raise":
+                raise
+            yield _blocked_chunk(refusal)
+
+    async def astream(
+        self, call: Callable[[ModelRequest], AsyncIterator[ChatGenerationChunk]], request: ModelRequest
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        try:
+            run = await self._arun()
+            admitted = self._noted(request, await self.gate.aadmit(request, _input(run), run))
+            held = _Held(self._filter(), shadow=self.gate.guard.mode == "shadow")
+            try:
+                async for chunk in call(admitted):
+                    for ready in held.take(chunk):
+                        yield ready
+            except BaseException:
+                await self._abroken_off(held, run)
+                raise
+            if not held.chunks:
+                return
+            whole = await self.gate.aattempt(held.whole, OUTPUT.nearest(), held.partial())
+            for ready in held.close(await self.gate.aadmit(whole, _streamed(held), run)):
+                yield ready
+        except Denied as refusal:
+            if self.on_deny == "raise":
+                raise
+            yield _blocked_chunk(refusal)
+
+    def _broken_off(self, held: _Held, run: Conversation) -> None:
+        if held.sent:
+            with contextlib.suppress(Denied):
+                self.gate.admit(held.partial(), OUTPUT, run)
+
+    async def _abroken_off(self, held: _Held, run: Conversation) -> None:
+        if held.sent:
+            with contextlib.suppress(Denied):
+                await self.gate.aadmit(held.partial(), OUTPUT, run)
+
+    def _run(self) -> Conversation:
+        return self.gate.attempt(self._found, ModelInput(()), Conversation())
+
+    async def _arun(self) -> Conversation:
+        return await self.gate.aattempt(self._found, ModelInput(()), Conversation())
+
+    def _found(self) -> Conversation:
+        return ephemeral(self.gate.guard, self.gate.agent)
+
+    def _noted(self, request: ModelRequest, admitted: ModelRequest) -> ModelRequest:
+        note_rewritten(self.gate.guard, request.messages, admitted.messages)
+        return admitted
+
+    def _filter(self) -> StreamFilter | None:
+        return self.gate.guard.stream_filter()
+
+    def _blocked(self, refusal: Denied) -> ChatResult:
+        if self.on_deny == "raise":
+            raise refusal
+        return ChatResult(generations=[ChatGeneration(message=blocked_message(refusal))])
+
+
+def _input(run: Conversation) -> Passage[ModelRequest, ModelInput]:
+    return Passage(
+        event=lambda request: model_input(request, human=human_author(run)),
+        apply=model_input_applied,
+        nearest=lambda: ModelInput(()),
+    )
+
+
+OUTPUT: Passage[ModelResult, ModelOutput] = Passage(
+    event=model_output,
+    apply=model_output_applied,
+    nearest=lambda: ModelOutput(Message("assistant", "")),
+)
+
+
+def _streamed(held: _Held) -> Passage[ModelResult, ModelOutput]:
+    return Passage(event=model_output, apply=held.applied, nearest=OUTPUT.nearest)
+
+
+def _rebuilt(result: ChatResult, found: list[ModelResult]) -> ChatResult:
+    generations = [
+        old.model_copy(update={"message": new.message, "generation_info": new.info})
+        if new.message is old.message
+        else ChatGeneration(message=new.message, generation_info=new.info)
+        for old, new in zip(result.generations, found, strict=True)
+    ]
+    output = found[0].output if found else result.llm_output
+    return ChatResult(generations=generations, llm_output=output)
+
+
+# -- what a stream holds back ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Held:
+    """The part of one streamed answer that has not been passed on."""
+
+    filter: StreamFilter | None
+    shadow: bool
+    chunks: list[ChatGenerationChunk] = field(default_factory=list)
+    sent: str = ""
+    original: ModelResult | None = None
+
+    def take(self, chunk: ChatGenerationChunk) -> Iterator[ChatGenerationChunk]:
+        """Keep the chunk; give what of its text may be read now."""
+        self.chunks.append(chunk)
+        content = chunk.message.content
+        if self.shadow:
+            self.sent += chunk.text
+            yield chunk
+        elif not isinstance(content, str):
+            # Text in blocks is checked whole; nothing more is passed on until then.
+            self.filter = None
+        elif self.filter is not None and content and (ready := self.filter.feed(content)):
+            self.sent += ready
+            yield ChatGenerationChunk(message=AIMessageChunk(content=ready, id=chunk.message.id))
+
+    def whole(self) -> ModelResult:
+        """The answer as the provider gave it."""
+        merged = self.chunks[0]
+        for chunk in self.chunks[1:]:
+            merged = merged + chunk
+        message = message_chunk_to_message(cast(AIMessageChunk, merged.message))
+        self.original = ModelResult(message, merged.generation_info)
+        return self.original
+
+    def partial(self) -> ModelResult:
+        """What a reader has seen of an answer that broke off."""
+        return ModelResult(AIMessage(content=self.sent))
+
+    def applied(self, result: ModelResult, before: ModelOutput, after: ModelOutput) -> ModelResult:
+        """The checked answer, if it goes on where the reader stopped."""
+        applied = model_output_applied(result, before, after)
+        content = applied.message.content
+        if not self.shadow and self.sent and not (isinstance(content, str) and content.startswith(self.sent)):
+            raise AdapterError("the stream filter and the stages disagree about a text that was already passed on")
+        return applied
+
+    def close(self, result: ModelResult) -> Iterator[ChatGenerationChunk]:
+        """What is still to be passed on, now that the whole was checked."""
+        if self.shadow:
+            return
+        untouched = self.original is not None and result.message is self.original.message
+        if untouched and result.info is self.original.info and not self.sent:  # type: ignore[union-attr]
+            yield from self.chunks
+        else:
+            yield _final_chunk(result, self.sent)
+
+
+def _final_chunk(result: ModelResult, sent: str) -> ChatGenerationChunk:
+    """Everything of a checked answer that was not sent as text: one chunk that ends the stream."""
+    message = result.message
+    if not isinstance(message, AIMessage):
+        raise AdapterError(f"a stream of {type(message).__name__} cannot be guarded")
+    content = message.content[len(sent) :] if isinstance(message.content, str) else message.content
+    calls = [
+        {"name": call["name"], "args": _arguments(call["args"]), "id": call["id"], "index": index}
+        for index, call in enumerate([*message.tool_calls, *message.invalid_tool_calls])
+    ]
+    chunk = AIMessageChunk(
+        content=content,
+        additional_kwargs=message.additional_kwargs,
+        response_metadata=message.response_metadata,
+        tool_call_chunks=cast(Any, calls),
+        usage_metadata=message.usage_metadata,
+        id=message.id,
+        name=message.name,
+        chunk_position="last",
+    )
+    return ChatGenerationChunk(message=chunk, generation_info=result.info)
+
+
+def _arguments(args: object) -> str | None:
+    return args if args is None or isinstance(args, str) else json.dumps(args)
+
+
+def _blocked_chunk(refusal: Denied) -> ChatGenerationChunk:
+    message = blocked_message(refusal)
+    return ChatGenerationChunk(
+        message=AIMessageChunk(
+            content=message.content, response_metadata=message.response_metadata, chunk_position="last"
+        )
+    )
+
+
+# -- the guarded class -----------------------------------------------------------------------------------------------
+
+
+def _guarded_class(base: type[BaseChatModel], hooks: _Hooks) -> type[BaseChatModel]:
+    """A subclass of ``base`` that overrides what ``base`` itself implements of the four methods."""
+    methods: dict[str, Any] = {"_generate": _generate_of(base, hooks)}
+    if base._agenerate is not BaseChatModel._agenerate:
+        methods["_agenerate"] = _agenerate_of(base, hooks)
+    if base._stream is not BaseChatModel._stream:
+        methods["_stream"] = _stream_of(base, hooks)
+    if base._astream is not BaseChatModel._astream:
+        methods["_astream"] = _astream_of(base, hooks)
+    guards = (*getattr(base, _GUARDS, ()), hooks.gate.guard)
+    # A property, because a copied model brings the cached description of the unguarded one along.
+    methods["_serialized"] = property(lambda self: {**dumpd(self), _GUARDS: [id(guard) for guard in guards]})
+    named = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
+    guarded = types.new_class(base.__name__, (base,), {}, lambda body: body.update(named | methods))
+    setattr(guarded, _GUARDS, guards)
+    for name in _NATIVE_EVENTS:
+        setattr(guarded, name, None)
+    return guarded
+
+
+def _view(model: BaseChatModel, base: type[BaseChatModel]) -> BaseChatModel:
+    """The same object, state shared, as its unguarded class."""
+    view = base.__new__(base)
+    for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
+        object.__setattr__(view, slot, getattr(model, slot))
+    return view
+
+
+def _options(method: Any, stop: object, run_manager: object) -> dict[str, Any]:
+    takes = inspect.signature(method).parameters
+    return {"stop": stop, **({"run_manager": run_manager} if "run_manager" in takes else {})}
+
+
+def _generate_of(base: type[BaseChatModel], hooks: _Hooks) -> Any:
+    def _generate(
+        self: BaseChatModel,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        inner = _view(self, base)._generate
+        fixed = _options(inner, stop, run_manager)
+        return hooks.generate(lambda r: inner(r.messages, **fixed, **r.options), ModelRequest(messages, kwargs))
+
+    return _generate
+
+
+def _agenerate_of(base: type[BaseChatModel], hooks: _Hooks) -> Any:
+    async def _agenerate(
+        self: BaseChatModel,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        inner = _view(self, base)._agenerate
+        fixed = _options(inner, stop, run_manager)
+        return await hooks.agenerate(lambda r: inner(r.messages, **fixed, **r.options), ModelRequest(messages, kwargs))
+
+    return _agenerate
+
+
+def _stream_of(base: type[BaseChatModel], hooks: _Hooks) -> Any:
+    def _stream(
+        self: BaseChatModel,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        # Not handed on: providers tell the run manager each raw token themselves, before any check.
+        inner = _view(self, base)._stream
+        return hooks.stream(lambda r: inner(r.messages, stop=stop, **r.options), ModelRequest(messages, kwargs))
+
+    return _stream
+
+
+def _astream_of(base: type[BaseChatModel], hooks: _Hooks) -> Any:
+    def _astream(
+        self: BaseChatModel,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        inner = _view(self, base)._astream
+        return hooks.astream(lambda r: inner(r.messages, stop=stop, **r.options), ModelRequest(messages, kwargs))
+
+    return _astream
