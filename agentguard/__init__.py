@@ -10,8 +10,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentguard.conversation import Conversation, current_conversation
+    from agentguard.access import ApprovalRequest, Permission, RBACManager, Role, ask_terminal, rate_limit_security
+    from agentguard.assembly import SecurityAuditLogger
+    from agentguard.audit import AuditEventType, AuditLog, request_context
+    from agentguard.conversation import ANONYMOUS, Conversation, current_conversation
     from agentguard.decision import ALLOW, Decision, Effect, Finding, Rewrite, Span, Stage, Verdict, combine
+    from agentguard.detect import OutputSecurityFilter, PromptSecurityValidator
     from agentguard.errors import (
         AdapterError,
         AgentGuardError,
@@ -45,22 +49,27 @@ if TYPE_CHECKING:
         json_copy,
     )
     from agentguard.guard import Guard, StreamFilter
+    from agentguard.keys import DataEncryption
+    from agentguard.policy import Policy
+    from agentguard.store import Home
 
 __version__ = "0.1.0"
 
+# Where each public name lives; the imports above say the same to type checkers, and a test compares them.
 _HOMES = {
-    "agentguard.conversation": ("Conversation", "current_conversation"),
-    "agentguard.decision": (
-        "ALLOW",
-        "Decision",
-        "Effect",
-        "Finding",
-        "Rewrite",
-        "Span",
-        "Stage",
-        "Verdict",
-        "combine",
+    "agentguard.access": (
+        "ApprovalRequest",
+        "Permission",
+        "RBACManager",
+        "Role",
+        "ask_terminal",
+        "rate_limit_security",
     ),
+    "agentguard.assembly": ("SecurityAuditLogger",),
+    "agentguard.audit": ("AuditEventType", "AuditLog", "request_context"),
+    "agentguard.conversation": ("ANONYMOUS", "Conversation", "current_conversation"),
+    "agentguard.decision": ("ALLOW", "Decision", "Effect", "Finding", "Rewrite", "Span", "Stage", "Verdict", "combine"),
+    "agentguard.detect": ("OutputSecurityFilter", "PromptSecurityValidator"),
     "agentguard.errors": (
         "AdapterError",
         "AgentGuardError",
@@ -94,17 +103,25 @@ _HOMES = {
         "json_copy",
     ),
     "agentguard.guard": ("Guard", "StreamFilter"),
+    "agentguard.keys": ("DataEncryption",),
+    "agentguard.policy": ("Policy",),
+    "agentguard.store": ("Home",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "ALLOW",
+    "ANONYMOUS",
     "AdapterError",
     "AgentGuardError",
     "AgentMessage",
+    "ApprovalRequest",
     "AuditError",
+    "AuditEventType",
+    "AuditLog",
     "ConfigError",
     "Conversation",
+    "DataEncryption",
     "Decision",
     "DecryptError",
     "Denied",
@@ -112,6 +129,7 @@ __all__ = [
     "Event",
     "Finding",
     "Guard",
+    "Home",
     "Json",
     "KeySourceError",
     "Label",
@@ -119,10 +137,17 @@ __all__ = [
     "Message",
     "ModelInput",
     "ModelOutput",
+    "OutputSecurityFilter",
+    "Permission",
+    "Policy",
     "PolicyError",
     "Principal",
+    "PromptSecurityValidator",
+    "RBACManager",
     "RateLimited",
     "Rewrite",
+    "Role",
+    "SecurityAuditLogger",
     "SecurityError",
     "Span",
     "Stage",
@@ -136,9 +161,12 @@ __all__ = [
     "UnsupportedValueError",
     "Verdict",
     "WriteError",
+    "ask_terminal",
     "combine",
     "current_conversation",
     "json_copy",
+    "rate_limit_security",
+    "request_context",
 ]
 
 

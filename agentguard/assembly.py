@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Literal
 
 from agentguard.access import (
@@ -23,17 +24,29 @@ from agentguard.access import (
     StoreCounter,
 )
 from agentguard.access.rbac import BUILT_IN
-from agentguard.audit import AuditLog, decision_record
+from agentguard.audit import AuditLog, EventLogger, decision_record
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor
+from agentguard.detect.recognizers import CLASSES
+from agentguard.detect.redaction import redact
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels
+from agentguard.keys import KeySource
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
 from agentguard.store import Home, open_engine
 
-__all__ = ["AuditSink", "default_stages", "open_sink", "rewrites_output", "roles_of", "shadow_rule", "stream_factory"]
+__all__ = [
+    "AuditSink",
+    "SecurityAuditLogger",
+    "default_stages",
+    "open_sink",
+    "rewrites_output",
+    "roles_of",
+    "shadow_rule",
+    "stream_factory",
+]
 
 STATE_APPLICATION_ID = 0x41475354  # "AGST"
 STATE_SCHEMA_VERSION = 1
@@ -70,7 +83,11 @@ def roles_of(policy: Policy) -> RBACManager:
             deny=rule.deny,
             shadow=rule.mode == "shadow",
         )
-    return RBACManager(roles.values())
+    manager = RBACManager(roles.values())
+    for agent in policy.agents.values():
+        for name in agent.roles:
+            manager.assign_role(agent.name, name, kind="agent")
+    return manager
 
 
 def shadow_rule(policy: Policy) -> Callable[[Event, Conversation], bool] | None:
@@ -149,6 +166,35 @@ def stream_factory(policy: Policy) -> Callable[[], StreamRedactor] | None:
     if policy.output.markup != "off" or policy.input.unicode != "off":
         return None
     return lambda: StreamRedactor(policy.output.redact)
+
+
+class SecurityAuditLogger(EventLogger):
+    """Records application events in an encrypted, tamper-evident log, with secrets and personal data redacted.
+
+    Args:
+        log_file: the database; its key is kept in ``<log_file>.home/``, mode 0700. Both are made when absent.
+        log: an open log to write to instead, shared with a guard; it is not closed by this logger.
+        keys: gives the key encryption key instead of the key file.
+        redact: cleans one text; the default removes what the recognizers know.
+
+    Raises:
+        StoreError: the file or its folder cannot be used.
+        KeySourceError: the key is missing or another one.
+    """
+
+    def __init__(
+        self,
+        log_file: Path | str = "security_audit.db",
+        *,
+        log: AuditLog | None = None,
+        keys: KeySource | None = None,
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
+        super().__init__(log_file, log=log, keys=keys, redact=redact or _redacted)
+
+
+def _redacted(text: str) -> str:
+    return redact(text, frozenset(CLASSES))
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:

@@ -49,7 +49,7 @@ def lookup(id: str) -> str:
     return f"Invoice {id} was paid in March."
 
 
-_ASK = {"messages": [("user", "Look up the invoices 0, 1 and 2.")]}
+_ASK: Any = {"messages": [("user", "Look up the invoices 0, 1 and 2.")]}
 
 
 def measure(guard: Guard) -> Table:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 import pytest
 
 from agentguard import (
+    ApprovalRequest,
     ConfigError,
     Conversation,
     Decision,
@@ -208,16 +209,16 @@ def test_policy_can_put_one_event_in_shadow(check: Check) -> None:
     assert not check(guard, ToolCall("send", {})).allowed
 
 
-async def _yes(_call: ToolCall, _run: Conversation, _decision: Decision) -> bool:
+async def _yes(_request: ApprovalRequest) -> bool:
     await asyncio.sleep(0)
     return True
 
 
-def _broken(_call: ToolCall, _run: Conversation, _decision: Decision) -> bool:
+def _broken(_request: ApprovalRequest) -> bool:
     raise OSError("nobody there")
 
 
-def _truthy(_call: ToolCall, _run: Conversation, _decision: Decision) -> bool:
+def _truthy(_request: ApprovalRequest) -> bool:
     return "yes"  # type: ignore[return-value]  # an approver that answers loosely
 
 
@@ -234,7 +235,7 @@ def _truthy(_call: ToolCall, _run: Conversation, _decision: Decision) -> bool:
 )
 def test_an_escalated_call_waits_for_a_person(
     check: Check,
-    approver: Callable[[ToolCall, Conversation, Decision], bool | Awaitable[bool]] | None,
+    approver: Callable[[ApprovalRequest], bool | Awaitable[bool]] | None,
     effect: Effect,
     reason: str,
 ) -> None:
@@ -249,10 +250,10 @@ def test_an_escalated_call_waits_for_a_person(
 
 
 def test_the_approver_sees_the_call_as_it_would_run(check: Check) -> None:
-    shown: list[ToolCall] = []
+    shown: list[ApprovalRequest] = []
 
-    def approver(call: ToolCall, _run: Conversation, _decision: Decision) -> bool:
-        shown.append(call)
+    def approver(request: ApprovalRequest) -> bool:
+        shown.append(request)
         return True
 
     guard = Guard(
@@ -263,7 +264,8 @@ def test_the_approver_sees_the_call_as_it_would_run(check: Check) -> None:
 
     decision = check(guard, CALL)
 
-    assert shown == [decision.event] == [ToolCall("send", {"to": "bob", "body": "redacted"})]
+    assert decision.event == ToolCall("send", {"to": "bob", "body": "redacted"})
+    assert [(request.tool, request.args) for request in shown] == [("send", {"to": "bob", "body": "redacted"})]
 
 
 def test_blocking_stages_leave_the_event_loop() -> None:

@@ -35,10 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flow": {*VOCABULARY, "text"},
     "audit": {*VOCABULARY, "keys", "store"},
     "wrapping": VOCABULARY,
-    "guard": BELOW_GUARD,
+    "guard": {*BELOW_GUARD, "assembly"},
+    "assembly": BELOW_GUARD,
     "testing": {*BELOW_GUARD, "guard"},
-    "cli": {*BELOW_GUARD, "guard"},
-    "__init__": {*BELOW_GUARD, "guard"},
+    "cli": {*BELOW_GUARD, "guard", "assembly"},
+    "__init__": {*BELOW_GUARD, "guard", "assembly"},
 }
 
 
@@ -52,7 +53,8 @@ def _imported(tree: ast.AST) -> set[str]:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
+            if node.level:
+                continue  # inside its own package
             names.add(node.module or "")
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
@@ -79,10 +81,10 @@ def test_adapters_use_public_names_only(path: Path) -> None:
     own = path.relative_to(ROOT / "adapters").parts[0]
 
     for name in _imported(ast.parse(path.read_text())):
-        if name.split(".")[0] == "agentguard":
-            assert name.count(".") <= 1, f"{name} is not public"
-            assert name == "agentguard" or name.split(".")[1] in agentguard.__all__, f"{name} is not public"
-        assert not name.startswith("agentguard_") or name.split(".")[0] == own
+        parts = name.split(".")
+        if parts[0] == "agentguard" and parts[1:2] != ["testing"]:
+            assert len(parts) == 1 or parts[1] in agentguard.__all__, f"{name} is not public"
+        assert not parts[0].startswith("agentguard_") or parts[0] == own
 
 
 def test_every_adapter_folder_is_in_the_wheel() -> None:
@@ -105,6 +107,21 @@ def test_public_names_are_sorted_unique_and_load() -> None:
         assert getattr(agentguard, name) is not None
     with pytest.raises(AttributeError, match="no attribute"):
         _ = agentguard.NoSuchName
+
+
+def test_what_type_checkers_see_is_what_loads() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    declared = {
+        alias.name: node.module
+        for branch in tree.body
+        if isinstance(branch, ast.If)
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+    assert declared == agentguard._HOME_OF
+    assert sorted(declared) == sorted(agentguard.__all__)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -141,8 +158,9 @@ def test_the_lock_holds_names_versions_and_hashes_only() -> None:
 
 
 def test_nothing_committed_names_a_machine_path_or_a_package_index() -> None:
-    # Split so that this file does not find itself.
-    forbidden = re.compile("|".join(["/work/", "/root/", "pypi" r"\.org", "python" r"hosted\.org", "index-url [^-]"]))
+    # Joined here, so that this file does not find itself.
+    folders = ["/".join(["", name, ""]) for name in ("work", "root")]
+    forbidden = re.compile("|".join([*folders, "pypi[.]org", "pythonhosted[.]org", "--index[-]url"]))
 
     found = []
     for path in _tracked():

@@ -14,8 +14,7 @@ from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 
-from agentguard.errors import AdapterError
-from agentguard.guard import Guard
+from agentguard import AdapterError, Guard
 
 from .canary import prove_hooks
 from .handler import GuardCallbackHandler

@@ -17,10 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from agentguard.decision import Rewrite, Verdict
-from agentguard.errors import AdapterError
-from agentguard.event import Event, ModelInput, ModelOutput, ToolCall, ToolResult
-from agentguard.guard import Guard
+from agentguard import AdapterError, Event, Guard, ModelInput, ModelOutput, Rewrite, ToolCall, ToolResult, Verdict
 from agentguard.testing import RecordingSink, ScriptedStage
 
 __all__ = ["prove_hooks"]

@@ -25,8 +25,7 @@ from langchain_core.outputs import ChatGeneration
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 
-from agentguard.errors import UnsupportedValueError
-from agentguard.event import Json, Leaf, Message, ModelInput, ModelOutput, json_copy
+from agentguard import Json, Leaf, Message, ModelInput, ModelOutput, UnsupportedValueError, json_copy
 
 __all__ = [
     "ModelRequest",

@@ -16,10 +16,7 @@ from typing import Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from agentguard.conversation import Conversation
-from agentguard.decision import Decision
-from agentguard.event import Event
-from agentguard.guard import Guard
+from agentguard import Conversation, Decision, Event, Guard
 
 from .events import texts_of
 

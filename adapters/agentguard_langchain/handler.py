@@ -21,10 +21,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from agentguard.conversation import Conversation
-from agentguard.errors import AdapterError
-from agentguard.event import Event, ModelInput, ToolCall
-from agentguard.guard import Guard
+from agentguard import AdapterError, Conversation, Event, Guard, ModelInput, ToolCall
 
 from .canary import prove_hooks
 from .events import ModelRequest, ModelResult, encode, model_input, model_input_applied, model_output

@@ -26,10 +26,17 @@ from langchain_core.runnables.config import ensure_config
 from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 
-from agentguard.conversation import Conversation
-from agentguard.errors import Denied, UnsupportedValueError
-from agentguard.event import Message, ModelInput, ModelOutput, ToolCall, ToolResult
-from agentguard.guard import Guard
+from agentguard import (
+    Conversation,
+    Denied,
+    Guard,
+    Message,
+    ModelInput,
+    ModelOutput,
+    ToolCall,
+    ToolResult,
+    UnsupportedValueError,
+)
 
 from .canary import prove_hooks
 from .events import ModelResult, encode, model_output, texts_of

@@ -25,10 +25,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, mess
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableBinding
 
-from agentguard.conversation import Conversation
-from agentguard.errors import AdapterError, Denied
-from agentguard.event import Message, ModelInput, ModelOutput
-from agentguard.guard import Guard, StreamFilter
+from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput, ModelOutput, StreamFilter
 
 from .canary import prove_hooks
 from .events import (

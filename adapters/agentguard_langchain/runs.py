@@ -17,10 +17,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables.config import ensure_config
 
-from agentguard.conversation import ANONYMOUS, Conversation, current_conversation
-from agentguard.errors import AdapterError
-from agentguard.event import Principal
-from agentguard.guard import Guard
+from agentguard import ANONYMOUS, AdapterError, Conversation, Guard, Principal, current_conversation
 
 from .events import AUTHOR_MARK, DOCUMENT_BLOCKS
 

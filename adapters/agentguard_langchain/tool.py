@@ -21,10 +21,7 @@ from langchain_core.tools import BaseTool, ToolException
 from langchain_core.tools import tool as as_tool
 from langgraph.errors import GraphBubbleUp
 
-from agentguard.conversation import Conversation
-from agentguard.errors import AdapterError, Denied
-from agentguard.event import ToolCall, ToolResult
-from agentguard.guard import Guard
+from agentguard import AdapterError, Conversation, Denied, Guard, ToolCall, ToolResult
 
 from .canary import prove_hooks
 from .events import decode, encode

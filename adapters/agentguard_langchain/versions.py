@@ -7,7 +7,7 @@ import warnings
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
-from agentguard.errors import AdapterError
+from agentguard import AdapterError
 
 __all__ = ["require_supported", "warn_untested"]
 

@@ -1,24 +1,23 @@
 """The audit log: encrypted, tamper-evident, written by many processes, verifiable offline.
 
-``AuditLog`` appends and queries; ``verify`` checks a log from end to end; ``SecurityAuditLogger`` is the simple form
-for applications; ``decision_record`` and ``is_durable`` are what the guard records and how urgently.
+``AuditLog`` appends and queries; ``verify`` checks a log from end to end; ``EventLogger`` is the simple form
+for applications; ``decision_record`` is what the guard records.
 """
 
 from agentguard.audit.log import AuditLog
-from agentguard.audit.logger import AuditEventType, SecurityAuditLogger, request_context
+from agentguard.audit.logger import AuditEventType, EventLogger, request_context
 from agentguard.audit.reader import LogRecord
-from agentguard.audit.record import decision_record, is_durable
+from agentguard.audit.record import decision_record
 from agentguard.audit.verify import Verdict, VerifyReport, verify
 
 __all__ = [
     "AuditEventType",
     "AuditLog",
     "LogRecord",
-    "SecurityAuditLogger",
+    "EventLogger",
     "Verdict",
     "VerifyReport",
     "decision_record",
-    "is_durable",
     "request_context",
     "verify",
 ]

@@ -26,7 +26,7 @@ from agentguard.event import Json, json_copy
 from agentguard.keys import KeySource
 from agentguard.store import Home
 
-__all__ = ["AuditEventType", "SecurityAuditLogger", "request_context"]
+__all__ = ["AuditEventType", "EventLogger", "request_context"]
 
 MAX_FIELD_BYTES = 8 * 1024
 MAX_DETAILS_BYTES = 64 * 1024
@@ -70,7 +70,7 @@ def request_context(*, ip_address: str | None = None, session_id: str | None = N
         _request.reset(token)
 
 
-class SecurityAuditLogger:
+class EventLogger:
     """Records application events in an encrypted, tamper-evident log.
 
     Args:
@@ -142,7 +142,7 @@ class SecurityAuditLogger:
         if self._owned:
             self._log.close()
 
-    def __enter__(self) -> SecurityAuditLogger:
+    def __enter__(self) -> EventLogger:
         return self
 
     def __exit__(

@@ -30,7 +30,6 @@ __all__ = [
     "digest",
     "encode",
     "field_values",
-    "is_durable",
     "stamp",
     "to_ns",
 ]
@@ -117,17 +116,6 @@ def decision_record(
         **_about(event),
         **_payload(event, payloads),
     }
-
-
-def is_durable(decision: Decision, event: Event, side_effect: str | None) -> bool:
-    """Whether the record must be on disk before the decision is acted on.
-
-    Always for refusals and escalations (shadow mode included), and for a tool call that may change something:
-    a tool without a declared side effect counts as one that does.
-    """
-    if decision.effect is not Effect.ALLOW:
-        return True
-    return isinstance(event, ToolCall) and side_effect != "read"
 
 
 def digest(value: Json) -> tuple[str, int, bytes]:

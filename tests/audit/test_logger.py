@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentguard.audit import AuditEventType, AuditLog, SecurityAuditLogger, request_context, verify
+from agentguard.audit import AuditEventType, AuditLog, EventLogger, request_context, verify
 from agentguard.errors import ConfigError
 from agentguard.store import Home
 
@@ -21,24 +21,24 @@ def redact(text: str) -> str:
 
 
 @pytest.fixture
-def logger(tmp_path: Path) -> Iterator[SecurityAuditLogger]:
-    with SecurityAuditLogger(tmp_path / "events.db", redact=redact) as made:
+def logger(tmp_path: Path) -> Iterator[EventLogger]:
+    with EventLogger(tmp_path / "events.db", redact=redact) as made:
         yield made
 
 
 def test_events_outlive_the_logger(tmp_path: Path) -> None:
     for turn in range(3):
-        with SecurityAuditLogger(tmp_path / "events.db") as logger:
+        with EventLogger(tmp_path / "events.db") as logger:
             logger.log_event(AuditEventType.LOGIN, "ann", {"turn": turn})
 
-    with SecurityAuditLogger(str(tmp_path / "events.db")) as logger:
+    with EventLogger(str(tmp_path / "events.db")) as logger:
         found = logger.query_logs({"user_id": "ann"})
 
     assert [event["details"] for event in found] == [{"turn": 0}, {"turn": 1}, {"turn": 2}]
     assert verify(Home.beside(tmp_path / "events.db")).records == 3
 
 
-def test_secrets_go_at_any_depth_and_the_callers_details_stay(logger: SecurityAuditLogger) -> None:
+def test_secrets_go_at_any_depth_and_the_callers_details_stay(logger: EventLogger) -> None:
     details = {
         "note": f"used {SECRET} twice",
         "Api-Key": SECRET,
@@ -70,7 +70,7 @@ def test_failing_redactor_drops_the_details_not_the_event(tmp_path: Path) -> Non
     def broken(text: str) -> str:
         raise RuntimeError(text)
 
-    with SecurityAuditLogger(tmp_path / "e.db", redact=broken) as logger:
+    with EventLogger(tmp_path / "e.db", redact=broken) as logger:
         logger.log_event(AuditEventType.SECURITY_ALERT, "ann", {"note": SECRET})
         found = logger.query_logs()
 
@@ -79,13 +79,13 @@ def test_failing_redactor_drops_the_details_not_the_event(tmp_path: Path) -> Non
     ]
 
 
-def test_values_without_json_form_do_not_lose_the_event(logger: SecurityAuditLogger) -> None:
+def test_values_without_json_form_do_not_lose_the_event(logger: EventLogger) -> None:
     logger.log_event(AuditEventType.LOGIN, "ann", {"odd": object()})
 
     assert logger.query_logs()[0]["details"] == {"dropped": "UnsupportedValueError"}
 
 
-def test_long_details_become_length_and_digest(logger: SecurityAuditLogger) -> None:
+def test_long_details_become_length_and_digest(logger: EventLogger) -> None:
     logger.log_event(AuditEventType.LOGIN, "field", {"long": "x" * 9000, "short": "y"})
     logger.log_event(AuditEventType.LOGIN, "record", {str(n): "x" * 8000 for n in range(10)})
 
@@ -110,14 +110,14 @@ def test_long_details_become_length_and_digest(logger: SecurityAuditLogger) -> N
         pytest.param(None, ["ann", "bob"], id="no-filter"),
     ],
 )
-def test_filters(logger: SecurityAuditLogger, filters: dict[str, object] | None, users: list[str]) -> None:
+def test_filters(logger: EventLogger, filters: dict[str, object] | None, users: list[str]) -> None:
     logger.log_event(AuditEventType.LOGIN, "ann", {})
     logger.log_event(AuditEventType.LOGOUT, "bob", {}, success=False)
 
     assert [event["user_id"] for event in logger.query_logs(filters)] == users
 
 
-def test_times_have_zones_and_bound_the_answer(logger: SecurityAuditLogger) -> None:
+def test_times_have_zones_and_bound_the_answer(logger: EventLogger) -> None:
     before = datetime.datetime.now(datetime.UTC)
     logger.log_event(AuditEventType.DATA_ACCESS, "ann", {})
     hour = datetime.timedelta(hours=1)
@@ -129,7 +129,7 @@ def test_times_have_zones_and_bound_the_answer(logger: SecurityAuditLogger) -> N
         logger.query_logs({}, datetime.datetime(2026, 1, 1), None)  # noqa: DTZ001
 
 
-def test_peer_comes_from_the_context_or_is_null(logger: SecurityAuditLogger) -> None:
+def test_peer_comes_from_the_context_or_is_null(logger: EventLogger) -> None:
     with request_context(ip_address="192.0.2.7", session_id="s-1"):
         logger.log_event(AuditEventType.LOGIN, "ann", {})
     logger.log_event(AuditEventType.LOGIN, "bob", {})
@@ -139,7 +139,7 @@ def test_peer_comes_from_the_context_or_is_null(logger: SecurityAuditLogger) -> 
     assert peers == [("192.0.2.7", "s-1"), (None, None)]
 
 
-async def test_async_form_records_the_same(logger: SecurityAuditLogger) -> None:
+async def test_async_form_records_the_same(logger: EventLogger) -> None:
     await logger.alog_event(AuditEventType.AGENT_EXECUTE, "ann", {"note": SECRET})
 
     assert logger.query_logs()[0]["details"] == {"note": "[redacted]"}
@@ -149,7 +149,7 @@ def test_logger_shares_the_guards_log(tmp_path: Path) -> None:
     """One log, one chain: guard records stay out of ``query_logs`` and the log stays open."""
     with AuditLog.open(Home.create(tmp_path / "h")) as log:
         log.append({"type": "decision", "user_id": "ann"}, durable=True).result()
-        with SecurityAuditLogger(log=log) as logger:
+        with EventLogger(log=log) as logger:
             logger.log_event(AuditEventType.LOGIN, "ann", {})
             assert len(logger.query_logs({"user_id": "ann"})) == 1
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentguard.audit import AuditLog, decision_record, is_durable, verify
+from agentguard.audit import AuditLog, decision_record, verify
 from agentguard.audit.record import decode, encode, stamp
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Effect, Finding, Span
@@ -81,23 +81,6 @@ def test_same_payload_has_the_same_digest_whatever_its_key_order() -> None:
     }
 
     assert len(digests) == 2
-
-
-@pytest.mark.parametrize(
-    ("event", "effect", "side_effect", "expected"),
-    [
-        pytest.param(EVENTS[0], Effect.DENY, None, True, id="denial"),
-        pytest.param(EVENTS[0], Effect.REQUIRE_APPROVAL, None, True, id="escalation"),
-        pytest.param(EVENTS[2], Effect.ALLOW, "send", True, id="call-that-sends"),
-        pytest.param(EVENTS[2], Effect.ALLOW, None, True, id="call-of-unknown-effect"),
-        pytest.param(EVENTS[2], Effect.ALLOW, "read", False, id="call-that-reads"),
-        pytest.param(EVENTS[2], Effect.DENY, "read", True, id="denied-read"),
-        pytest.param(EVENTS[3], Effect.ALLOW, "send", False, id="result"),
-        pytest.param(EVENTS[0], Effect.ALLOW, None, False, id="allowed-input"),
-    ],
-)
-def test_what_must_be_on_disk_first(event: Event, effect: Effect, side_effect: str | None, expected: bool) -> None:
-    assert is_durable(decision(event, effect), event, side_effect) is expected
 
 
 def test_shadow_denial_says_that_it_went_on() -> None:

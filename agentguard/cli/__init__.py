@@ -1,0 +1,70 @@
+"""The command line: ``agentguard <noun> <verb>``. The only package that prints.
+
+``main`` holds the only ``except AgentGuardError``: an error is one line on stderr with its code, never a traceback.
+Exit codes: 0 fine, 1 refused, 2 usage, 3 could not check; ``audit verify`` has its own, 10 to 14.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentguard import __version__
+from agentguard.cli import audit
+from agentguard.cli.init import init as init_home
+from agentguard.errors import AgentGuardError, Denied
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="agentguard",
+    help="Security middleware for LLM agents.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(audit.app, name="audit")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # the callback reads it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Security middleware for LLM agents."""
+
+
+@app.command()
+def init(
+    home: Annotated[Path, typer.Option("--home", help="Folder for the key and the databases.")] = Path(".agentguard"),
+    policy: Annotated[Path, typer.Option("--policy", help="Where the starter policy goes.")] = Path("agentguard.yaml"),
+) -> None:
+    """Make the project's folder, its key and audit log, and a starter policy. Overwrites nothing."""
+    from agentguard.policy import STARTER_POLICY
+
+    init_home(home, policy, policy=STARTER_POLICY)
+
+
+def main() -> None:
+    """Run a command; errors become one line and an exit code."""
+    try:
+        app()
+    except Denied as error:
+        _fail(error, 1)
+    except AgentGuardError as error:
+        _fail(error, 3)
+
+
+def _fail(error: AgentGuardError, code: int) -> None:
+    typer.echo(f"agentguard: {error.code}: {error}", err=True)
+    sys.exit(code)
