@@ -296,6 +296,18 @@ def test_guarding_twice_is_guarding_once() -> None:
     assert (len(first.stage.seen), len(second.stage.seen)) == (2, 2)
 
 
+def test_model_class_with_its_own_invoke_is_caught_on_the_way_back() -> None:
+    """A class that goes past its own _generate: in an agent its answer is still checked."""
+
+    class Bypassing(ScriptedModel):
+        def invoke(self, *_: Any, **__: Any) -> AIMessage:
+            return AIMessage(SECRET)
+
+    state = create_agent(Bypassing(), [], middleware=[GuardMiddleware(Setup().guard)]).invoke(ASK)
+
+    assert state["messages"][-1].text == MASK
+
+
 def test_cached_raw_answer_is_not_served() -> None:
     """LangChain's response cache may hold what an unguarded model said."""
     cache = InMemoryCache()
