@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from agentguard import Conversation, Decision, Event, Guard
+from agentguard import Conversation, Decision, Event, Guard, Leaf
 
 from .events import texts_of
 
@@ -112,8 +112,13 @@ def _raise_if_denied(decision: Decision) -> None:
 
 # -- what has passed -------------------------------------------------------------------------------------------------
 
-# Words the framework itself puts into content blocks when it changes their format.
-_STRUCTURE = frozenset({"text", "reasoning", "tool_call", "invalid_tool_call"})
+# Words the framework itself puts into an answer when it changes the format of its content.
+_STRUCTURE = frozenset({"text", "reasoning", "tool_call", "invalid_tool_call", "v0", "v1"})
+
+
+def _is_position(leaf: Leaf) -> bool:
+    """Whether this is the place LangChain gives a streamed content block."""
+    return leaf.kind == "number" and leaf.path[-1:] == ("index",)
 
 
 @dataclass(slots=True)
@@ -128,7 +133,9 @@ class Scope:
     def covers(self, event: Event, *also: str) -> bool:
         """Whether every text of ``event`` has passed, as an event of its kind, inside this scope."""
         passed = self.texts.get(type(event))
-        return passed is not None and texts_of(event.leaves()) <= passed | _STRUCTURE | set(also)
+        return passed is not None and texts_of(
+            leaf for leaf in event.leaves() if not _is_position(leaf)
+        ) <= passed | _STRUCTURE | set(also)
 
 
 _scope: ContextVar[Scope | None] = ContextVar("agentguard_langchain_scope", default=None)

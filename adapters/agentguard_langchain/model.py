@@ -80,7 +80,11 @@ def wrap_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnD
     if is_guarded(model, guard):
         return cast(M, model)
     copy = model.model_copy(update={"cache": False})
-    object.__setattr__(copy, "__class__", _guarded_class(type(model), _Hooks(Gate(guard, agent), on_deny)))
+    guarded = _guarded_class(type(model), _Hooks(Gate(guard, agent), on_deny))
+    object.__setattr__(copy, "__class__", guarded)
+    # What callbacks are told of the model. LangChain computes it once per object and keeps it here; a copy brings the
+    # unguarded one along.
+    copy.__dict__["_serialized"] = {**dumpd(copy), _GUARDS: [id(known) for known in getattr(guarded, _GUARDS)]}
     return cast(M, copy)
 
 
@@ -347,12 +351,9 @@ def _guarded_class(base: type[BaseChatModel], hooks: _Hooks) -> type[BaseChatMod
         methods["_stream"] = _stream_of(base, hooks)
     if base._astream is not BaseChatModel._astream:
         methods["_astream"] = _astream_of(base, hooks)
-    guards = (*getattr(base, _GUARDS, ()), hooks.gate.guard)
-    # A property, because a copied model brings the cached description of the unguarded one along.
-    methods["_serialized"] = property(lambda self: {**dumpd(self), _GUARDS: [id(guard) for guard in guards]})
     named = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     guarded = types.new_class(base.__name__, (base,), {}, lambda body: body.update(named | methods))
-    setattr(guarded, _GUARDS, guards)
+    setattr(guarded, _GUARDS, (*getattr(base, _GUARDS, ()), hooks.gate.guard))
     for name in _NATIVE_EVENTS:
         setattr(guarded, name, None)
     return guarded
@@ -366,12 +367,17 @@ def _view(model: BaseChatModel, base: type[BaseChatModel]) -> BaseChatModel:
     return view
 
 
-def _options(method: Any, stop: object, run_manager: object) -> dict[str, Any]:
-    takes = inspect.signature(method).parameters
-    return {"stop": stop, **({"run_manager": run_manager} if "run_manager" in takes else {})}
+def _takes_run_manager(method: object) -> bool:
+    return "run_manager" in inspect.signature(cast(Callable[..., Any], method)).parameters
+
+
+def _options(takes: bool, stop: object, run_manager: object) -> dict[str, Any]:
+    return {"stop": stop, "run_manager": run_manager} if takes else {"stop": stop}
 
 
 def _generate_of(base: type[BaseChatModel], hooks: _Hooks) -> Any:
+    takes = _takes_run_manager(base._generate)
+
     def _generate(
         self: BaseChatModel,
         messages: list[BaseMessage],
@@ -380,13 +386,15 @@ def _generate_of(base: type[BaseChatModel], hooks: _Hooks) -> Any:
         **kwargs: Any,
     ) -> ChatResult:
         inner = _view(self, base)._generate
-        fixed = _options(inner, stop, run_manager)
+        fixed = _options(takes, stop, run_manager)
         return hooks.generate(lambda r: inner(r.messages, **fixed, **r.options), ModelRequest(messages, kwargs))
 
     return _generate
 
 
 def _agenerate_of(base: type[BaseChatModel], hooks: _Hooks) -> Any:
+    takes = _takes_run_manager(base._agenerate)
+
     async def _agenerate(
         self: BaseChatModel,
         messages: list[BaseMessage],
@@ -395,7 +403,7 @@ def _agenerate_of(base: type[BaseChatModel], hooks: _Hooks) -> Any:
         **kwargs: Any,
     ) -> ChatResult:
         inner = _view(self, base)._agenerate
-        fixed = _options(inner, stop, run_manager)
+        fixed = _options(takes, stop, run_manager)
         return await hooks.agenerate(lambda r: inner(r.messages, **fixed, **r.options), ModelRequest(messages, kwargs))
 
     return _agenerate

@@ -99,7 +99,7 @@ def opened(
     if outer is not None:
         return _child(outer, principal) if outer is _tool_run.get() else outer
     thread = (config.get("configurable") or {}).get("thread_id")
-    key = (id(guard), thread, principal)
+    key = (guard, thread, principal)
     run = kept.get(key) if thread is not None else None
     if run is None:
         run = Conversation(principal=principal, framework=FRAMEWORK, thread=None if thread is None else str(thread))

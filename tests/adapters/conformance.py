@@ -199,6 +199,9 @@ recorded. **shadow**: recorded, and nothing changed. **-**: no such cell; the no
 """
 
 LIMITS = """
+The suite has passed on langchain 1.2.10 with langgraph 1.1.10 (the floor) and on langchain 1.4.7 with langgraph 1.2.22.
+Each attach runs a canary through the hooks in memory and refuses when one does not fire.
+
 ## LangChain: what remains outside
 
 * Callbacks and tracers are told of a model's input as its caller wrote it. What the guard redacts there is what the
@@ -211,6 +214,11 @@ LIMITS = """
 * A provider's own tools run at the provider; their definitions and what comes back are checked as model input and
   output.
 * LangChain's response cache is off for a guarded model.
+* A model class that overrides `invoke` or `stream` itself and calls its provider there, past `_generate` and `_stream`,
+  goes past the guard when called bare. In an agent with `GuardMiddleware` its answers are checked all the same.
+* With `ToolNode(handle_tool_errors=True)` a tool's exception is recorded twice, once as raised and once in the words
+  LangChain wraps around it.
+* A stream that breaks off is recorded as far as it was read; text the filter still held is dropped.
 * Answers made of content blocks, and tool calls, are not streamed piece by piece: they arrive whole, checked.
 * In a compiled graph the models cannot be reached; `protect` refuses unless `observe_output_only=True` accepts that.
 * A document block (`document`, `file`, `search_result`) and messages made by `retrieved(...)` are quoted material, not

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain.agents.middleware.types import AgentMiddleware
+from langchain.agents.structured_output import ProviderStrategy
 from langchain_core.caches import InMemoryCache
 from langchain_core.documents import Document
 from langchain_core.messages import (
@@ -295,6 +296,18 @@ def test_guarding_twice_is_guarding_once() -> None:
     assert (len(first.stage.seen), len(second.stage.seen)) == (2, 2)
 
 
+def test_model_class_with_its_own_invoke_is_caught_on_the_way_back() -> None:
+    """A class that goes past its own _generate: in an agent its answer is still checked."""
+
+    class Bypassing(ScriptedModel):
+        def invoke(self, *_: Any, **__: Any) -> AIMessage:
+            return AIMessage(SECRET)
+
+    state = create_agent(Bypassing(), [], middleware=[GuardMiddleware(Setup().guard)]).invoke(ASK)
+
+    assert state["messages"][-1].text == MASK
+
+
 def test_cached_raw_answer_is_not_served() -> None:
     """LangChain's response cache may hold what an unguarded model said."""
     cache = InMemoryCache()
@@ -302,6 +315,39 @@ def test_cached_raw_answer_is_not_served() -> None:
     raw.invoke("x")
 
     assert guarded_model(raw, Setup().guard).invoke("x").text == MASK
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_agent_over_a_streamed_answer_checks_it_once(version: str) -> None:
+    """LangChain may change the format of an answer on its way; that makes it no new answer."""
+    setup = Setup()
+    model = ChunkModel(chunks=["a ", SECRET[:4], SECRET[4:]], output_version=version)
+    agent = create_agent(model, [], name="bob", middleware=[GuardMiddleware(setup.guard)])
+
+    parts = list(agent.stream(ASK, stream_mode="messages"))
+
+    assert SECRET not in repr(parts)
+    assert [type(event) for event in setup.stage.seen] == [ModelInput, ModelOutput]
+
+
+def test_provider_structured_response_is_rewritten_and_checked_once() -> None:
+    """An answer in JSON and the object parsed from it are one answer."""
+
+    class Reply(BaseModel):
+        text: str
+
+    class Binding(ScriptedModel):
+        def bind_tools(self, tools: Any, **_: Any) -> Any:
+            return self.bind(tools=[])
+
+    setup = Setup()
+    model = Binding(final='{"text": "say ' + SECRET + '"}')
+    agent = create_agent(model, [], response_format=ProviderStrategy(Reply), middleware=[GuardMiddleware(setup.guard)])
+
+    state = agent.invoke(ASK)
+
+    assert state["structured_response"] == Reply(text=f"say {MASK}")
+    assert [type(event) for event in setup.stage.seen] == [ModelInput, ModelOutput]
 
 
 def test_provider_that_streams_inside_generate_counts_once() -> None:
