@@ -208,12 +208,12 @@ def _signal_finding(signal: Signal, found: Injection) -> Finding:
 
 
 def _stripped(text: str, signals: tuple[Signal, ...]) -> list[Edit]:
-    """Remove the paragraphs the signals stand in: an order's next sentence belongs to it."""
+    """Remove from the line a signal stands in to the end of its paragraph: an order's next sentence belongs to it."""
     edits: list[Edit] = []
     for signal in signals:
-        start = text.rfind("\n\n", 0, signal.start)
+        start = text.rfind("\n", 0, signal.start)
         end = text.find("\n\n", signal.end)
-        edits.append((start + 2 if start >= 0 else 0, end if end >= 0 else len(text), REMOVED))
+        edits.append((start + 1, end if end >= 0 else len(text), REMOVED))
     merged: list[Edit] = []
     for edit in sorted(edits):
         if merged and edit[0] <= merged[-1][1]:
