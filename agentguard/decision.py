@@ -30,19 +30,19 @@ __all__ = [
 
 
 class Effect(enum.Enum):
-    """What happens to the event."""
+    """What happens to the event. ``rank`` is its strength in combining: the higher wins."""
 
-    ALLOW = "allow"
-    REQUIRE_APPROVAL = "require_approval"
-    DENY = "deny"
+    rank: int
 
-    @property
-    def rank(self) -> int:
-        """Strength in combining: the higher rank wins."""
-        return _RANK[self]
+    def __new__(cls, value: str, rank: int) -> Effect:
+        effect = object.__new__(cls)
+        effect._value_ = value
+        effect.rank = rank
+        return effect
 
-
-_RANK = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
+    ALLOW = ("allow", 0)
+    REQUIRE_APPROVAL = ("require_approval", 1)
+    DENY = ("deny", 2)
 
 
 @dataclass(frozen=True, slots=True)
