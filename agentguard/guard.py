@@ -299,7 +299,11 @@ class Guard:
         return self._stream() if self._stream is not None else None
 
     def close(self) -> None:
-        """Flush and close the audit log."""
+        """Flush and close the audit log, and whatever stages hold open."""
+        for stage in self.stages:
+            close = getattr(stage, "close", None)
+            if close is not None:
+                close()
         self._audit.close()
 
     def __enter__(self) -> Self:

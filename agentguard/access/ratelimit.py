@@ -177,6 +177,10 @@ class StoreCounter:
             Column("full_at", Float, nullable=False),
         )
 
+    def close(self) -> None:
+        """Close the database's connections. A later ``take`` opens them again."""
+        self._engine.dispose()
+
     def take(self, key: str, limit: RateLimit) -> float | None:
         """As ``Counter.take``.
 

@@ -62,6 +62,12 @@ class Rates:
         wait = self._counter(limit).take(f"{rule}|{principal_key(run.principal)}", limit)
         return ALLOW if wait is None else _refusal(rule, wait)
 
+    def close(self) -> None:
+        """Close the store's connections, if there is a store."""
+        close = getattr(self._store, "close", None)
+        if close is not None:
+            close()
+
     def _limit(self, event: Event) -> tuple[str, RateLimit | None]:
         if isinstance(event, ToolCall):
             own = self._settings.tools.get(event.tool)

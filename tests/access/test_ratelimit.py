@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,19 @@ def store_counter(clock: Clock) -> StoreCounter:
     metadata = sqlalchemy.MetaData()
     StoreCounter.define(metadata)
     metadata.create_all(engine)
-    return StoreCounter(engine, clock=clock)
+    opened.append(StoreCounter(engine, clock=clock))
+    return opened[-1]
+
+
+opened: list[StoreCounter] = []
+
+
+@pytest.fixture(autouse=True)
+def closed_afterwards() -> Iterator[None]:
+    """Close every database a test opened."""
+    yield
+    while opened:
+        opened.pop().close()
 
 
 @pytest.fixture
