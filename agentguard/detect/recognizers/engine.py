@@ -1,0 +1,160 @@
+"""One scan for many patterns: an RE2 set tells which occur, then each of those is located and validated.
+
+RE2 searches take linear time; finding *all* matches does not for every pattern, so matches are counted and a text
+with more than ``MAX_MATCHES`` of one kind is reported as ``limit.find-all``, which callers treat as a deny.
+No pattern matches a line feed, except private-key blocks; ``agentguard.detect.stream`` relies on it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import re2
+
+from agentguard.errors import ConfigError
+from agentguard.text.view import View
+from agentguard.text.views import clean_view, scannable
+
+__all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet"]
+
+# More hits of one recognizer than any honest text holds; find-all over crafted text is the super-linear part.
+MAX_MATCHES = 10_000
+# Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence the sentinel.
+SET_MEMORY = 256 << 20
+PATTERN_MEMORY = 16 << 20
+LIMIT = "limit.find-all"
+
+_WIDTH = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFF01, 0xFF5F)}
+_SENTINEL = "agentguard-recognizer-set-sentinel"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One thing found: its dotted type, the rule that found it, and its range in the original text."""
+
+    type: str
+    rule: str
+    start: int
+    end: int
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recognizer:
+    """One format, as data.
+
+    ``pattern`` is RE2 syntax; its group ``v``, when there is one, is the value to report. ``validator`` gets the value
+    and its line up to the value, and returns the value's true length (0: not one), so that a checksum can trim a greedy match.
+    ``trigger``, when given, is a cheaper pattern that occurs wherever ``pattern`` does; only it enters the shared set.
+    ``examples`` builds positives at run time: nothing that looks like a credential stands in the source.
+    ``rank`` decides between overlapping matches, the higher one names the finding.
+    """
+
+    type: str
+    rule: str
+    pattern: str
+    provider: str = ""
+    trigger: str = ""
+    validator: Callable[[str, str], int] | None = None
+    examples: Callable[[], tuple[str, ...]] = tuple
+    negatives: Callable[[], tuple[str, ...]] = tuple
+    score: float = 1.0
+    rank: int = 1
+
+
+class RecognizerSet:
+    """Recognizers compiled together. Immutable and thread-safe.
+
+    Raises:
+        ConfigError: a pattern does not compile, or the compiled set fails to find its sentinel.
+    """
+
+    def __init__(self, recognizers: Iterable[Recognizer]) -> None:
+        self.recognizers = tuple(recognizers)
+        self._set = _compiled_set([r.trigger or r.pattern for r in self.recognizers])
+        self._patterns: dict[int, re2._Regexp] = {}
+
+    def scan(self, text: str) -> tuple[Match, ...]:
+        """Everything found, ordered by position, without overlaps: the higher rank, then the longer match wins.
+
+        A match of type ``limit.find-all`` over the whole text means that the rest was not examined.
+        """
+        view = _reading(text)
+        hits = self._set.Match(view.text)
+        if not hits:
+            return ()
+        found: list[Match] = []
+        for index in hits:
+            if index < len(self.recognizers):
+                found.extend(self._locate(index, view))
+                if found and found[-1].type == LIMIT:
+                    return (Match(LIMIT, found[-1].rule, 0, len(text)),)
+        return _without_overlaps(found, {r.rule: r.rank for r in self.recognizers})
+
+    def _locate(self, index: int, view: View) -> Iterable[Match]:
+        recognizer = self.recognizers[index]
+        pattern = self._pattern(index)
+        group = pattern.groupindex.get("v", 0)
+        for count, hit in enumerate(pattern.finditer(view.text)):
+            if count >= MAX_MATCHES:
+                yield Match(LIMIT, recognizer.rule, 0, len(view.text))
+                return
+            start, end = hit.span(group)
+            if start < 0:
+                continue
+            if recognizer.validator is not None:
+                before = view.text[max(0, start - CONTEXT) : start].rpartition("\n")[2]
+                end = start + recognizer.validator(view.text[start:end], before)
+            if end > start:
+                yield Match(recognizer.type, recognizer.rule, *view.span(start, end), recognizer.score)
+
+    def _pattern(self, index: int) -> re2._Regexp:
+        # Compiled on first hit: most texts hit none, and compiling all would cost the first call.
+        pattern = self._patterns.get(index)
+        if pattern is None:
+            options = re2.Options()
+            options.max_mem = PATTERN_MEMORY
+            pattern = self._patterns[index] = re2.compile(self.recognizers[index].pattern, options)
+        return pattern
+
+
+# Code points of the same line that a validator sees before a value, to look for context words.
+CONTEXT = 60
+
+
+def _reading(text: str) -> View:
+    """The text as a reader sees it: no invisible characters, full-width forms as ASCII."""
+    view = clean_view(scannable(View(text)))
+    return view if view.text.isascii() else View.same_length(view, "width", view.text.translate(_WIDTH))
+
+
+def _compiled_set(patterns: list[str]) -> re2.Set:
+    options = re2.Options()
+    options.max_mem = SET_MEMORY
+    options.log_errors = False
+    compiled = re2.Set.SearchSet(options)
+    try:
+        for pattern in patterns:
+            compiled.Add(pattern)
+        sentinel = compiled.Add(_SENTINEL)
+        compiled.Compile()
+    except re2.error as error:
+        raise ConfigError(f"a recognizer's pattern does not compile: {error}") from error
+    if sentinel not in (compiled.Match(f"x {_SENTINEL} x") or ()):
+        raise ConfigError("the recognizer set ran out of memory while compiling; raise SET_MEMORY")
+    return compiled
+
+
+def _without_overlaps(found: list[Match], ranks: dict[str, int]) -> tuple[Match, ...]:
+    kept: list[Match] = []
+    for match in sorted(found, key=lambda m: (m.start, -m.end, -ranks[m.rule])):
+        if not kept or match.start >= kept[-1].end:
+            kept.append(match)
+            continue
+        # Overlapping matches become one, so that no tail of either value stays behind.
+        last = kept[-1]
+        name = max(last, match, key=lambda m: ranks[m.rule])
+        kept[-1] = Match(name.type, name.rule, last.start, max(last.end, match.end), name.score)
+    return tuple(kept)
