@@ -172,7 +172,7 @@ def shannon(value: str) -> float:
 
 # Words people write where a secret would stand.
 _PLACEHOLDER = re.compile(
-    r"(?i)^(?:[x*.•#_\-]{1,}|<.*>|\$\{?.*\}?|\{\{.*\}\}|%.*%|\[.*\]|(?:none|null|nil|true|false|undefined|string|str|"
+    r"(?i)^(?:x{3,}|[*.•#_\-]+|<.*>|\$\{?.*\}?|\{\{.*\}\}|%.*%|\[.*\]|(?:none|null|nil|true|false|undefined|string|str|"
     r"text|bool|int|bytes|required|optional|redacted|removed|hidden|masked|secret|password|passwd|pwd|token|value|"
     r"default|empty|unknown|n/?a|tbd|todo|foo|bar|baz|test|example|sample|dummy|fake|mock|placeholder|"
     r"changeme|change_me|change-me|your\w*|my\w*|insert\w*|enter\w*|todo\w*)|"
@@ -239,7 +239,7 @@ def _jwt(value: str, before: str) -> int:
     return len(value) if decoded.lstrip().startswith(b"{") else 0
 
 
-_ASSIGN = r"""["'`\])}]{0,2}[ \t]{0,8}(?::=|=>|->|[:=]|(?:[ \t]is[ \t]))[ \t]{0,8}(?:[brufBRUF]{0,2})"""
+_ASSIGN = r"""(?:[ \t](?:string|str|String))?["'`\])}]{0,2}[ \t]{0,8}(?::=|=>|->|,[ \t]?|={1,3}|:|(?:[ \t]is[ \t]))[ \t]{0,8}(?:[brufBRUF]{0,2})"""
 _PASSWORD_KEY = r"(?i:pass(?:word|wd|phrase|code)|\bpwd|_pwd|\bpasswort|mot_de_passe|contrase(?:n|ñ)a)(?:[_-]?[0-9A-Za-z]{0,12})"
 _SECRET_KEY = (
     r"(?i:secret|api[_.\- ]?key|apikey|access[_.\- ]?key|auth[_.\- ]?key|account[_.\- ]?key|shared[_.\- ]?key|"
@@ -253,9 +253,9 @@ _SECRET_BARE = r"(?P<v>[A-Za-z0-9_+/=.~!@#$%^*:-]{8,})"
 
 
 _AFTER_KEY = {
-    "double": r"""[^\n"]*["']?[^\n"]*[:=>s][^\n"]*\"""",
-    "single": r"""[^\n]*[:=>s][^\n]*['`]""",
-    "bare": r"""[^\n]{0,3}[ \t:=]""",
+    "double": r"""[^\n]*[:=>s,][^\n]*["]""",
+    "single": r"""[^\n]*[:=>s,][^\n]*['`]""",
+    "bare": r"""[^\n]*[ \t:=,]""",
     "xml": r"[^<>\n]*>",
     "attribute": r"[^\n]*value",
     "option": r"[ \t]",
