@@ -1,0 +1,198 @@
+"""Markup that acts when a page or chat window shows a model's answer.
+
+A tokenizer in the manner of the HTML standard (13.2.5: unclosed tags, unquoted attributes, slashes for spaces) finds
+elements and attributes; URL values are judged after entity, percent and whitespace decoding, as browsers do. Markdown
+links, images and reference definitions are read too: an image loads by itself and carries data out in its address.
+Closed code fences and code spans show their text and do not act, so they are exempt unless asked otherwise.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+import re2
+
+__all__ = ["MarkupFinding", "inspect_markup", "neutralize"]
+
+ACTIVE = frozenset(
+    "script iframe frame frameset object embed applet meta link base form svg math style portal template animate set "
+    "animatetransform animatemotion foreignobject noscript dialog marquee isindex layer ilayer bgsound xml xss".split()
+)
+URL_ATTRIBUTES = frozenset(
+    "href src action formaction xlink:href data poster background lowsrc dynsrc cite longdesc manifest ping srcset".split()
+)
+LOADING = frozenset(("img", "image", "video", "audio", "source", "track", "input", "picture"))
+BAD_SCHEMES = ("javascript:", "vbscript:", "livescript:", "mocha:", "data:", "file:", "jar:", "mhtml:", "view-source:")
+# Raster images as data load nothing and run nothing.
+SAFE_DATA = ("data:image/png", "data:image/jpeg", "data:image/jpg", "data:image/gif", "data:image/webp")
+# A path segment longer than this in an image address is likelier data than a name.
+LONG_SEGMENT = 40
+
+_TAG = re2.compile(r"<[/?]?[A-Za-z][^\s/>\"'=<]*")
+_ATTRIBUTE = re.compile(r"""[\s/]*([^\s/>="'<]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']*))?""")
+_LINK = re2.compile(r"(!?)\[([^\]\n]{0,1000})\]\(\s*<?([^\s)>]*)")
+_REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[([^\]\n]{1,200})\]:[ \t]*<?([^\s>]+)")
+_AUTOLINK = re2.compile(r"<([A-Za-z][A-Za-z0-9+.&#;%-]{1,40}:[^\s<>]*)>")
+_BARE_SCRIPT = re2.compile(
+    r"(?i)\bj[\s\x00]*a[\s\x00]*v[\s\x00]*a[\s\x00]*s[\s\x00]*c[\s\x00]*r[\s\x00]*i[\s\x00]*p[\s\x00]*t[\t\n\r\x00]*"
+    r"(?::|&#0*58;?|&#x0*3a;?|&colon;|%3a)[^\s]"
+)
+_FENCE = re2.compile(r"(?m)^[ \t]{0,3}(?:```|~~~)[^\n]*$")
+_CODE_SPAN = re2.compile(r"`[^`\n]+`")
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class MarkupFinding:
+    """One active piece of markup at ``[start, end)``; ``replacement`` is its harmless form."""
+
+    type: str
+    rule: str
+    start: int
+    end: int
+    replacement: str
+
+
+def inspect_markup(
+    text: str, *, hosts: frozenset[str] | None = None, exempt_code: bool = True
+) -> tuple[MarkupFinding, ...]:
+    """What would act or load when the text is shown. ``hosts``: the only ones links and images may lead to."""
+    if "<" not in text and "](" not in text and "]:" not in text and ":" not in text and "%3" not in text and "&" not in text:
+        return ()
+    found = sorted((*_elements(text, hosts), *_markdown(text, hosts), *_bare(text)), key=lambda f: (f.start, -f.end))
+    inert = _code_ranges(text) if exempt_code and "`" in text or "~~~" in text else []
+    kept: list[MarkupFinding] = []
+    for finding in found:
+        if not (kept and finding.start < kept[-1].end) and not _inside(finding, inert):
+            kept.append(finding)
+    return tuple(kept)
+
+
+def neutralize(text: str, *, hosts: frozenset[str] | None = None, exempt_code: bool = True) -> str:
+    """The text with every finding in its harmless form: tags shown as text, addresses and images taken out."""
+    while findings := inspect_markup(text, hosts=hosts, exempt_code=exempt_code):
+        parts: list[str] = []
+        last = 0
+        for finding in findings:
+            parts += (text[last : finding.start], finding.replacement)
+            last = finding.end
+        text = "".join((*parts, text[last:]))
+    return text
+
+
+def _elements(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
+    closed_until = 0
+    absent = {'"': False, "'": False}
+    for m in _TAG.finditer(text):
+        start, name_end = m.span()
+        if start < closed_until:
+            continue
+        end = closed_until = _tag_end(text, name_end, absent)
+        reason = _judge_element(m[0].lstrip("</?").lower(), text[name_end:end], hosts)
+        if reason:
+            yield MarkupFinding(f"markup.{reason}", reason, start, start + 1, "&lt;")
+
+
+def _tag_end(text: str, at: int, absent: dict[str, bool]) -> int:
+    """Just past the ``>`` that closes the tag, quotes respected; an unclosed tag ends at the next ``<`` or the end."""
+    limit = len(text)
+    while at < limit:
+        char = text[at]
+        if char == ">":
+            return at + 1
+        if char == "<":
+            return at
+        if char in absent and text[at - 1] in "= \t\n\r" and not absent[char]:
+            closing = text.find(char, at + 1)
+            absent[char] = closing < 0
+            at = closing if closing >= 0 else at
+        at += 1
+    return limit
+
+
+def _judge_element(name: str, attributes: str, hosts: frozenset[str] | None) -> str:
+    if name.rpartition(":")[2] in ACTIVE:
+        return "active-element"
+    for m in _ATTRIBUTE.finditer(attributes):
+        key, value = m[1].lower(), (m[2] or "").strip("\"'")
+        if key.startswith("on") and len(key) > 3 and m[2] is not None:
+            return "event-handler"
+        if key == "srcdoc" or (key == "style" and _bad_style(value)):
+            return "active-attribute"
+        if key in URL_ATTRIBUTES and (reason := _judge_url(value, hosts, loads=name in LOADING)):
+            return reason
+    return ""
+
+
+def _bad_style(value: str) -> bool:
+    plain = _CONTROL.sub("", html.unescape(value)).lower()
+    return "url(" in plain or "expression(" in plain or "javascript:" in plain or "\\" in plain
+
+
+def _judge_url(value: str, hosts: frozenset[str] | None, *, loads: bool) -> str:
+    plain = _decoded_url(value)
+    if plain.startswith(BAD_SCHEMES) and not (plain.startswith(SAFE_DATA) and "svg" not in plain[:40]):
+        return "dangerous-scheme"
+    if not plain.startswith(("http:", "https:", "//", "ftp:", "\\\\", "/\\")):
+        return ""
+    try:
+        parts = urlsplit(plain.replace("\\", "/"))
+        host = parts.hostname or ""
+    except ValueError:
+        return "unreadable-url"
+    if hosts is not None:
+        return "" if any(host == allowed or host.endswith("." + allowed) for allowed in hosts) else "external-host"
+    carries = bool(parts.query or parts.username) or any(len(s) > LONG_SEGMENT for s in (*parts.path.split("/"), *host.split(".")))
+    return "external-image" if loads and carries else ""
+
+
+def _decoded_url(value: str) -> str:
+    for _ in range(3):
+        plain = unquote(html.unescape(value))
+        if plain == value:
+            break
+        value = plain
+    return _CONTROL.sub("", value).lower()
+
+
+def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
+    if "](" in text:
+        for m in _LINK.finditer(text):
+            image = m[1] == "!"
+            if reason := _judge_url(m[3], hosts, loads=image):
+                start, end = (m.start(), m.end()) if image else m.span(3)
+                yield MarkupFinding(f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if image else "#")
+    if "]:" in text:
+        for m in _REFERENCE.finditer(text):
+            if reason := _judge_url(m[2], hosts, loads=True):
+                yield MarkupFinding(f"markup.{reason}", f"reference-{reason}", *m.span(2), "#")
+    if "<" in text:
+        for m in _AUTOLINK.finditer(text):
+            if _judge_url(m[1], None, loads=False):
+                yield MarkupFinding("markup.dangerous-scheme", "autolink", m.start(), m.start() + 1, "&lt;")
+
+
+def _bare(text: str) -> Iterator[MarkupFinding]:
+    for m in _BARE_SCRIPT.finditer(text):
+        yield MarkupFinding("markup.dangerous-scheme", "bare-script-url", m.start(), m.end() - 1, "blocked-script-url ")
+
+
+def _code_ranges(text: str) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    opened = -1
+    for m in _FENCE.finditer(text):
+        if opened < 0:
+            opened = m.end()
+        else:
+            ranges.append((opened, m.start()))
+            opened = -1
+    ranges.extend(m.span() for m in _CODE_SPAN.finditer(text))
+    return sorted(ranges)
+
+
+def _inside(finding: MarkupFinding, ranges: list[tuple[int, int]]) -> bool:
+    return any(start <= finding.start and finding.end <= end for start, end in ranges)

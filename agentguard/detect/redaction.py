@@ -1,0 +1,94 @@
+"""Taking found values out of a text.
+
+An operator gets the finding's type and the value and returns what stands there instead. All operators leave nothing
+of the value but what they say: ``tag`` its type, ``mask`` its length up to 16, ``keyed_hash`` a token equal for equal values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from agentguard.detect.recognizers.engine import LIMIT, Match
+from agentguard.detect.recognizers.registry import recognizers_for
+from agentguard.detect.registered import RegisteredSecrets
+from agentguard.errors import ConfigError
+
+__all__ = ["Operator", "find", "keyed_hash", "mask", "redact", "replace", "remove", "tag"]
+
+Operator: TypeAlias = Callable[[str, str], str]
+
+UNSCANNED = "unscanned"
+MIN_HASH_KEY = 16
+
+
+def tag(type_: str, value: str) -> str:
+    """``[redacted:<type>]``."""
+    return f"[redacted:{type_}]"
+
+
+def mask(type_: str, value: str) -> str:
+    """Asterisks, at most 16, so that a long value's length stays private."""
+    return "*" * min(len(value), 16)
+
+
+def remove(type_: str, value: str) -> str:
+    """Nothing."""
+    return ""
+
+
+def keyed_hash(key: bytes) -> Operator:
+    """HMAC-SHA-256, shortened to 64 bits: equal values get equal tokens, and only the key's holder can test a guess.
+
+    Raises:
+        ConfigError: a key of fewer than 16 bytes.
+    """
+    if len(key) < MIN_HASH_KEY:
+        raise ConfigError(f"a redaction hash key needs at least {MIN_HASH_KEY} bytes, got {len(key)}")
+
+    def operator(type_: str, value: str) -> str:
+        token = hmac.new(key, f"{type_}\0{value}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+        return f"[{type_}:{token}]"
+
+    return operator
+
+
+def find(text: str, classes: frozenset[str], registered: RegisteredSecrets | None = None) -> tuple[Match, ...]:
+    """Matches of the classes and of the registered secrets, by position, overlaps joined."""
+    found = list(recognizers_for(classes).scan(text)) if classes else []
+    if registered is not None:
+        found.extend(registered.scan(text))
+    return _joined(found)
+
+
+def redact(
+    text: str, classes: frozenset[str], registered: RegisteredSecrets | None = None, operator: Operator = tag
+) -> str:
+    """The text without what ``find`` finds. A text beyond the match limit is replaced whole: it was not examined."""
+    return replace(text, find(text, classes, registered), operator)
+
+
+def replace(text: str, matches: Iterable[Match], operator: Operator = tag) -> str:
+    """The text with every match replaced; matches come ordered and without overlaps."""
+    parts: list[str] = []
+    last = 0
+    for match in matches:
+        if match.type == LIMIT:
+            return operator(UNSCANNED, text)
+        parts += (text[last : match.start], operator(match.type, text[match.start : match.end]))
+        last = match.end
+    return "".join((*parts, text[last:]))
+
+
+def _joined(found: list[Match]) -> tuple[Match, ...]:
+    kept: list[Match] = []
+    for match in sorted(found, key=lambda m: (m.start, -m.end)):
+        if kept and match.start < kept[-1].end:
+            last = kept[-1]
+            if match.end > last.end:
+                kept[-1] = Match(last.type, last.rule, last.start, match.end, last.score)
+        else:
+            kept.append(match)
+    return tuple(kept)
