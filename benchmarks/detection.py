@@ -51,7 +51,11 @@ def injection(corpora: Path) -> None:
         for row in rows(corpora / f"{name}.jsonl"):
             channel: Channel = "tool" if row["kind"] in TOOL_KINDS else "user"
             score = inspect(row["text"], channel).score
-            for key in (f"{row['kind']:24} {row.get('tier', ''):8} {row['source']}", f"* {row['kind']} {row.get('tier', '')}", "* all"):
+            for key in (
+                f"{row['kind']:24} {row.get('tier', ''):8} {row['source']}",
+                f"* {row['kind']} {row.get('tier', '')}",
+                "* all",
+            ):
                 table[key].append(score)
         print(f"\n{name}: rows, share flagged at {', '.join(f'{k} {v}' for k, v in THRESHOLDS.items())}")
         for key, scores in sorted(table.items()):

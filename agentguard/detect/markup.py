@@ -61,7 +61,14 @@ def inspect_markup(
     text: str, *, hosts: frozenset[str] | None = None, exempt_code: bool = True
 ) -> tuple[MarkupFinding, ...]:
     """What would act or load when the text is shown. ``hosts``: the only ones links and images may lead to."""
-    if "<" not in text and "](" not in text and "]:" not in text and ":" not in text and "%3" not in text and "&" not in text:
+    if (
+        "<" not in text
+        and "](" not in text
+        and "]:" not in text
+        and ":" not in text
+        and "%3" not in text
+        and "&" not in text
+    ):
         return ()
     found = sorted((*_elements(text, hosts), *_markdown(text, hosts), *_bare(text)), key=lambda f: (f.start, -f.end))
     inert = _code_ranges(text) if exempt_code and "`" in text or "~~~" in text else []
@@ -146,7 +153,9 @@ def _judge_url(value: str, hosts: frozenset[str] | None, *, loads: bool) -> str:
         return "unreadable-url"
     if hosts is not None:
         return "" if any(host == allowed or host.endswith("." + allowed) for allowed in hosts) else "external-host"
-    carries = bool(parts.query or parts.username) or any(len(s) > LONG_SEGMENT for s in (*parts.path.split("/"), *host.split(".")))
+    carries = bool(parts.query or parts.username) or any(
+        len(s) > LONG_SEGMENT for s in (*parts.path.split("/"), *host.split("."))
+    )
     return "external-image" if loads and carries else ""
 
 
@@ -165,11 +174,13 @@ def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding
             image = m[1] == "!"
             if reason := _judge_url(m[3], hosts, loads=image):
                 start, end = (m.start(), m.end()) if image else m.span(3)
-                yield MarkupFinding(f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if image else "#")
+                yield MarkupFinding(
+                    f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if image else "#"
+                )
     if "]:" in text:
         for m in _REFERENCE.finditer(text):
             if reason := _judge_url(m[2], hosts, loads=True):
-                yield MarkupFinding(f"markup.{reason}", f"reference-{reason}", *m.span(2), "#")
+                yield MarkupFinding(f"markup.{reason}", f"reference-{reason}", m.start(2), m.end(2), "#")
     if "<" in text:
         for m in _AUTOLINK.finditer(text):
             if _judge_url(m[1], None, loads=False):

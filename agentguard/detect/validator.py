@@ -58,12 +58,14 @@ class PromptSecurityValidator:
         """The types of secrets and personal data in the text, sorted, each once."""
         return sorted({match.type for match in scan(text)})
 
-    def inspect(self, prompt: str, *, channel: injection.Channel = "user") -> Inspection:
+    def inspect(self, prompt: object, *, channel: injection.Channel = "user") -> Inspection:
         """The full answer, with every finding and its place in the prompt."""
         if not isinstance(prompt, str):
             return Inspection(False, f"not-text: a prompt is text, got {type(prompt).__name__}")
         if len(prompt) > self.max_length:
-            finding = Finding("limit.length", "max-length", message=f"{len(prompt)} code points, {self.max_length} allowed")
+            finding = Finding(
+                "limit.length", "max-length", message=f"{len(prompt)} code points, {self.max_length} allowed"
+            )
             return Inspection(False, f"too-large: {finding.message}", (finding,))
         findings = [*_hidden(prompt), *_repetition(prompt)]
         report = injection.inspect(prompt, channel, payloads=True)
@@ -78,7 +80,9 @@ class PromptSecurityValidator:
 
 
 def _hidden(prompt: str) -> list[Finding]:
-    return [Finding("hidden.payload", "invisible-text", span=Span(start, end)) for start, end, _ in hidden_payloads(prompt)]
+    return [
+        Finding("hidden.payload", "invisible-text", span=Span(start, end)) for start, end, _ in hidden_payloads(prompt)
+    ]
 
 
 def _repetition(prompt: str) -> list[Finding]:

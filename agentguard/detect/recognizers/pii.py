@@ -21,7 +21,9 @@ _ISSUER = re.compile(
     r"3(?:0[0-5]|[68][0-9])[0-9]{11}|6(?:011|5[0-9]{2}|4[4-9][0-9])[0-9]{12}|35(?:2[89]|[3-8][0-9])[0-9]{12}|"
     r"62[0-9]{14,17}|(?:2131|1800)[0-9]{11}|(?:5018|5020|5038|6304|6759|676[1-3])[0-9]{8,15})$"
 )
-_PHONE_WORD = re.compile(r"(?i)(?:phone|tel|call|mobile|cell|fax|whatsapp|sms|text|contact|dial|number|reach)\b[^0-9]{0,24}$")
+_PHONE_WORD = re.compile(
+    r"(?i)(?:phone|tel|call|mobile|cell|fax|whatsapp|sms|text|contact|dial|number|reach)\b[^0-9]{0,24}$"
+)
 _VERSION_WORD = re.compile(r"(?i)(?:\bv|version|ver\.?|release)[ :=]*$")
 _SSN_WORD = re.compile(r"(?i)(?:ssn|social security)[^0-9]{0,24}$")
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -30,7 +32,9 @@ _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 def luhn_valid(digits: str) -> bool:
     """ISO/IEC 7812-1 annex B."""
-    total = sum(int(d) if i % 2 == 0 else (int(d) * 2 - 9 if d > "4" else int(d) * 2) for i, d in enumerate(digits[::-1]))
+    total = sum(
+        int(d) if i % 2 == 0 else (int(d) * 2 - 9 if d > "4" else int(d) * 2) for i, d in enumerate(digits[::-1])
+    )
     return total % 10 == 0
 
 

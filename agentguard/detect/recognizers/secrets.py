@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one pattern, one line: wrapped patterns hide mistakes
 """Secret formats: provider tokens by prefix, keys and headers by shape, assignments by key name.
 
 Prefix, alphabet and length come from the providers' public documentation. A row is data; ``examples`` are made from
@@ -12,6 +13,7 @@ import math
 import re
 import string
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentguard.detect.recognizers.engine import Recognizer
@@ -178,7 +180,10 @@ _PLACEHOLDER = re.compile(
     r"changeme|change_me|change-me|your\w*|my\w*|insert\w*|enter\w*|todo\w*)|"
     r".*(?:example|placeholder|your[_-]|_here|changeme|redacted|dummy|insert[_-]|xxxx|\*\*\*\*|\.\.\.).*)$"
 )
-_CODE = re.compile(r"^(?:[A-Za-z_][\w.]*[(\[].*|(?:self|this|os|process|env|config|settings|request|args|options|params)[.\[].*|.*\(\)?)$")
+_CODE = re.compile(
+    r"^(?:[A-Za-z_][\w.]*[(\[].*|(?:self|this|os|process|env|config|settings|request|args|options|params)[.\[].*|.*\(\)?)$"
+)
+_HEADER_NAME = re.compile(r"(?i)(?:authorization|x-api-key|x-auth-token|private-token)[\"']?[ \t]*[:=]")
 _WORDS = re.compile(r"^[A-Za-z]+(?:[_.\- ][A-Za-z]+)*$")
 
 
@@ -188,10 +193,16 @@ def _provider_token(value: str, before: str) -> int:
     return 0 if len(set(body)) < 5 or "EXAMPLE" in value or "xxxx" in value.lower() else len(value)
 
 
+def _is_own_key(value: str, before: str) -> bool:
+    """Whether the value only repeats the key it is given to, as in ``login(password=password)``."""
+    words = before.rstrip(" \t'\"`:=>").rsplit(None, 1)
+    return bool(words) and value.lower() in words[-1].lower()
+
+
 def _password(value: str, before: str) -> int:
-    if _PLACEHOLDER.match(value) or _CODE.match(value) or value.lower() in before.lower()[-len(value) - 24 :]:
+    if _PLACEHOLDER.match(value) or _CODE.match(value) or _is_own_key(value, before):
         return 0
-    quoted = before[-1:] in "\"'`" and before != ""
+    quoted = before.endswith(('"', "'", "`"))
     if quoted or before[-1:] == ">":
         return 0 if " " in value and _WORDS.match(value) else len(value)
     if before[-1:] == "=" and re.search(r"[A-Z]{2,}[\w]*=$", before):
@@ -213,7 +224,7 @@ def _key(value: str, before: str) -> int:
 def _bearer(value: str, before: str) -> int:
     if _PLACEHOLDER.match(value):
         return 0
-    if "authorization" in before.lower():
+    if _HEADER_NAME.search(before):
         return len(value)
     return len(value) if any(c.isdigit() for c in value) and shannon(value) >= 2.5 else 0
 
@@ -223,7 +234,7 @@ def _basic(value: str, before: str) -> int:
         decoded = base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
     except (binascii.Error, ValueError):
         return 0
-    return len(value) if b":" in decoded or "authorization" in before.lower() else 0
+    return len(value) if b":" in decoded or _HEADER_NAME.search(before) else 0
 
 
 def _url_password(value: str, before: str) -> int:
@@ -240,7 +251,9 @@ def _jwt(value: str, before: str) -> int:
 
 
 _ASSIGN = r"""(?:[ \t](?:string|str|String))?["'`\])}]{0,2}[ \t]{0,8}(?::=|=>|->|,[ \t]?|={1,3}|:|(?:[ \t]is[ \t]))[ \t]{0,8}(?:[brufBRUF]{0,2})"""
-_PASSWORD_KEY = r"(?i:pass(?:word|wd|phrase|code)|\bpwd|_pwd|\bpasswort|mot_de_passe|contrase(?:n|ñ)a)(?:[_-]?[0-9A-Za-z]{0,12})"
+_PASSWORD_KEY = (
+    r"(?i:pass(?:word|wd|phrase|code)|\bpwd|_pwd|\bpasswort|mot_de_passe|contrase(?:n|ñ)a)(?:[_-]?[0-9A-Za-z]{0,12})"
+)
 _SECRET_KEY = (
     r"(?i:secret|api[_.\- ]?key|apikey|access[_.\- ]?key|auth[_.\- ]?key|account[_.\- ]?key|shared[_.\- ]?key|"
     r"private[_.\- ]?key|encryption[_.\- ]?key|signing[_.\- ]?key|master[_.\- ]?key|license[_.\- ]?key|"
@@ -262,7 +275,7 @@ _AFTER_KEY = {
 }
 
 
-def _assignments(kind: str, key: str, bare: str, check: object) -> tuple[Recognizer, ...]:
+def _assignments(kind: str, key: str, bare: str, check: Callable[[str, str], int]) -> tuple[Recognizer, ...]:
     forms = {
         "double": key + _ASSIGN + _QUOTED,
         "single": key + _ASSIGN + _SINGLE,
@@ -272,7 +285,15 @@ def _assignments(kind: str, key: str, bare: str, check: object) -> tuple[Recogni
         "option": r"--[a-z-]{0,24}" + key + r"[ \t]+(?P<v>[^\s\"'\-][^\s\"']{3,})",
     }
     return tuple(
-        Recognizer(f"secret.{kind}", f"{kind}-{form}", pattern, trigger=key + _AFTER_KEY[form], validator=check, score=0.8, rank=0)  # type: ignore[arg-type]
+        Recognizer(
+            f"secret.{kind}",
+            f"{kind}-{form}",
+            pattern,
+            trigger=key + _AFTER_KEY[form],
+            validator=check,
+            score=0.8,
+            rank=0,
+        )
         for form, pattern in forms.items()
     )
 

@@ -1,0 +1,344 @@
+"""The ``Content`` stage: every leaf read once: hidden characters, injection, secrets and personal data, markup.
+
+What one leaf needs done becomes one rewrite. Findings keep their place in the leaf as it was received.
+Developers' system messages are not judged for injection; tool schemas are, as text of a tool.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from agentguard.conversation import Conversation
+from agentguard.decision import ALLOW, Effect, Finding, Rewrite, Span, Verdict
+from agentguard.detect import injection
+from agentguard.detect.markup import inspect_markup
+from agentguard.detect.media import is_media
+from agentguard.detect.recognizers.engine import LIMIT, Match
+from agentguard.detect.recognizers.registry import CLASSES
+from agentguard.detect.redaction import Operator, find, tag
+from agentguard.detect.registered import RegisteredSecrets
+from agentguard.errors import ConfigError
+from agentguard.event import Event, Leaf, ModelInput, ModelOutput, ToolCall, ToolResult
+from agentguard.text.invisible import dishonest_spans
+
+__all__ = ["Content", "ContentRules", "InjectionAction", "MarkupAction", "UnicodeAction"]
+
+InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "off"]
+UnicodeAction: TypeAlias = Literal["strip", "block", "off"]
+MarkupAction: TypeAlias = Literal["block", "strip", "off"]
+
+REMOVED = "[removed: suspected instruction]"
+QUARANTINED = "[quarantined: suspected instruction]"
+# The history of a run comes back with every model call; what was read once is remembered, within these bounds.
+CACHE_ENTRIES = 4096
+CACHE_CHARS = 8_000_000
+# A rule may hide deep in a result; a hit below this weight alone does not name a sentence to remove.
+STRIP_WEIGHT = 0.2
+# Only short single values take their meaning from the dictionary key they stand under.
+KEYED_LENGTH = 500
+_SECRET_KEY = re.compile(r"(?i)pass|pwd|secret|token|key|auth|credential")
+_SENTENCE_END = re.compile(r"[.!?。！？।](?=\s|$)|[\n。！？।]")  # noqa: RUF001 - full-width marks end sentences too
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRules:
+    """What the stage does, per channel. Class names are ``secret`` and ``pii``.
+
+    ``redact_args`` maps tool, then argument, to classes; ``"*"`` stands for every other tool or argument.
+    ``hosts``: the only hosts that links and images of an answer may lead to; None allows what carries no data.
+    ``registered``: secret values of the application, removed in any encoding wherever secrets are redacted.
+
+    Raises:
+        ConfigError: an unknown action, class or threshold.
+    """
+
+    injection_user: InjectionAction = "block"
+    injection_tool: InjectionAction = "strip"
+    injection_agent: InjectionAction = "strip"
+    threshold: str | float = "balanced"
+    unicode: UnicodeAction = "strip"
+    redact_input: frozenset[str] = frozenset({"secret"})
+    redact_results: frozenset[str] = frozenset({"secret"})
+    redact_output: frozenset[str] = frozenset({"secret", "pii"})
+    redact_args: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    markup: MarkupAction = "block"
+    hosts: frozenset[str] | None = None
+    registered: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        injection.threshold_value(self.threshold)
+        for value, kind in (
+            (self.injection_user, InjectionAction),
+            (self.injection_tool, InjectionAction),
+            (self.injection_agent, InjectionAction),
+            (self.unicode, UnicodeAction),
+            (self.markup, MarkupAction),
+        ):
+            if value not in get_args(kind):
+                raise ConfigError(f"action {value!r}: use one of {', '.join(get_args(kind))}")
+        per_arg = [classes for args in self.redact_args.values() for classes in args.values()]
+        for classes in (self.redact_input, self.redact_results, self.redact_output, *per_arg):
+            if unknown := set(classes) - set(CLASSES):
+                raise ConfigError(f"redact {sorted(unknown)}: use {', '.join(sorted(CLASSES))}")
+
+    def action(self, channel: injection.Channel) -> InjectionAction:
+        """What to do about an injection in text by ``channel``."""
+        if channel in ("system", "assistant"):
+            return "off"
+        return {"user": self.injection_user, "agent": self.injection_agent}.get(channel, self.injection_tool)
+
+    def arg_classes(self, tool: str, arg: str) -> frozenset[str]:
+        """The classes to redact in one argument of one tool."""
+        args = self.redact_args.get(tool, self.redact_args.get("*", {}))
+        return args.get(arg, args.get("*", frozenset()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """How one leaf is read; with the text, the key of the cache."""
+
+    channel: injection.Channel
+    action: InjectionAction
+    classes: frozenset[str]
+    markup: MarkupAction
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    findings: tuple[Finding, ...] = ()
+    text: str | None = None
+    reason: str = ""
+
+
+class Content:
+    """Read every leaf of an event under ``rules``; ``operator`` writes what stands in a redacted value's place."""
+
+    name = "content"
+    blocking = False
+
+    def __init__(self, rules: ContentRules, operator: Operator = tag) -> None:
+        self.rules = rules
+        self._operator = operator
+        self._threshold = injection.threshold_value(rules.threshold)
+        self._registered = RegisteredSecrets(rules.registered)
+        self._cache = _Cache()
+
+    def inspect(self, event: Event, run: Conversation, /) -> Verdict:
+        """One pass over the leaves; the first reason to deny names the verdict, all findings are kept."""
+        findings: list[Finding] = []
+        rewrites: list[Rewrite] = []
+        reason = ""
+        for leaf in event.leaves():
+            if not leaf.text or is_media(leaf.text):
+                continue
+            outcome = self._read(self._task(event, leaf))
+            findings += [_placed(finding, leaf) for finding in outcome.findings]
+            reason = reason or outcome.reason
+            if outcome.text is not None:
+                rewrites.append(Rewrite(leaf.path, outcome.text))
+        if reason:
+            rules = tuple(dict.fromkeys(finding.rule for finding in findings))
+            return Verdict(Effect.DENY, tuple(findings), reason=reason, message=_MESSAGES[reason], rules=rules)
+        if not findings and not rewrites:
+            return ALLOW
+        return Verdict(findings=tuple(findings), obligations=tuple(rewrites))
+
+    def _task(self, event: Event, leaf: Leaf) -> _Task:
+        schema = isinstance(event, ModelInput) and leaf.path[0] == "tools"
+        channel = "tool" if schema else injection.channel_of(leaf.author)
+        judged = isinstance(event, ModelOutput | ToolCall) or leaf.kind == "number"
+        return _Task(
+            channel,
+            "off" if judged else self.rules.action(channel),
+            self._classes(event, leaf, schema),
+            self.rules.markup if isinstance(event, ModelOutput) and "calls" not in leaf.path[:2] else "off",
+            _secret_key(leaf),
+            leaf.text,
+        )
+
+    def _classes(self, event: Event, leaf: Leaf, schema: bool) -> frozenset[str]:
+        if isinstance(event, ToolCall):
+            return self.rules.arg_classes(event.tool, str(leaf.path[1]))
+        if isinstance(event, ModelOutput):
+            # A call's arguments come by as a ToolCall and are redacted there, by tool and argument.
+            return frozenset() if leaf.path[:2] == ("message", "calls") else self.rules.redact_output
+        if isinstance(event, ToolResult) or leaf.author.startswith("tool:"):
+            return self.rules.redact_results
+        return frozenset() if schema else self.rules.redact_input
+
+    def _read(self, task: _Task) -> _Outcome:
+        outcome = self._cache.get(task)
+        if outcome is None:
+            outcome = self._judge(task)
+            self._cache.put(task, outcome)
+        return outcome
+
+    def _judge(self, task: _Task) -> _Outcome:
+        findings: list[Finding] = []
+        edits: list[_Edit] = []
+        reason = self._hidden(task, findings, edits)
+        reason = reason or self._injection(task, findings, edits)
+        reason = reason or self._values(task, findings, edits)
+        reason = reason or self._markup(task, findings, edits)
+        text = None if reason or not edits else _applied(task.text, edits)
+        return _Outcome(tuple(findings), text, reason)
+
+    def _hidden(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+        if self.rules.unicode == "off":
+            return ""
+        spans = dishonest_spans(task.text)
+        findings += [Finding("hidden.characters", "invisible", span=Span(*span)) for span in spans]
+        if spans and self.rules.unicode == "block":
+            return "hidden-text"
+        edits += [_Edit(start, end, "") for start, end in spans]
+        return ""
+
+    def _injection(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+        if task.action == "off":
+            return ""
+        report = injection.inspect(task.text, task.channel)
+        if report.truncated:
+            findings.append(Finding("limit.expansion", "decoding-limit"))
+            return "limit-exceeded"
+        if report.score < self._threshold:
+            return ""
+        findings += [Finding(h.type, h.rule, h.weight, span=Span(h.start, h.end)) for h in report.hits]
+        if task.action == "block":
+            return "injection"
+        if task.action == "quarantine":
+            edits.append(_Edit(0, len(task.text), QUARANTINED))
+        elif task.action == "strip":
+            edits += self._stripped(task, report.hits)
+        return ""
+
+    def _stripped(self, task: _Task, hits: Iterable[injection.Hit]) -> list[_Edit]:
+        """The sentences with hits; the whole leaf when what would be left still reads as an attack."""
+        edits = [_Edit(*_sentence(task.text, h.start, h.end), REMOVED) for h in hits if h.weight >= STRIP_WEIGHT]
+        left = _applied(task.text, edits)
+        if not edits or injection.inspect(left, task.channel).score >= self._threshold:
+            return [_Edit(0, len(task.text), QUARANTINED)]
+        return edits
+
+    def _values(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+        if not task.classes:
+            return ""
+        registered = self._registered if "secret" in task.classes else None
+        for match in _find(task, registered):
+            findings.append(Finding(match.type, match.rule, match.score, span=Span(match.start, match.end)))
+            if match.type == LIMIT:
+                return "limit-exceeded"
+            edits.append(_Edit(match.start, match.end, self._operator(match.type, task.text[match.start : match.end])))
+        return ""
+
+    def _markup(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+        if task.markup == "off":
+            return ""
+        found = inspect_markup(task.text, hosts=self.rules.hosts)
+        findings += [Finding(f.type, f.rule, span=Span(f.start, f.end)) for f in found]
+        if found and task.markup == "block":
+            return "active-markup"
+        edits += [_Edit(f.start, f.end, f.replacement) for f in found]
+        return ""
+
+
+_MESSAGES = {
+    "hidden-text": "The text holds invisible characters that could hide instructions.",
+    "injection": "The text looks like an attempt to override the agent's instructions.",
+    "limit-exceeded": "The text is too crowded or too deeply encoded to be examined.",
+    "active-markup": "The answer holds active markup or a link that could carry data out.",
+}
+
+
+class _Cache:
+    """Least recently used outcomes, bounded by entries and by characters. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._outcomes: OrderedDict[_Task, _Outcome] = OrderedDict()
+        self._chars = 0
+        self._lock = threading.Lock()
+
+    def get(self, task: _Task) -> _Outcome | None:
+        with self._lock:
+            outcome = self._outcomes.get(task)
+            if outcome is not None:
+                self._outcomes.move_to_end(task)
+            return outcome
+
+    def put(self, task: _Task, outcome: _Outcome) -> None:
+        with self._lock:
+            if len(task.text) > CACHE_CHARS or task in self._outcomes:
+                return
+            self._outcomes[task] = outcome
+            self._chars += len(task.text)
+            while len(self._outcomes) > CACHE_ENTRIES or self._chars > CACHE_CHARS:
+                oldest, _ = self._outcomes.popitem(last=False)
+                self._chars -= len(oldest.text)
+
+
+def _placed(finding: Finding, leaf: Leaf) -> Finding:
+    return Finding(finding.type, finding.rule, finding.score, leaf.path, finding.span, finding.message)
+
+
+def _secret_key(leaf: Leaf) -> str:
+    """The dictionary key a short value stands under, when the key names a secret."""
+    key = leaf.path[-1] if leaf.path else ""
+    if leaf.kind == "key" or not isinstance(key, str) or len(leaf.text) > KEYED_LENGTH or not _SECRET_KEY.search(key):
+        return ""
+    return key
+
+
+def _find(task: _Task, registered: RegisteredSecrets | None) -> tuple[Match, ...]:
+    """Matches in the text, read behind its key when the key says what the value is."""
+    plain = find(task.text, task.classes, registered)
+    if plain or not task.key:
+        return plain
+    lead = f'"{task.key}": "'
+    keyed = find(f'{lead}{task.text}"', task.classes)
+    inside = [m for m in keyed if m.start >= len(lead) and m.end <= len(lead) + len(task.text)]
+    return tuple(Match(m.type, m.rule, m.start - len(lead), m.end - len(lead), m.score) for m in inside)
+
+
+def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
+    """Grow a span to the sentence or line around it."""
+    before = max((m.end() for m in _SENTENCE_END.finditer(text, max(0, start - 1000), start)), default=None)
+    low = max(0, start - 1000) if before is None else before
+    after = _SENTENCE_END.search(text, max(start, end - 1), end + 1000)
+    high = min(len(text), end + 1000) if after is None else (after.start() if after[0] == "\n" else after.end())
+    while low < start and text[low].isspace():
+        low += 1
+    return low, max(high, end)
+
+
+def _applied(text: str, edits: Iterable[_Edit]) -> str:
+    """Apply edits; overlapping ones become one over their union, written as the longest of them is."""
+    joined: list[_Edit] = []
+    longest = 0
+    for edit in sorted(edits, key=lambda e: (e.start, -e.end)):
+        if joined and edit.start < joined[-1].end:
+            last = joined[-1]
+            wider = edit.end - edit.start > longest
+            joined[-1] = _Edit(last.start, max(last.end, edit.end), edit.text if wider else last.text)
+            longest = max(longest, edit.end - edit.start)
+        else:
+            joined.append(edit)
+            longest = edit.end - edit.start
+    parts: list[str] = []
+    last_end = 0
+    for edit in joined:
+        parts += (text[last_end : edit.start], edit.text)
+        last_end = edit.end
+    return "".join((*parts, text[last_end:]))

@@ -1,0 +1,163 @@
+"""Redacting a text that arrives in pieces.
+
+The pieces' joined output equals redacting the whole text, however it was cut. It rests on one property of the
+recognizers (a test holds it): no match crosses a line feed, except private-key blocks, and none looks at other lines.
+So whole lines can go on at once, a line that opened a key block waits for its end, and within a line of plain prose
+everything but the last words goes on. At most ``hold_back`` code points wait; a longer line cannot be judged piece by
+piece, so it is withheld to its end and ``[redacted:unscanned]`` stands for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from agentguard.detect.recognizers.registry import CLASSES
+from agentguard.detect.redaction import UNSCANNED, Operator, redact, tag
+from agentguard.detect.registered import RegisteredSecrets
+from agentguard.errors import ConfigError
+from agentguard.text.view import View
+from agentguard.text.views import clean_view
+
+__all__ = ["StreamRedactor"]
+
+MIN_HOLD_BACK = 256
+# No recognizer matches across this many gaps between words of plain letters, nor looks this far back for context.
+PROSE_GAPS = 8
+PROSE_CONTEXT = 128
+# The longest "-----BEGIN ... PRIVATE KEY BLOCK-----".
+MARK_LENGTH = 128
+
+_HEADER = re.compile(r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_FOOTER = re.compile(r"-----END [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_BODY = re.compile(r"[0-9A-Za-z+/=:,.\\ \t\r\n\"'-]*")
+_PROSE = re.compile(r"(?:[^\W\d_]|[ ,.;!?()]|(?<=[^\W\d_])'(?=[^\W\d_]))*")
+
+
+class StreamRedactor:
+    """Redact chunk by chunk. One per stream; not thread-safe.
+
+    Args:
+        classes: ``secret``, ``pii`` or both.
+        registered: secret values of the application, removed in any encoding.
+        hold_back: most code points to wait with, >= 256.
+        operator: what stands in a value's place; it must depend on type and value alone.
+
+    Raises:
+        ConfigError: an unknown class, or ``hold_back`` out of range.
+    """
+
+    def __init__(
+        self,
+        classes: Iterable[str] = frozenset(CLASSES),
+        *,
+        registered: Iterable[str] = (),
+        hold_back: int = 4096,
+        operator: Operator = tag,
+    ) -> None:
+        self._classes = frozenset(classes)
+        if unknown := self._classes - set(CLASSES):
+            raise ConfigError(f"redact {sorted(unknown)}: use {', '.join(sorted(CLASSES))}")
+        if hold_back < MIN_HOLD_BACK:
+            raise ConfigError(f"hold_back {hold_back}: use at least {MIN_HOLD_BACK}")
+        self._registered = RegisteredSecrets(registered)
+        self._hold_back = hold_back
+        self._operator = operator
+        self._pending = ""
+        self._withholding = False
+        self._in_block = False
+
+    def feed(self, chunk: str) -> str:
+        """Take the next piece; return what can go on."""
+        self._pending += chunk
+        if self._withholding and not self._resumed():
+            return ""
+        cut = self._safe_cut()
+        ready, self._pending = self._pending[:cut], self._pending[cut:]
+        out = self._redacted(ready) if ready else ""
+        if len(self._pending) > self._hold_back:
+            out += self._operator(UNSCANNED, self._pending)
+            self._withholding = True
+            if self._resumed():
+                out += self.feed("")
+        return out
+
+    def flush(self) -> str:
+        """The end of the stream, or an error in it: redact and return what still waits."""
+        rest, self._pending = self._pending, ""
+        if self._withholding:
+            self._withholding = self._in_block = False
+            return ""
+        return self._redacted(rest)
+
+    def _redacted(self, text: str) -> str:
+        return redact(text, self._classes, self._registered, self._operator)
+
+    def _resumed(self) -> bool:
+        """Leave out the rest of a withheld line and of key blocks it opened; True when a new line has begun."""
+        while True:
+            view = clean_view(View(self._pending))
+            end = self._block_end(view) if self._in_block else self._line_end(view)
+            if end is None:
+                # What is left out is forgotten, but for the start of a mark that is not complete yet.
+                self._pending = self._pending[-MARK_LENGTH:]
+                return False
+            self._pending = self._pending[end:]
+            if not self._withholding:
+                return True
+
+    def _line_end(self, view: View) -> int | None:
+        newline = self._pending.find("\n")
+        header = _HEADER.search(view.text)
+        if header and (newline < 0 or view.span(*header.span())[0] < newline):
+            self._in_block = True
+            return view.span(*header.span())[1]
+        if newline < 0:
+            return None
+        self._withholding = False
+        return newline
+
+    def _block_end(self, view: View) -> int | None:
+        body = _BODY.match(view.text).end()  # type: ignore[union-attr]  # matches the empty string
+        footer = _FOOTER.search(view.text)
+        if footer and footer.start() <= body:
+            self._in_block = False
+            return view.span(*footer.span())[1]
+        if body == len(view.text):
+            return None
+        self._in_block = False
+        return view.span(body, body + 1)[0]
+
+    def _safe_cut(self) -> int:
+        line = self._pending.rfind("\n") + 1
+        block = _open_block(self._pending)
+        if block is not None:
+            return min(line, self._pending.rfind("\n", 0, block) + 1)
+        return line + (0 if self._registered.values else _prose_cut(self._pending[line:]))
+
+
+def _open_block(text: str) -> int | None:
+    """Where a private-key block starts whose end has not come yet."""
+    if "PRIVATE" not in (clean := clean_view(View(text))).text:
+        return None
+    at = 0
+    while header := _HEADER.search(clean.text, at):
+        footer = _FOOTER.search(clean.text, header.end())
+        body_end = _BODY.match(clean.text, header.end()).end()  # type: ignore[union-attr]  # matches the empty string
+        if footer and footer.start() <= body_end:
+            at = footer.end()
+        elif body_end == len(clean.text) or "\n" not in clean.text[body_end:]:
+            return clean.span(header.start(), header.end())[0]
+        else:
+            at = header.end()
+    return None
+
+
+def _prose_cut(line: str) -> int:
+    """How much of an unfinished line of plain words can go on: all but the last words."""
+    prose = _PROSE.match(line).end() - PROSE_CONTEXT  # type: ignore[union-attr]  # matches the empty string
+    if prose <= 0:
+        return 0
+    gaps = [m.start() for m in re.finditer(" +", line[: prose + PROSE_CONTEXT])]
+    usable = [gap for gap in gaps[:-PROSE_GAPS] if gap <= prose]
+    return usable[-1] if usable else 0
