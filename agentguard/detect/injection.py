@@ -131,7 +131,8 @@ def _in_quotes(before: str, after: str) -> bool:
 @functools.lru_cache(maxsize=1)
 def _discussion() -> re2._Regexp:
     return re2.compile(
-        r"\b(?:examples?|e\.g|such as|phrases?|strings?|patterns?|attacks?|attackers?|injections?|jailbreaks?|detect\w*|test(?:s|ing)?|"
+        r"\b(?:examples?|e\.g|such as|phrases?|strings?|patterns?|attacks?|attackers?|injections?|jailbreaks?|"
+        r"detect\w*|test(?:s|ing)?|"
         r"payloads?|malicious|adversarial|says?|like|beispiel|ejemplo|exemple)\b"
     )
 

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905 - long word lists read better as text
 """Markup that acts when a page or chat window shows a model's answer.
 
 A tokenizer in the manner of the HTML standard (13.2.5: unclosed tags, unquoted attributes, slashes for spaces) finds
@@ -23,7 +24,7 @@ ACTIVE = frozenset(
     "animatetransform animatemotion foreignobject noscript dialog marquee isindex layer ilayer bgsound xml xss".split()
 )
 URL_ATTRIBUTES = frozenset(
-    "href src action formaction xlink:href data poster background lowsrc dynsrc cite longdesc manifest ping srcset".split()
+    "href src action formaction xlink:href data poster background lowsrc dynsrc longdesc manifest ping srcset".split()
 )
 LOADING = frozenset(("img", "image", "video", "audio", "source", "track", "input", "picture"))
 BAD_SCHEMES = ("javascript:", "vbscript:", "livescript:", "mocha:", "data:", "file:", "jar:", "mhtml:", "view-source:")
@@ -71,7 +72,7 @@ def inspect_markup(
     ):
         return ()
     found = sorted((*_elements(text, hosts), *_markdown(text, hosts), *_bare(text)), key=lambda f: (f.start, -f.end))
-    inert = _code_ranges(text) if exempt_code and "`" in text or "~~~" in text else []
+    inert = _code_ranges(text) if (exempt_code and "`" in text) or "~~~" in text else []
     kept: list[MarkupFinding] = []
     for finding in found:
         if not (kept and finding.start < kept[-1].end) and not _inside(finding, inert):

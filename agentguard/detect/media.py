@@ -8,7 +8,7 @@ import re2
 
 __all__ = ["is_media"]
 
-# First characters of base64 for PNG, JPEG, GIF, RIFF (WebP, WAV), PDF, BMP-free: only signatures no text begins with.
+# First characters of base64 for PNG, JPEG, GIF, RIFF (WebP, WAV), PDF, TIFF, Ogg and MP3.
 _SIGNATURES = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "JVBERi0", "SUkqA", "TU0AK", "T2dnUw", "SUQzB")
 _DATA_URL = "data:"
 # Shorter strings are cheap to scan, so nothing is gained by passing them.

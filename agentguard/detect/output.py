@@ -32,7 +32,7 @@ class OutputSecurityFilter:
         self._hosts = hosts
 
     def filter_output(self, text: str, context: Mapping[str, object] | None = None) -> str:
-        """The text fit to show. ``context`` values under keys ending in ``_secret`` or ``_key`` are removed in any form."""
+        """Fit to show, without the ``context`` values under keys ending in ``_secret`` or ``_key``, in any form."""
         matches = find(text, self._classes, RegisteredSecrets.from_context(context))
         return neutralize(replace(text, matches, self._operator), hosts=self._hosts)
 

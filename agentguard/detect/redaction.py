@@ -1,7 +1,8 @@
 """Taking found values out of a text.
 
 An operator gets the finding's type and the value and returns what stands there instead. All operators leave nothing
-of the value but what they say: ``tag`` its type, ``mask`` its length up to 16, ``keyed_hash`` a token equal for equal values.
+of the value but what they say: ``tag`` its type, ``mask`` its length up to 16, ``keyed_hash`` a token, equal for
+equal values.
 """
 
 from __future__ import annotations

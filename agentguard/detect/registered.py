@@ -17,7 +17,7 @@ __all__ = ["MIN_LENGTH", "RegisteredSecrets"]
 
 # A shorter value stands in honest text by chance; removing it would shred the text and show where it stood.
 MIN_LENGTH = 6
-# Values longer than this are found by their encodings' verbatim form only: the split form costs a pattern step per character.
+# Longer values are found in their verbatim and encoded forms only: the split form costs a pattern step per character.
 MAX_SPLIT = 128
 _GAP = r"[ \t.\-_,|'\"+\\/]{0,3}"
 _SUFFIXES = ("_secret", "_key")

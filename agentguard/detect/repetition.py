@@ -1,7 +1,7 @@
 """Flooding by repetition: a long run of one block, of any period up to 1,000, found in linear time.
 
-A probe at every multiple of its own length is looked up in what follows; one that recurs within its length gives the
-period, and comparing slices extends the run. Four probe lengths cover all periods.
+A probe at every multiple of its own length is looked up in what follows; one that recurs within four lengths gives the
+period, and comparing slices extends the run. Three probe lengths cover all periods.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ MIN_RUN = 256
 # In a longer text a run must also take this share to be the text's point.
 MIN_SHARE = 0.2
 MIN_REPEATS = 3
-_PROBES = (16, 64, 256, MAX_PERIOD)
+_PROBES = (16, 64, 256)
+# Periods up to this many probe lengths are seen; with the largest probe that covers MAX_PERIOD.
+REACH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,8 @@ def repeated_run(text: str) -> Run | None:
     for probe in _PROBES:
         at = 0
         while at + 2 * probe <= len(text):
-            again = text.find(text[at : at + probe], at + 1, at + 2 * probe)
-            if again < 0:
+            again = text.find(text[at : at + probe], at + 1, at + (REACH + 1) * probe)
+            if again < 0 or again - at > MAX_PERIOD:
                 at += probe
                 continue
             run = _extended(text, at, again - at)

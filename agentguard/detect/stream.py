@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 
 from agentguard.detect.recognizers.registry import CLASSES
+from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
 from agentguard.detect.redaction import UNSCANNED, Operator, redact, tag
 from agentguard.detect.registered import RegisteredSecrets
 from agentguard.errors import ConfigError
@@ -28,9 +29,9 @@ PROSE_CONTEXT = 128
 # The longest "-----BEGIN ... PRIVATE KEY BLOCK-----".
 MARK_LENGTH = 128
 
-_HEADER = re.compile(r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_FOOTER = re.compile(r"-----END [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_BODY = re.compile(r"[0-9A-Za-z+/=:,.\\ \t\r\n\"'-]*")
+_HEADER = re.compile(PEM_HEADER)
+_FOOTER = re.compile(PEM_FOOTER)
+_BODY = re.compile(PEM_BODY)
 _PROSE = re.compile(r"(?:[^\W\d_]|[ ,.;!?()]|(?<=[^\W\d_])'(?=[^\W\d_]))*")
 
 
@@ -118,15 +119,12 @@ class StreamRedactor:
         return newline
 
     def _block_end(self, view: View) -> int | None:
-        body = _BODY.match(view.text).end()  # type: ignore[union-attr]  # matches the empty string
-        footer = _FOOTER.search(view.text)
-        if footer and footer.start() <= body:
-            self._in_block = False
-            return view.span(*footer.span())[1]
-        if body == len(view.text):
+        body = _body_end(view.text, 0)
+        footer = _FOOTER.match(view.text, body)
+        if footer is None and "\n" not in view.text[body:]:
             return None
         self._in_block = False
-        return view.span(body, body + 1)[0]
+        return view.span(*footer.span())[1] if footer else view.span(body, body + 1)[0]
 
     def _safe_cut(self) -> int:
         line = self._pending.rfind("\n") + 1
@@ -137,25 +135,31 @@ class StreamRedactor:
 
 
 def _open_block(text: str) -> int | None:
-    """Where a private-key block starts whose end has not come yet."""
+    """Where a private-key block starts whose last line has not ended yet."""
     if "PRIVATE" not in (clean := clean_view(View(text))).text:
         return None
-    at = 0
+    at = first = 0
     while header := _HEADER.search(clean.text, at):
-        footer = _FOOTER.search(clean.text, header.end())
-        body_end = _BODY.match(clean.text, header.end()).end()  # type: ignore[union-attr]  # matches the empty string
-        if footer and footer.start() <= body_end:
+        # Blocks that share a line go on together or not at all.
+        if at == 0 or "\n" in clean.text[at : header.start()]:
+            first = header.start()
+        at = _body_end(clean.text, header.end())
+        if footer := _FOOTER.match(clean.text, at):
             at = footer.end()
-        elif body_end == len(clean.text) or "\n" not in clean.text[body_end:]:
-            return clean.span(header.start(), header.end())[0]
-        else:
-            at = header.end()
+        if "\n" not in clean.text[at:]:
+            return clean.span(first, header.end())[0]
     return None
+
+
+def _body_end(text: str, start: int) -> int:
+    body = _BODY.match(text, start)
+    return start if body is None else body.end()
 
 
 def _prose_cut(line: str) -> int:
     """How much of an unfinished line of plain words can go on: all but the last words."""
-    prose = _PROSE.match(line).end() - PROSE_CONTEXT  # type: ignore[union-attr]  # matches the empty string
+    words = _PROSE.match(line)
+    prose = (words.end() if words else 0) - PROSE_CONTEXT
     if prose <= 0:
         return 0
     gaps = [m.start() for m in re.finditer(" +", line[: prose + PROSE_CONTEXT])]

@@ -148,7 +148,7 @@ def _fold_char(char: str) -> str:
     if form.isascii():
         return form
     bare = "".join(c for c in unicodedata.normalize("NFD", form) if not _is_accent(c))
-    return unicodedata.normalize("NFC", bare).replace("ı", "i")
+    return unicodedata.normalize("NFC", bare).replace("\u0131", "i")
 
 
 def _is_accent(char: str) -> bool:
@@ -251,6 +251,6 @@ def _triggers() -> tuple[tuple[str, ...], re2.Set]:
     return tuple(_FINDERS), triggers
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _finder(name: str) -> re2._Regexp:
     return re2.compile(_FINDERS[name])

@@ -46,7 +46,7 @@ class Recognizer:
     """One format, as data.
 
     ``pattern`` is RE2 syntax; its group ``v``, when there is one, is the value to report. ``validator`` gets the value
-    and its line up to the value, and returns the value's true length (0: not one), so that a checksum can trim a greedy match.
+    and its line up to the value, and returns the value's true length (0: not one): a checksum can trim a greedy match.
     ``trigger``, when given, is a cheaper pattern that occurs wherever ``pattern`` does; only it enters the shared set.
     ``examples`` builds positives at run time: nothing that looks like a credential stands in the source.
     ``rank`` decides between overlapping matches, the higher one names the finding.

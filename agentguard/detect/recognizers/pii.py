@@ -88,7 +88,7 @@ def _ipv6(value: str, before: str) -> int:
 def _phone(value: str, before: str) -> int:
     import phonenumbers
 
-    if before[-1:].isalnum() or before[-1:] in ("-", ".", "_", "/", "#", "$") and not value.startswith("+"):
+    if before[-1:].isalnum() or (before[-1:] in ("-", ".", "_", "/", "#", "$") and not value.startswith("+")):
         return 0
     try:
         number = phonenumbers.parse(value, None if value.startswith("+") else "US")

@@ -1,4 +1,5 @@
 # ruff: noqa: E501 - one pattern, one line: wrapped patterns hide mistakes
+# ruff: noqa: S105 - the names say what the patterns find
 """Secret formats: provider tokens by prefix, keys and headers by shape, assignments by key name.
 
 Prefix, alphabet and length come from the providers' public documentation. A row is data; ``examples`` are made from
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 
 from agentguard.detect.recognizers.engine import Recognizer
 
-__all__ = ["FORMATS", "RECOGNIZERS", "Format"]
+__all__ = ["FORMATS", "PEM_BODY", "PEM_FOOTER", "PEM_HEADER", "RECOGNIZERS", "Format"]
 
 HEX = "0-9a-f"
 HEXI = "0-9A-Fa-f"
@@ -308,14 +309,16 @@ def _encoded(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-PEM_BODY = r"[0-9A-Za-z+/=:,.\\ \t\r\n\"'-]"
+# No two hyphens in a row in a body: an unclosed header then costs the text up to the next mark, not to the end.
+PEM_HEADER = r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+PEM_BODY = r"(?:-?[0-9A-Za-z+/=:,.\\ \t\r\n\"'])*"
+PEM_FOOTER = r"-----END [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 
 _SHAPES = (
     Recognizer(
         "secret.private-key",
         "private-key-block",
-        r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:[0-9A-Za-z+/=:,.\\ \t\r\n\"'-]*?-----END [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|[0-9A-Za-z+/=:,.\\ \t\r\n]*)",
+        f"{PEM_HEADER}{PEM_BODY}(?:{PEM_FOOTER})?",
         examples=_pem,
         rank=3,
     ),
