@@ -41,7 +41,7 @@ _VERB = (
 _FILL = r"(?:(?:all|any|every|everything|each|of|the|these|those|that|this|your|my|our|its|other|and|or|whatever|both)\W{1,3}){0,5}"
 _OLD = (
     r"(?:previous|previously|prior|preceding|earlier|above|foregoing|past|existing|original|initial|current|former|old|"
-    r"system|safety|security|ethical|moral|internal|default|developer(?:'s)?|openai(?:'s)?|pre-?set|given|aforementioned|"
+    r"system|safety|security|ethical|moral|internal|following|subsequent|developer(?:'s)?|openai(?:'s)?|pre-?set|given|aforementioned|"
     r"built-in|hidden|content|usual|standard|core|base)"
 )
 _WHAT = (
@@ -52,11 +52,11 @@ _WHAT = (
 _HIDDEN_TEXT = (
     r"(?:(?:system|initial|original|hidden|secret|internal|developer|pre|base|entire|full|complete|exact|first|starting|"
     r"confidential|custom|core|previous|prior|above|very)[\s-]{1,2}){1,4}"
-    r"(?:prompts?|instructions?|messages?|directives?|rules|guidelines|configuration|context|text|preamble)"
+    r"(?:prompts?|instructions?|directives?|guidelines|preamble)\b|\b(?:system|developer|initial) messages?"
 )
 _TELL = (
-    r"(?:reveal|show|print|output|repeat|display|tell|give|leak|disclose|expose|share|recite|dump|return|write|list|spell|"
-    r"translate|summari[sz]e|encode|copy|paste|quote|type|echo|provide|send|describe|what (?:is|are|was|were)|what'?s)"
+    r"(?:reveal|show|print|output|repeat|display|tell|give|leak|disclose|expose|share|recite|dump|spell|"
+    r"translate|summari[sz]e|encode|quote|echo|see|what (?:is|are|was|were)|what'?s)"
 )
 _AI = r"(?:ai|a\.i\.|assistants?|llms?|agents?|chatbots?|bots?|language models?|gpt|chatgpt|claude|copilot|gemini|models?)"
 
@@ -116,7 +116,7 @@ _ENGLISH = (
     _both(
         "injection.extraction",
         "en-extract-prompt",
-        rf"\b{_TELL}\b[^.\n]{{0,50}}\b(?:your |the |this |its |all )?{_HIDDEN_TEXT}\b",
+        rf"\b{_TELL}\b[^.|\n]{{0,30}}\b(?:your |the |this |its |all )?(?:{_HIDDEN_TEXT})\b",
         0.6,
     ),
     _both(
@@ -140,7 +140,7 @@ _ENGLISH = (
     _both(
         "injection.jailbreak",
         "en-dan",
-        r"\bdo anything now\b|\b(?:stay a|act as|are|as|called|be) dan\b|\bdan mode\b|\bdan:|\[🔓|\bjailbroken\b|\b(?:enable|enter|activate|in|with) (?:developer|god|jailbreak|debug|sudo|admin|unrestricted) mode\b|\bdeveloper mode (?:enabled|output|on)\b",
+        r"\bdo anything now\b|\b(?:stay a|act as|are|as|called|be) dan\b|\bdan mode\b|\bdan:|\[🔓|\bjailbroken\b|\b(?:enable|enter|activate|switch to) (?:developer|god|jailbreak|sudo|unrestricted) mode\b|\bdeveloper mode (?:enabled|output|on)\b",
         0.65,
     ),
     _both(
@@ -194,6 +194,46 @@ _ENGLISH = (
     ),
 )
 
+_MORE = (
+    _both(
+        "injection.extraction",
+        "en-extract-given",
+        r"\b(?:repeat|print|output|show|reveal|encode|translate|recite|display|tell me)\b[^.\n]{0,40}\b(?:instructions?|text|words|prompt|rules|everything|what) (?:that )?(?:you were|you have been|you'?ve been|you had been|was|were) (?:given|told|shown|provided)\b",
+        0.6,
+    ),
+    _both(
+        "injection.extraction",
+        "en-repeat-conversation",
+        r"\b(?:repeat|recite|print|output) (?:back )?(?:this |the |our )?(?:entire|whole|full) (?:conversation|context|chat|dialogue?)\b",
+        0.6,
+    ),
+    _both(
+        "injection.override",
+        "en-stop-everything",
+        r"\bstop (?:everything|all tasks|what you(?:'re| are) doing)\b",
+        0.55,
+    ),
+    _both(
+        "injection.override",
+        "en-forgot-to-ask",
+        r"\b(?:forgot|neglected|failed) to (?:ask|tell|instruct) you to\b|\bnew (?:important|urgent|critical|priority|additional) (?:instructions?|task|directive|orders)\b",
+        0.55,
+    ),
+    _both(
+        "injection.override",
+        "de-forget-all",
+        r"\b(?:vergiss|vergessen sie|vergesst|ignoriere?n?|ignorier(?:t|en sie))\W{1,3}(?:\w+\W{1,3}){0,3}(?:alles|gesagte\w*|gesagt|bisherige\w*|vorherige\w*|davor|zuvor|obige\w*)",
+        0.6,
+    ),
+    Rule(
+        "injection.exfiltration",
+        "image-with-slot",
+        r"!\[[^\]\n]{0,80}\]\(https?://[^\s)]{1,200}[?&/=](?:\[|\{|<|%7b|\$\{)[^\s)]{0,80}|<img[^>\n]{0,200}\bonerror\b",
+        0.15,
+        0.6,
+    ),
+)
+
 _FORGERY = (
     _both(
         "injection.role-forgery",
@@ -210,14 +250,14 @@ _FORGERY = (
     Rule(
         "injection.role-forgery",
         "role-tag",
-        r"</?(?:system|system[_-]?(?:prompt|message|instructions?|override)|developer|admin|instructions?|user|assistant|tool_result|function_results|function_call)>|\[/?(?:system|admin|developer|end of (?:document|context|data|input))[^\]\n]{0,24}\]",
+        r"</?(?:system|system[_-]?(?:prompt|message|instructions?|override)|developer|admin|instructions?|user|assistant|tool_result|function_results|function_call)>|\[/?(?:system|admin|developer|end of (?:document|context|data|input))[^\]\n]{0,24}\](?:[^(]|$)",
         0.35,
         0.5,
     ),
     Rule(
         "injection.role-forgery",
         "section-system",
-        r"(?:^|\n)[ \t]{0,4}[#=*\-]{2,8}[ \t]{0,2}(?:system|new (?:system )?(?:instructions?|prompt|task)|admin|instructions? for|end of (?:document|user|data|text|input|context|system)|begin (?:system|instructions?))",
+        r"(?:^|\n)[ \t]{0,4}[#=*\-]{2,8}[ \t]{0,2}(?:system ?(?:prompt|message|instructions?|override|update|note)?s?[ \t]{0,2}(?:[:#=*\-]|\n|$)|new (?:\w+ )?(?:instructions?|prompt|task)|instructions? for|end of (?:document|user|data|text|input|context|system)|begin (?:system|instructions?))",
         0.4,
         0.55,
     ),
@@ -255,7 +295,7 @@ _ADDRESSED = (
     Rule(
         "injection.addressed",
         "to-the-assistant",
-        rf"\b(?:attention|note|message|notice|instructions?|hello|hi|hey|dear|to|for|important|reminder)[,:]? (?:to |for )?(?:any |all |the |an? |our |my |you,? )?{_AI}\b[^.\n]{{0,20}}[:,!—-]",
+        rf"\b(?:attention|note|message|notice|instructions?|hello|hi|hey|dear|to|for|important|reminder)[,:]? (?:to |for )?(?:any |all |the |an? |our |my |you,? )?{_AI}\b[^.,\n]{{0,20}}[:!—-]",
         0.0,
         0.5,
     ),
@@ -318,7 +358,7 @@ _ADDRESSED = (
     Rule(
         "injection.exfiltration",
         "send-to-url",
-        r"\b(?:send|forward|post|upload|exfiltrate|transmit|submit|leak|email|copy|report)\b[^\n]{0,60}\b(?:conversations?|chat|history|passwords?|secrets?|credentials?|tokens?|keys?|contents?|files?|data|emails?|messages?|details|prompts?|\.env|id_rsa|documents?|information)\b[^\n]{0,40}\b(?:to|at|via) (?:https?://|[a-z0-9._%+-]+@[a-z0-9.-]+|my (?:server|email)|the (?:url|following (?:url|address|email)|attacker))",
+        r"\b(?:send|forward|post|upload|exfiltrate|transmit|leak)\b[^\n]{0,60}\b(?:conversations?|chat|history|passwords?|secrets?|credentials?|tokens?|keys?|contents?|files?|data|emails?|messages?|details|prompts?|\.env|id_rsa|documents?|information)\b[^\n]{0,40}\b(?:to) (?:https?://|[a-z0-9._%+-]+@[a-z0-9.-]+|my (?:server|email)|the (?:url|following (?:url|address|email)|attacker))",
         0.1,
         0.5,
     ),
@@ -483,4 +523,4 @@ _PAYLOADS = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*_ENGLISH, *_FORGERY, *_ADDRESSED, *_FOREIGN, *_PAYLOADS)
+RULES: tuple[Rule, ...] = (*_ENGLISH, *_MORE, *_FORGERY, *_ADDRESSED, *_FOREIGN, *_PAYLOADS)
