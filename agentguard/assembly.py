@@ -27,9 +27,7 @@ from agentguard.access.rbac import BUILT_IN
 from agentguard.audit import AuditLog, EventLogger, decision_record
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Stage
-from agentguard.detect import Content, ContentRules, Size, StreamRedactor
-from agentguard.detect.recognizers import CLASSES
-from agentguard.detect.redaction import redact
+from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels
 from agentguard.keys import KeySource
@@ -143,13 +141,14 @@ def content_rules(policy: Policy) -> ContentRules:
         threshold=injection.threshold,
         unicode=policy.input.unicode,
         redact_input=policy.input.redact,
+        redact_results=policy.input.redact,
         redact_output=policy.output.redact,
         redact_args={
             name: {arg.name: arg.redact for arg in rule.args.values() if arg.redact}
             for name, rule in policy.tools.items()
         },
         markup=policy.output.markup,
-        allow_hosts=frozenset(policy.output.allow_hosts),
+        hosts=frozenset(policy.output.allow_hosts) or None,
     )
 
 
@@ -194,7 +193,7 @@ class SecurityAuditLogger(EventLogger):
 
 
 def _redacted(text: str) -> str:
-    return redact(text, frozenset(CLASSES))
+    return redact(text, frozenset({"secret", "pii"}))
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:

@@ -1,17 +1,18 @@
-"""Reading texts: is it an attack, does it hold secrets or personal data, would it act when shown?"""
+"""Finding attacks, secrets and personal data in text, and taking them out again."""
 
 from agentguard.detect.content import Content, ContentRules
 from agentguard.detect.output import OutputSecurityFilter
+from agentguard.detect.redaction import redact
 from agentguard.detect.size import Size
 from agentguard.detect.stream import StreamRedactor
-from agentguard.detect.validator import PromptReport, PromptSecurityValidator
+from agentguard.detect.validator import PromptSecurityValidator
 
 __all__ = [
     "Content",
     "ContentRules",
     "OutputSecurityFilter",
-    "PromptReport",
     "PromptSecurityValidator",
     "Size",
     "StreamRedactor",
+    "redact",
 ]

@@ -1,280 +1,353 @@
-"""The ``Content`` stage: sanitise, detect and redact, in one pass over every text of an event.
+"""The ``Content`` stage: every leaf read once: hidden characters, injection, secrets and personal data, markup.
 
-Who wrote a text decides what is looked for (``event.py``): the same words are normal in a user's prompt and an attack
-in a tool's result. Findings point into the text as it came in; all changes of one text are one rewrite.
-Texts that were judged before (a conversation's history comes with every model call) are answered from a bounded cache.
+What one leaf needs done becomes one rewrite. Findings keep their place in the leaf as it was received.
+Developers' system messages are not judged for injection; tool schemas are, as text of a tool.
 """
 
 from __future__ import annotations
 
+import re
 import threading
-import unicodedata
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Rewrite, Span, Verdict
-from agentguard.detect.injection import Channel, Injection, Signal, assess, threshold_of
-from agentguard.detect.markup import inspect_markup, neutralize
-from agentguard.detect.redaction import Edit, apply_edits, scan_text, tag
-from agentguard.event import Event, Leaf, ModelInput, ModelOutput, ToolCall
+from agentguard.detect import injection
+from agentguard.detect.markup import inspect_markup
+from agentguard.detect.media import is_media
+from agentguard.detect.recognizers.engine import LIMIT, Match
+from agentguard.detect.recognizers.registry import CLASSES
+from agentguard.detect.redaction import Operator, find, tag
+from agentguard.detect.registered import RegisteredSecrets
+from agentguard.errors import ConfigError
+from agentguard.event import Event, Leaf, ModelInput, ModelOutput, ToolCall, ToolResult
 from agentguard.text.invisible import dishonest_spans
 
-__all__ = ["Content", "ContentRules"]
+__all__ = ["Content", "ContentRules", "InjectionAction", "MarkupAction", "UnicodeAction"]
 
 InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "off"]
-CleanAction: TypeAlias = Literal["block", "strip", "off"]
+UnicodeAction: TypeAlias = Literal["strip", "block", "off"]
+MarkupAction: TypeAlias = Literal["block", "strip", "off"]
 
 REMOVED = "[removed: suspected instruction]"
-QUARANTINED = "[withheld: suspected instruction in this text]"
-# Characters of text whose judgement is remembered. The oldest go first.
-CACHE_CHARS = 4_000_000
+QUARANTINED = "[quarantined: suspected instruction]"
+# The history of a run comes back with every model call; what was read once is remembered, within these bounds.
+CACHE_ENTRIES = 4096
+CACHE_CHARS = 8_000_000
+# A rule may hide deep in a result; a hit below this weight alone does not name a sentence to remove.
+STRIP_WEIGHT = 0.2
+# Only short single values take their meaning from the dictionary key they stand under.
+KEYED_LENGTH = 500
+_SECRET_KEY = re.compile(r"(?i)pass|pwd|secret|token|key|auth|credential")
+_SENTENCE_END = re.compile(r"[.!?。！？।](?=\s|$)|[\n。！？।]")  # noqa: RUF001 - full-width marks end sentences too
 
 
 @dataclass(frozen=True, slots=True)
 class ContentRules:
-    """What the policy says about texts.
+    """What the stage does, per channel. Class names are ``secret`` and ``pii``.
 
-    ``redact`` classes are ``secret`` and ``pii``; ``args`` gives them per tool and argument. ``threshold`` is
-    ``strict``, ``balanced``, ``permissive`` or a score in 0..1.
+    ``redact_args`` maps tool, then argument, to classes; ``"*"`` stands for every other tool or argument.
+    ``hosts``: the only hosts that links and images of an answer may lead to; None allows what carries no data.
+    ``registered``: secret values of the application, removed in any encoding wherever secrets are redacted.
+
+    Raises:
+        ConfigError: an unknown action, class or threshold.
     """
 
     injection_user: InjectionAction = "block"
     injection_tool: InjectionAction = "strip"
     injection_agent: InjectionAction = "strip"
     threshold: str | float = "balanced"
-    unicode: CleanAction = "strip"
+    unicode: UnicodeAction = "strip"
     redact_input: frozenset[str] = frozenset({"secret"})
+    redact_results: frozenset[str] = frozenset({"secret"})
     redact_output: frozenset[str] = frozenset({"secret", "pii"})
     redact_args: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
-    markup: CleanAction = "block"
-    allow_hosts: frozenset[str] = frozenset()
+    markup: MarkupAction = "block"
+    hosts: frozenset[str] | None = None
+    registered: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        injection.threshold_value(self.threshold)
+        for value, kind in (
+            (self.injection_user, InjectionAction),
+            (self.injection_tool, InjectionAction),
+            (self.injection_agent, InjectionAction),
+            (self.unicode, UnicodeAction),
+            (self.markup, MarkupAction),
+        ):
+            if value not in get_args(kind):
+                raise ConfigError(f"action {value!r}: use one of {', '.join(get_args(kind))}")
+        per_arg = [classes for args in self.redact_args.values() for classes in args.values()]
+        for classes in (self.redact_input, self.redact_results, self.redact_output, *per_arg):
+            if unknown := set(classes) - set(CLASSES):
+                raise ConfigError(f"redact {sorted(unknown)}: use {', '.join(sorted(CLASSES))}")
+
+    def action(self, channel: injection.Channel) -> InjectionAction:
+        """What to do about an injection in text by ``channel``."""
+        if channel in ("system", "assistant"):
+            return "off"
+        return {"user": self.injection_user, "agent": self.injection_agent}.get(channel, self.injection_tool)
+
+    def arg_classes(self, tool: str, arg: str) -> frozenset[str]:
+        """The classes to redact in one argument of one tool."""
+        args = self.redact_args.get(tool, self.redact_args.get("*", {}))
+        return args.get(arg, args.get("*", frozenset()))
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is to be done with one text."""
+    """How one leaf is read; with the text, the key of the cache."""
 
-    channel: Channel | None = None
-    injection: InjectionAction = "off"
-    unicode: CleanAction = "off"
-    redact: frozenset[str] = frozenset()
-    markup: CleanAction = "off"
-
-    @property
-    def idle(self) -> bool:
-        return self.injection == "off" and self.unicode == "off" and not self.redact and self.markup == "off"
+    channel: injection.Channel
+    action: InjectionAction
+    classes: frozenset[str]
+    markup: MarkupAction
+    key: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Judgement:
-    """What came of one text: findings without a path, the reason of a deny, and the new text if it changed."""
+class _Edit:
+    start: int
+    end: int
+    text: str
 
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
     findings: tuple[Finding, ...] = ()
-    reason: str = ""
     text: str | None = None
-
-
-_CLEAN = _Judgement()
-_MESSAGES = {
-    "injection-suspected": "The text tries to give instructions it has no right to give, so it was refused.",
-    "unicode-not-permitted": "The text holds invisible or control characters without an honest use.",
-    "markup-not-permitted": "The text holds active markup, or an image or link that could carry data out.",
-    "scan-limit": "The text is built so that it cannot be checked within limits.",
-}
+    reason: str = ""
 
 
 class Content:
-    """Sanitises, detects and redacts.
-
-    Args:
-        rules: the policy's settings for texts.
-    """
+    """Read every leaf of an event under ``rules``; ``operator`` writes what stands in a redacted value's place."""
 
     name = "content"
     blocking = False
 
-    def __init__(self, rules: ContentRules) -> None:
-        self._rules = rules
-        self._threshold = threshold_of(rules.threshold)
+    def __init__(self, rules: ContentRules, operator: Operator = tag) -> None:
+        self.rules = rules
+        self._operator = operator
+        self._threshold = injection.threshold_value(rules.threshold)
+        self._registered = RegisteredSecrets(rules.registered)
         self._cache = _Cache()
-        system = _Task(redact=rules.redact_input)
-        self._tasks = {
-            "user": _Task("user", rules.injection_user, rules.unicode, rules.redact_input),
-            "tool": _Task("tool", rules.injection_tool, rules.unicode, rules.redact_input),
-            "agent": _Task("agent", rules.injection_agent, rules.unicode, rules.redact_input),
-            "system": system,
-            "assistant": system,
-            "schema": _Task("tool", rules.injection_tool, rules.unicode),
-        }
-        self._output = _Task(unicode=rules.unicode, redact=rules.redact_output, markup=rules.markup)
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
-        """Deny ``injection-suspected``, ``unicode-not-permitted``, ``markup-not-permitted`` or ``scan-limit``;
-        else allow, with rewrites.
-        """
-        del run
+        """One pass over the leaves; the first reason to deny names the verdict, all findings are kept."""
         findings: list[Finding] = []
         rewrites: list[Rewrite] = []
+        reason = ""
         for leaf in event.leaves():
-            task = self._task(event, leaf)
-            if task.idle or len(leaf.text) < 2:
+            if not leaf.text or is_media(leaf.text):
                 continue
-            judged = self._judged(leaf, task)
-            if judged is _CLEAN:
-                continue
-            findings.extend(_at(finding, leaf) for finding in judged.findings)
-            if judged.reason:
-                return _denied(judged.reason, tuple(findings))
-            if judged.text is not None:
-                rewrites.append(Rewrite(leaf.path, judged.text))
-        return Verdict(findings=tuple(findings), obligations=tuple(rewrites)) if findings or rewrites else ALLOW
+            outcome = self._read(self._task(event, leaf))
+            findings += [_placed(finding, leaf) for finding in outcome.findings]
+            reason = reason or outcome.reason
+            if outcome.text is not None:
+                rewrites.append(Rewrite(leaf.path, outcome.text))
+        if reason:
+            rules = tuple(dict.fromkeys(finding.rule for finding in findings))
+            return Verdict(Effect.DENY, tuple(findings), reason=reason, message=_MESSAGES[reason], rules=rules)
+        if not findings and not rewrites:
+            return ALLOW
+        return Verdict(findings=tuple(findings), obligations=tuple(rewrites))
 
     def _task(self, event: Event, leaf: Leaf) -> _Task:
-        if isinstance(event, ModelOutput):
-            return self._argument_of_output(event, leaf) if leaf.path[:2] == ("message", "calls") else self._output
+        schema = isinstance(event, ModelInput) and leaf.path[0] == "tools"
+        channel = "tool" if schema else injection.channel_of(leaf.author)
+        judged = isinstance(event, ModelOutput | ToolCall) or leaf.kind == "number"
+        return _Task(
+            channel,
+            "off" if judged else self.rules.action(channel),
+            self._classes(event, leaf, schema),
+            self.rules.markup if isinstance(event, ModelOutput) and "calls" not in leaf.path[:2] else "off",
+            _secret_key(leaf),
+            leaf.text,
+        )
+
+    def _classes(self, event: Event, leaf: Leaf, schema: bool) -> frozenset[str]:
         if isinstance(event, ToolCall):
-            return self._argument(event.tool, leaf.path[1] if len(leaf.path) > 1 else "")
-        if isinstance(event, ModelInput) and leaf.path[0] == "tools":
-            return self._tasks["schema"]
-        kind = leaf.author.partition(":")[0]
-        return self._tasks.get(kind, self._tasks["tool"])
+            return self.rules.arg_classes(event.tool, str(leaf.path[1]))
+        if isinstance(event, ModelOutput):
+            return (
+                self._call_classes(event, leaf) if leaf.path[:2] == ("message", "calls") else self.rules.redact_output
+            )
+        if isinstance(event, ToolResult) or leaf.author.startswith("tool:"):
+            return self.rules.redact_results
+        return frozenset() if schema else self.rules.redact_input
 
-    def _argument(self, tool: str, name: str | int) -> _Task:
-        classes = self._rules.redact_args.get(tool, {}).get(str(name), frozenset())
-        return _Task(unicode=self._rules.unicode, redact=classes)
-
-    def _argument_of_output(self, event: ModelOutput, leaf: Leaf) -> _Task:
-        """A call inside an answer shows what the tool would get: the rules of the tool's arguments hold."""
-        index = leaf.path[2] if len(leaf.path) > 2 else 0
+    def _call_classes(self, event: ModelOutput, leaf: Leaf) -> frozenset[str]:
+        """A call inside an answer is redacted as the tool's arguments will be: it shows what the tool would get."""
+        index, rest = leaf.path[2], leaf.path[3:]
         call = event.message.calls[index] if isinstance(index, int) else None
-        tool = call.get("name") if isinstance(call, dict) else None
-        argument = leaf.path[4] if len(leaf.path) > 4 and leaf.path[3] == "args" else ""
-        return self._argument(str(tool), argument)
+        if not isinstance(call, dict) or rest[:1] != ("args",) or len(rest) < 2:
+            return frozenset()
+        return self.rules.arg_classes(str(call.get("name")), str(rest[1]))
 
-    def _judged(self, leaf: Leaf, task: _Task) -> _Judgement:
-        found = self._cache.get(leaf.text, task)
-        if found is None:
-            found = self._judge(leaf.text, task)
-            self._cache.put(leaf.text, task, found)
-        return found
+    def _read(self, task: _Task) -> _Outcome:
+        outcome = self._cache.get(task)
+        if outcome is None:
+            outcome = self._judge(task)
+            self._cache.put(task, outcome)
+        return outcome
 
-    def _judge(self, text: str, task: _Task) -> _Judgement:
+    def _judge(self, task: _Task) -> _Outcome:
         findings: list[Finding] = []
-        edits: list[Edit] = []
-        reason = ""
-        spans = dishonest_spans(text) if task.unicode != "off" else []
-        if spans:
-            findings.extend(Finding("unicode.invisible", "input.unicode", span=Span(*span)) for span in spans[:20])
-            edits.extend((start, end, "") for start, end in spans)
-            reason = "unicode-not-permitted" if task.unicode == "block" else ""
-        if task.redact:
-            scan = scan_text(text, task.redact)
-            for m in scan.matches:
-                findings.append(Finding(m.type, f"recognizer.{m.type}", m.score, span=Span(m.start, m.end)))
-                edits.append((m.start, m.end, tag(m.type, text[m.start : m.end])))
-            reason = reason or ("scan-limit" if scan.truncated else "")
-        if task.markup != "off" and (issues := inspect_markup(text, self._rules.allow_hosts)):
-            findings.extend(Finding(f"markup.{i.kind}", "output.markup", span=Span(i.start, i.end)) for i in issues)
-            edits.extend(neutralize(text, issues))
-            reason = reason or ("markup-not-permitted" if task.markup == "block" else "")
-        if task.channel is not None and task.injection != "off":
-            reason = self._injected(text, task, findings, edits) or reason
-        if not findings:
-            return _normalised(text, task)
-        return _Judgement(tuple(findings), reason, None if reason else _changed(text, edits, task))
+        edits: list[_Edit] = []
+        reason = self._hidden(task, findings, edits)
+        reason = reason or self._injection(task, findings, edits)
+        reason = reason or self._values(task, findings, edits)
+        reason = reason or self._markup(task, findings, edits)
+        text = None if reason or not edits else _applied(task.text, edits)
+        return _Outcome(tuple(findings), text, reason)
 
-    def _injected(self, text: str, task: _Task, findings: list[Finding], edits: list[Edit]) -> str:
-        """Add what the injection check says; the reason when it is a deny."""
-        assert task.channel is not None  # noqa: S101  # the caller has just tested it
-        found = assess(text, task.channel)
-        if found.incomplete:
-            return "scan-limit"
-        if found.score < self._threshold:
+    def _hidden(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+        if self.rules.unicode == "off":
             return ""
-        findings.extend(_signal_finding(signal, found) for signal in found.signals[:20])
-        if task.injection == "strip":
-            edits.extend(_stripped(text, found.signals))
-        elif task.injection == "quarantine":
-            edits.append((0, len(text), QUARANTINED))
-        return "injection-suspected" if task.injection == "block" else ""
+        spans = dishonest_spans(task.text)
+        findings += [Finding("hidden.characters", "invisible", span=Span(*span)) for span in spans]
+        if spans and self.rules.unicode == "block":
+            return "hidden-text"
+        edits += [_Edit(start, end, "") for start, end in spans]
+        return ""
+
+    def _injection(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+        if task.action == "off":
+            return ""
+        report = injection.inspect(task.text, task.channel)
+        if report.truncated:
+            findings.append(Finding("limit.expansion", "decoding-limit"))
+            return "limit-exceeded"
+        if report.score < self._threshold:
+            return ""
+        findings += [Finding(h.type, h.rule, h.weight, span=Span(h.start, h.end)) for h in report.hits]
+        if task.action == "block":
+            return "injection"
+        if task.action == "quarantine":
+            edits.append(_Edit(0, len(task.text), QUARANTINED))
+        elif task.action == "strip":
+            edits += self._stripped(task, report.hits)
+        return ""
+
+    def _stripped(self, task: _Task, hits: Iterable[injection.Hit]) -> list[_Edit]:
+        """The sentences with hits; the whole leaf when what would be left still reads as an attack."""
+        edits = [_Edit(*_sentence(task.text, h.start, h.end), REMOVED) for h in hits if h.weight >= STRIP_WEIGHT]
+        left = _applied(task.text, edits)
+        if not edits or injection.inspect(left, task.channel).score >= self._threshold:
+            return [_Edit(0, len(task.text), QUARANTINED)]
+        return edits
+
+    def _values(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+        if not task.classes:
+            return ""
+        registered = self._registered if "secret" in task.classes else None
+        for match in _find(task, registered):
+            findings.append(Finding(match.type, match.rule, match.score, span=Span(match.start, match.end)))
+            if match.type == LIMIT:
+                return "limit-exceeded"
+            edits.append(_Edit(match.start, match.end, self._operator(match.type, task.text[match.start : match.end])))
+        return ""
+
+    def _markup(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+        if task.markup == "off":
+            return ""
+        found = inspect_markup(task.text, hosts=self.rules.hosts)
+        findings += [Finding(f.type, f.rule, span=Span(f.start, f.end)) for f in found]
+        if found and task.markup == "block":
+            return "active-markup"
+        edits += [_Edit(f.start, f.end, f.replacement) for f in found]
+        return ""
 
 
-def _signal_finding(signal: Signal, found: Injection) -> Finding:
-    rule = f"injection.{signal.family}"
-    return Finding(rule, rule, round(found.score, 3), span=Span(signal.start, signal.end))
-
-
-def _stripped(text: str, signals: tuple[Signal, ...]) -> list[Edit]:
-    """Remove from the line a signal stands in to the end of its paragraph: an order's next sentence belongs to it."""
-    edits: list[Edit] = []
-    for signal in signals:
-        start = text.rfind("\n", 0, signal.start)
-        end = text.find("\n\n", signal.end)
-        edits.append((start + 1, end if end >= 0 else len(text), REMOVED))
-    merged: list[Edit] = []
-    for edit in sorted(edits):
-        if merged and edit[0] <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], edit[1]), REMOVED)
-        else:
-            merged.append(edit)
-    return merged
-
-
-def _normalised(text: str, task: _Task) -> _Judgement:
-    if task.unicode == "off" or text.isascii() or unicodedata.is_normalized("NFC", text):
-        return _CLEAN
-    return _Judgement(text=unicodedata.normalize("NFC", text))
-
-
-def _changed(text: str, edits: list[Edit], task: _Task) -> str | None:
-    result = apply_edits(text, edits)
-    if task.unicode != "off":
-        # Removing one character can leave a joiner without the neighbour that made it honest.
-        while again := dishonest_spans(result):
-            result = apply_edits(result, ((start, end, "") for start, end in again))
-        result = unicodedata.normalize("NFC", result)
-    return result if result != text else None
-
-
-def _at(finding: Finding, leaf: Leaf) -> Finding:
-    return Finding(finding.type, finding.rule, finding.score, leaf.path, finding.span, finding.message)
-
-
-def _denied(reason: str, findings: tuple[Finding, ...]) -> Verdict:
-    return Verdict(
-        Effect.DENY,
-        findings=findings or (Finding(f"content.{reason}", f"content.{reason}"),),
-        reason=reason,
-        message=_MESSAGES[reason],
-        rules=tuple(dict.fromkeys(finding.rule for finding in findings)) or (f"content.{reason}",),
-    )
+_MESSAGES = {
+    "hidden-text": "The text holds invisible characters that could hide instructions.",
+    "injection": "The text looks like an attempt to override the agent's instructions.",
+    "limit-exceeded": "The text is too crowded or too deeply encoded to be examined.",
+    "active-markup": "The answer holds active markup or a link that could carry data out.",
+}
 
 
 class _Cache:
-    """Judgements by text and task, the least recently used dropped first. Thread-safe."""
+    """Least recently used outcomes, bounded by entries and by characters. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, _Task], _Judgement] = OrderedDict()
+        self._outcomes: OrderedDict[_Task, _Outcome] = OrderedDict()
         self._chars = 0
+        self._lock = threading.Lock()
 
-    def get(self, text: str, task: _Task) -> _Judgement | None:
+    def get(self, task: _Task) -> _Outcome | None:
         with self._lock:
-            found = self._kept.get((text, task))
-            if found is not None:
-                self._kept.move_to_end((text, task))
-            return found
+            outcome = self._outcomes.get(task)
+            if outcome is not None:
+                self._outcomes.move_to_end(task)
+            return outcome
 
-    def put(self, text: str, task: _Task, judged: _Judgement) -> None:
-        if len(text) > CACHE_CHARS // 4:
-            return
+    def put(self, task: _Task, outcome: _Outcome) -> None:
         with self._lock:
-            if (text, task) not in self._kept:
-                self._chars += len(text)
-            self._kept[text, task] = judged
-            while self._chars > CACHE_CHARS:
-                (dropped, _), _ = self._kept.popitem(last=False)
-                self._chars -= len(dropped)
+            if len(task.text) > CACHE_CHARS or task in self._outcomes:
+                return
+            self._outcomes[task] = outcome
+            self._chars += len(task.text)
+            while len(self._outcomes) > CACHE_ENTRIES or self._chars > CACHE_CHARS:
+                oldest, _ = self._outcomes.popitem(last=False)
+                self._chars -= len(oldest.text)
+
+
+def _placed(finding: Finding, leaf: Leaf) -> Finding:
+    return Finding(finding.type, finding.rule, finding.score, leaf.path, finding.span, finding.message)
+
+
+def _secret_key(leaf: Leaf) -> str:
+    """The dictionary key a short value stands under, when the key names a secret."""
+    key = leaf.path[-1] if leaf.path else ""
+    if leaf.kind == "key" or not isinstance(key, str) or len(leaf.text) > KEYED_LENGTH or not _SECRET_KEY.search(key):
+        return ""
+    return key
+
+
+def _find(task: _Task, registered: RegisteredSecrets | None) -> tuple[Match, ...]:
+    """Matches in the text, read behind its key when the key says what the value is."""
+    plain = find(task.text, task.classes, registered)
+    if plain or not task.key:
+        return plain
+    lead = f'"{task.key}": "'
+    keyed = find(f'{lead}{task.text}"', task.classes)
+    inside = [m for m in keyed if m.start >= len(lead) and m.end <= len(lead) + len(task.text)]
+    return tuple(Match(m.type, m.rule, m.start - len(lead), m.end - len(lead), m.score) for m in inside)
+
+
+def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
+    """Grow a span to the sentence or line around it."""
+    before = max((m.end() for m in _SENTENCE_END.finditer(text, max(0, start - 1000), start)), default=None)
+    low = max(0, start - 1000) if before is None else before
+    after = _SENTENCE_END.search(text, max(start, end - 1), end + 1000)
+    high = min(len(text), end + 1000) if after is None else (after.start() if after[0] == "\n" else after.end())
+    while low < start and text[low].isspace():
+        low += 1
+    return low, max(high, end)
+
+
+def _applied(text: str, edits: Iterable[_Edit]) -> str:
+    """Apply edits; overlapping ones become one over their union, written as the longest of them is."""
+    joined: list[_Edit] = []
+    longest = 0
+    for edit in sorted(edits, key=lambda e: (e.start, -e.end)):
+        if joined and edit.start < joined[-1].end:
+            last = joined[-1]
+            wider = edit.end - edit.start > longest
+            joined[-1] = _Edit(last.start, max(last.end, edit.end), edit.text if wider else last.text)
+            longest = max(longest, edit.end - edit.start)
+        else:
+            joined.append(edit)
+            longest = edit.end - edit.start
+    parts: list[str] = []
+    last_end = 0
+    for edit in joined:
+        parts += (text[last_end : edit.start], edit.text)
+        last_end = edit.end
+    return "".join((*parts, text[last_end:]))

@@ -1,10 +1,9 @@
-"""Text that gives orders it has no right to give: one calibrated score, with the reasons and where they stand.
+"""Prompt injection: instructions where none belong, found in every reading of a text.
 
-Signals of several families are searched for in every view of the text and combined as independent evidence:
-``1 - product(1 - weight)``. Who wrote the text decides which families count: in a user's own prompt only attempts to
-override, extract or jailbreak; in a tool result, a document or another agent's message also instructions addressed to
-the assistant. Quoting an attack to discuss it weighs less than using it.
-Patterns are RE2, written against the folded view (lower case, accents off, look-alikes resolved).
+A rule is a verb x qualifier x object grammar, a forged role or delimiter, a jailbreak formula, or, in text that tools
+and other agents wrote, an order addressed to the assistant. Each hit has a weight; the score of a text is
+``1 - product(1 - weight)`` over distinct rules. A hit that is talked about rather than said (quoted or in code, with
+words of discussion near) counts for less. Scores are rule weights, not probabilities.
 """
 
 from __future__ import annotations
@@ -15,129 +14,153 @@ from typing import Literal, TypeAlias
 
 import re2
 
-from agentguard.detect.grammar import GRAMMAR, Pattern
-from agentguard.errors import StageError
-from agentguard.text.invisible import hidden_payloads
+from agentguard.detect.grammar import RULES, Rule
+from agentguard.errors import ConfigError
 from agentguard.text.view import View
 from agentguard.text.views import fold_pattern, read
 
-__all__ = ["Channel", "Injection", "Signal", "assess", "threshold_of"]
+__all__ = ["THRESHOLDS", "Channel", "Hit", "Report", "channel_of", "inspect", "threshold_value"]
 
-Channel: TypeAlias = Literal["user", "tool", "agent"]
+Channel: TypeAlias = Literal["user", "tool", "agent", "system", "assistant"]
 
-# Scores from which a text counts as an attack.
-_THRESHOLDS = {"strict": 0.45, "balanced": 0.6, "permissive": 0.85}
-
-# Matches per pattern and view that are looked at; more of the same adds nothing to the score.
-MAX_HITS = 20
-# A mention is looked for this many characters before the match.
-MENTION_REACH = 80
-_MENTION_FACTOR = 0.4
-_SENTINEL = "\nagentguard-injection-sentinel"
+THRESHOLDS = {"strict": 0.3, "balanced": 0.5, "permissive": 0.8}
+# A mention keeps this share of its weight: below the balanced threshold alone, above it when several come together.
+MENTION = 0.4
+# Find-all bound per rule and reading; one hit decides, the rest only widen what is removed.
+MAX_HITS = 200
+SET_MEMORY = 128 << 20
+_SENTINEL = "agentguard injection sentinel"
+# How far around a hit words of discussion count, in code points of the reading.
+NEAR = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
-    """One piece of evidence, at ``[start, end)`` of the original text."""
+class Hit:
+    """One rule matched at ``[start, end)`` of the original; ``view`` names the reading that showed it."""
 
-    family: str
-    weight: float
+    type: str
+    rule: str
     start: int
     end: int
+    weight: float
+    view: str
+    mention: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Injection:
-    """The assessment of one text. ``incomplete`` when decoding stopped at its limit: refuse what matters."""
+class Report:
+    """All hits and the combined score; ``truncated`` when not every nested decoding could be read."""
 
     score: float
-    signals: tuple[Signal, ...]
-    incomplete: bool = False
+    hits: tuple[Hit, ...]
+    truncated: bool = False
 
 
-def threshold_of(setting: str | float) -> float:
-    """The score for a policy's word (``strict``, ``balanced``, ``permissive``) or number."""
-    return _THRESHOLDS[setting] if isinstance(setting, str) else setting
+def inspect(text: str, channel: Channel = "user", *, payloads: bool = False) -> Report:
+    """Score ``text`` as written by ``channel``. ``payloads`` adds SQL and script forms (type ``payload.*``)."""
+    views = read(text)
+    hits: list[Hit] = []
+    for view in views:
+        hits.extend(_hits_in(view, channel, payloads))
+    kept = _strongest(hits)
+    rest = 1.0
+    for weight in {hit.rule: hit.weight for hit in sorted(kept, key=lambda h: h.weight)}.values():
+        rest *= 1.0 - weight
+    return Report(round(1.0 - rest, 4), kept, views.truncated)
 
 
-def assess(text: str, channel: Channel) -> Injection:
-    """Score ``text`` as written by ``channel``. Linear in the text's length.
+def channel_of(author: str) -> Channel:
+    """The channel of an event leaf's author; whatever is not known is treated as written by a tool."""
+    kind = author.partition(":")[0]
+    return kind if kind in ("user", "agent", "system", "assistant") else "tool"  # type: ignore[return-value]
+
+
+def threshold_value(threshold: str | float) -> float:
+    """A named or numeric threshold as a number in (0, 1].
 
     Raises:
-        StageError: the pattern set ran out of memory.
+        ConfigError: an unknown name or a number out of range.
     """
-    views = read(text)
-    signals: dict[tuple[str, int, int], Signal] = {}
-    for view in views:
-        for signal in _search(view, channel):
-            key = (signal.family, signal.start, signal.end)
-            if key not in signals or signals[key].weight < signal.weight:
-                signals[key] = signal
-    if channel != "user" or not views.original.text.isascii():
-        for start, end, message in hidden_payloads(text):
-            if len(message) >= 4:
-                signals["hidden", start, end] = Signal("hidden-text", 0.9, start, end)
-    found = tuple(sorted(signals.values(), key=lambda s: (s.start, s.end, s.family)))
-    return Injection(_combined(found), found, views.truncated)
+    value = THRESHOLDS.get(threshold, 0.0) if isinstance(threshold, str) else float(threshold)
+    if not 0.0 < value <= 1.0:
+        raise ConfigError(f"threshold {threshold!r}: use strict, balanced, permissive or a number in (0, 1]")
+    return value
 
 
-def _combined(signals: tuple[Signal, ...]) -> float:
-    """Independent evidence, each family counted once at its strongest."""
-    strongest: dict[str, float] = {}
-    for signal in signals:
-        strongest[signal.family] = max(strongest.get(signal.family, 0.0), signal.weight)
-    doubt = 1.0
-    for weight in strongest.values():
-        doubt *= 1.0 - weight
-    return 1.0 - doubt
-
-
-def _search(view: View, channel: Channel) -> list[Signal]:
-    patterns, scanner, sentinel = _compiled()
-    which = scanner.Match(view.text + _SENTINEL) or ()
-    if sentinel not in which:
-        raise StageError("the injection patterns ran out of memory on this text")
-    found: list[Signal] = []
-    for index in which:
-        if index == sentinel:
+def _hits_in(view: View, channel: Channel, payloads: bool) -> list[Hit]:
+    rules, compiled = _rule_set()
+    hits: list[Hit] = []
+    for index in compiled.Match(view.text) or ():
+        if index >= len(rules):
             continue
-        pattern, compiled = patterns[index]
-        if channel == "user" and not pattern.user:
+        rule = rules[index]
+        weight = rule.weight_in(channel)
+        if weight <= 0.0 or (rule.type.startswith("payload.") and not payloads):
             continue
-        for count, match in enumerate(compiled.finditer(view.text)):
-            if count == MAX_HITS:
+        for count, m in enumerate(_pattern(index).finditer(view.text)):
+            if count >= MAX_HITS:
                 break
-            weight = pattern.weight * (_MENTION_FACTOR if _is_mention(view.text, match.start()) else 1.0)
-            found.append(Signal(pattern.family, weight, *view.span(*match.span())))
-    return found
+            hits.append(_hit(rule, weight, view, m.start(), m.end()))
+    return hits
 
 
-def _is_mention(text: str, start: int) -> bool:
-    """Whether the words before introduce a quotation about attacks, not a quotation alone: anybody can write quotes."""
-    before = text[max(0, start - MENTION_REACH) : start]
-    return _mention().search(before) is not None
+def _hit(rule: Rule, weight: float, view: View, start: int, end: int) -> Hit:
+    mention = _is_mention(view.text, start, end)
+    # What was hidden on purpose is meant, not mentioned.
+    mention = mention and "hidden" not in view.name and "base64" not in view.name
+    low, high = view.span(start, end)
+    return Hit(rule.type, rule.name, low, high, weight * (MENTION if mention else 1.0), view.name, mention)
+
+
+def _is_mention(text: str, start: int, end: int) -> bool:
+    before, after = text[max(0, start - NEAR) : start], text[end : end + NEAR]
+    quoted = _in_quotes(before, after)
+    discussed = _discussion().search(before) is not None or _discussion().search(after[:60]) is not None
+    fenced = text.count("```", 0, start) % 2 == 1
+    return discussed and (quoted or fenced)
+
+
+def _in_quotes(before: str, after: str) -> bool:
+    for opening, closing in (('"', '"'), ("'", "'"), ("`", "`"), ("«", "»"), ("“", "”"), ("„", "“")):
+        at = before.rfind(opening)
+        if at >= 0 and "\n" not in before[at:] and closing in after.partition("\n")[0]:
+            return True
+    return False
 
 
 @functools.lru_cache(maxsize=1)
-def _mention() -> re2._Regexp:
+def _discussion() -> re2._Regexp:
     return re2.compile(
-        r"(?:such as|e\.g\.|for example|for instance|like|say(?:s|ing)?|phrases?|(?:attack|inject|jailbreak|malicious|"
-        r"adversar)[a-z]*|attempts? to|tr(?:y|ies|ying) to|payloads?|detects?|blocks?|refus(?:e|es|ed)|beispielsweise|"
-        r"par exemple|por ejemplo)[^.!?\n]{0,30}[\"'`“”«»„(:][^\"'`\n]{0,40}$"
+        r"\b(?:examples?|e\.g|such as|phrases?|strings?|patterns?|attacks?|attackers?|injections?|jailbreaks?|"
+        r"detect\w*|test(?:s|ing)?|"
+        r"payloads?|malicious|adversarial|says?|like|beispiel|ejemplo|exemple)\b"
     )
 
 
+def _strongest(hits: list[Hit]) -> tuple[Hit, ...]:
+    """One hit per rule and place: several readings show the same words."""
+    best: dict[tuple[str, int, int], Hit] = {}
+    for hit in hits:
+        key = (hit.rule, hit.start, hit.end)
+        if key not in best or best[key].weight < hit.weight:
+            best[key] = hit
+    return tuple(sorted(best.values(), key=lambda h: (h.start, h.end, h.rule)))
+
+
 @functools.lru_cache(maxsize=1)
-def _compiled() -> tuple[list[tuple[Pattern, re2._Regexp]], re2.Set, int]:
+def _rule_set() -> tuple[tuple[Rule, ...], re2.Set]:
     options = re2.Options()
-    options.max_mem = 256 << 20
-    options.log_errors = False
-    scanner = re2.Set.SearchSet(options)
-    compiled = []
-    for pattern in GRAMMAR:
-        folded = fold_pattern(pattern.pattern)
-        scanner.Add(folded)
-        compiled.append((pattern, re2.compile(folded)))
-    sentinel = scanner.Add(_SENTINEL)
-    scanner.Compile()
-    return compiled, scanner, sentinel
+    options.max_mem = SET_MEMORY
+    compiled = re2.Set.SearchSet(options)
+    for rule in RULES:
+        compiled.Add(fold_pattern(rule.pattern))
+    sentinel = compiled.Add(_SENTINEL)
+    compiled.Compile()
+    if sentinel not in (compiled.Match(f"- {_SENTINEL} -") or ()):
+        raise ConfigError("the injection rules ran out of memory while compiling; raise SET_MEMORY")
+    return RULES, compiled
+
+
+@functools.lru_cache(maxsize=256)
+def _pattern(index: int) -> re2._Regexp:
+    return re2.compile(fold_pattern(RULES[index].pattern))

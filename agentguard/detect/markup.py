@@ -1,8 +1,10 @@
-"""Markup that acts: active elements, event handlers, dangerous URLs, and images or links that carry data out.
+# ruff: noqa: SIM905 - long word lists read better as text
+"""Markup that acts when a page or chat window shows a model's answer.
 
-A tolerant tag reader (unclosed tags count, attributes may stand without spaces) and a URL parser decide, not patterns
-over the whole: schemes are judged after entities, white space, control characters and percent signs are resolved, as
-browsers do (WHATWG HTML 13.2.5, URL 4.4). Reading is linear: a tag ends at the next ``<`` letter at the latest.
+A tokenizer in the manner of the HTML standard (13.2.5: unclosed tags, unquoted attributes, slashes for spaces) finds
+elements and attributes; URL values are judged after entity, percent and whitespace decoding, as browsers do. Markdown
+links, images and reference definitions are read too: an image loads by itself and carries data out in its address.
+Closed code fences and code spans show their text and do not act, so they are exempt unless asked otherwise.
 """
 
 from __future__ import annotations
@@ -15,178 +17,194 @@ from urllib.parse import unquote, urlsplit
 
 import re2
 
-__all__ = ["MarkupIssue", "inspect_markup", "neutralize"]
+__all__ = ["MarkupFinding", "inspect_markup", "neutralize"]
 
-ACTIVE = frozenset({
-    "applet", "audio", "base", "body", "button", "canvas", "dialog", "embed", "form", "frame", "frameset", "head",
-    "html", "iframe", "input", "isindex", "keygen", "link", "marquee", "math", "meta", "noembed", "noframes",
-    "noscript", "object", "option", "param", "plaintext", "portal", "script", "select", "slot", "source", "style",
-    "svg", "template", "textarea", "title", "track", "video", "xml", "xmp",
-})  # fmt: skip
-URL_ATTRIBUTES = frozenset({
-    "action", "background", "cite", "classid", "codebase", "data", "dynsrc", "formaction", "href", "icon",
-    "longdesc", "lowsrc", "manifest", "ping", "poster", "profile", "src", "srcset", "usemap", "xlink:href",
-})  # fmt: skip
-DANGEROUS_SCHEMES = frozenset(
-    {"javascript", "vbscript", "livescript", "data", "file", "blob", "filesystem", "view-source"}
+ACTIVE = frozenset(
+    "script iframe frame frameset object embed applet meta link base form svg math style portal template animate set "
+    "animatetransform animatemotion foreignobject noscript dialog marquee isindex layer ilayer bgsound xml xss".split()
 )
-# Pictures in a data URL do nothing; SVG is no picture but a program.
-_INERT_DATA = re.compile(r"data:image/(?:png|jpe?g|gif|webp|bmp|avif);base64,", re.IGNORECASE)
+URL_ATTRIBUTES = frozenset(
+    "href src action formaction xlink:href data poster background lowsrc dynsrc longdesc manifest ping srcset".split()
+)
+LOADING = frozenset(("img", "image", "video", "audio", "source", "track", "input", "picture"))
+BAD_SCHEMES = ("javascript:", "vbscript:", "livescript:", "mocha:", "data:", "file:", "jar:", "mhtml:", "view-source:")
+# Raster images as data load nothing and run nothing.
+SAFE_DATA = ("data:image/png", "data:image/jpeg", "data:image/jpg", "data:image/gif", "data:image/webp")
+# A path segment longer than this in an image address is likelier data than a name.
+LONG_SEGMENT = 40
 
-# A link with a query longer than this says more than an address: it carries data.
-MAX_LINK_QUERY = 64
-
-_TAG_START = re2.compile(r"<[/!?]?[A-Za-z!?]")
-_TAG_NAME = re.compile(r"<[/!?]?([A-Za-z][A-Za-z0-9:-]*)")
-_ATTRIBUTE = re.compile(r"""([^\s"'<>/=]+)(?:\s{0,64}=\s{0,64}(?:"([^"]*)"?|'([^']*)'?|([^\s>]*)))?""")
-_MARKDOWN_TARGET = re2.compile(r"\]\([ \t]*<?(?P<url>[^)\s>]{1,1000})")
-# An image's alternative text is looked through this far back for its opening bracket.
-MAX_ALT = 1_000
-_MARKDOWN_REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?P<url>[^\s>]{1,1000})")
-_AUTOLINK = re2.compile(r"<(?P<url>[A-Za-z][A-Za-z0-9+.\-]{1,30}:[^\s<>]{1,1000})>")
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
-_CSS_DANGER = re.compile(r"url\s*\(|expression\s*\(|@import|-moz-binding|behavior\s*:", re.IGNORECASE)
-_IGNORED_IN_URL = re.compile("[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028\u2029\ufeff]")
+_TAG = re2.compile(r"<[/?]?[A-Za-z][^\s/>\"'=<]*")
+_ATTRIBUTE = re.compile(r"""[\s/]*([^\s/>="'<]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']*))?""")
+_LINK = re2.compile(r"(!?)\[([^\]\n]{0,1000})\]\(\s*<?([^\s)>]*)")
+_REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[([^\]\n]{1,200})\]:[ \t]*<?([^\s>]+)")
+_AUTOLINK = re2.compile(r"<([A-Za-z][A-Za-z0-9+.&#;%-]{1,40}:[^\s<>]*)>")
+_BARE_SCRIPT = re2.compile(
+    r"(?i)\bj[\s\x00]*a[\s\x00]*v[\s\x00]*a[\s\x00]*s[\s\x00]*c[\s\x00]*r[\s\x00]*i[\s\x00]*p[\s\x00]*t[\t\n\r\x00]*"
+    r"(?::|&#0*58;?|&#x0*3a;?|&colon;|%3a)[^\s]"
+)
+_FENCE = re2.compile(r"(?m)^[ \t]{0,3}(?:```|~~~)[^\n]*$")
+_CODE_SPAN = re2.compile(r"`[^`\n]+`")
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 
 
 @dataclass(frozen=True, slots=True)
-class MarkupIssue:
-    """Something active at ``[start, end)``: ``kind`` is element, handler, scheme, style, image or link."""
+class MarkupFinding:
+    """One active piece of markup at ``[start, end)``; ``replacement`` is its harmless form."""
 
-    kind: str
+    type: str
+    rule: str
     start: int
     end: int
+    replacement: str
 
 
-def inspect_markup(text: str, allow_hosts: frozenset[str] = frozenset()) -> tuple[MarkupIssue, ...]:
-    """Everything in ``text`` that would act, or call out, when shown as HTML or Markdown.
-
-    Remote images are issues unless their host is allowed: a picture loads without a click and its address can carry
-    data. Links are issues when hosts are given and theirs is not among them, or when their query carries data.
-    """
-    if "<" not in text and "](" not in text and "]:" not in text:
+def inspect_markup(
+    text: str, *, hosts: frozenset[str] | None = None, exempt_code: bool = True
+) -> tuple[MarkupFinding, ...]:
+    """What would act or load when the text is shown. ``hosts``: the only ones links and images may lead to."""
+    if (
+        "<" not in text
+        and "](" not in text
+        and "]:" not in text
+        and ":" not in text
+        and "%3" not in text
+        and "&" not in text
+    ):
         return ()
-    issues = [*_tags(text, allow_hosts), *_markdown(text, allow_hosts)]
-    return tuple(sorted(set(issues), key=lambda issue: (issue.start, issue.end)))
+    found = sorted((*_elements(text, hosts), *_markdown(text, hosts), *_bare(text)), key=lambda f: (f.start, -f.end))
+    inert = _code_ranges(text) if (exempt_code and "`" in text) or "~~~" in text else []
+    kept: list[MarkupFinding] = []
+    for finding in found:
+        if not (kept and finding.start < kept[-1].end) and not _inside(finding, inert):
+            kept.append(finding)
+    return tuple(kept)
 
 
-def neutralize(text: str, issues: tuple[MarkupIssue, ...]) -> list[tuple[int, int, str]]:
-    """Edits ``(start, end, replacement)`` after which nothing acts: tags are shown as text, targets removed."""
-    edits: list[tuple[int, int, str]] = []
-    for issue in issues:
-        if issue.kind in ("image", "link", "scheme"):
-            edits.append((issue.start, issue.end, "#removed"))
-        else:
-            edits.append((issue.start, issue.start + 1, "&lt;"))
-    return edits
+def neutralize(text: str, *, hosts: frozenset[str] | None = None, exempt_code: bool = True) -> str:
+    """The text with every finding in its harmless form: tags shown as text, addresses and images taken out."""
+    while findings := inspect_markup(text, hosts=hosts, exempt_code=exempt_code):
+        parts: list[str] = []
+        last = 0
+        for finding in findings:
+            parts += (text[last : finding.start], finding.replacement)
+            last = finding.end
+        text = "".join((*parts, text[last:]))
+    return text
 
 
-def _tags(text: str, allow_hosts: frozenset[str]) -> Iterator[MarkupIssue]:
-    starts = [match.start() for match in _TAG_START.finditer(text)]
-    for start, following in zip(starts, [*starts[1:], len(text)], strict=True):
-        named = _TAG_NAME.match(text, start, following)
-        if named is None:
+def _elements(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
+    closed_until = 0
+    absent = {'"': False, "'": False}
+    for m in _TAG.finditer(text):
+        start, name_end = m.span()
+        if start < closed_until:
             continue
-        name = named[1].lower()
-        # ``<`` is part of the range, so that neutralising the tag is replacing it.
-        if name.rpartition(":")[2] in ACTIVE:
-            yield MarkupIssue("element", start, named.end())
-            continue
-        kind = _attribute_issue(name, text, named.end(), following, allow_hosts)
-        if kind:
-            yield MarkupIssue(kind, start, named.end())
+        end = closed_until = _tag_end(text, name_end, absent)
+        reason = _judge_element(m[0].lstrip("</?").lower(), text[name_end:end], hosts)
+        if reason:
+            yield MarkupFinding(f"markup.{reason}", reason, start, start + 1, "&lt;")
 
 
-def _attribute_issue(tag: str, text: str, start: int, end: int, allow_hosts: frozenset[str]) -> str | None:
-    """The first thing wrong with a tag's attributes, as an issue that escapes the tag."""
-    for match in _ATTRIBUTE.finditer(text, start, end):
-        name = match[1].lower()
-        value = html.unescape(match[2] or match[3] or match[4] or "")
-        if name.startswith("on") and len(name) > 3 and name.isalpha() and "=" in match[0]:
-            return "handler"
-        if name == "srcdoc" or (name == "style" and _CSS_DANGER.search(value)):
-            return "style"
-        if name in URL_ATTRIBUTES:
-            if _is_dangerous(value):
-                return "handler"
-            remote = tag in ("img", "image", "picture") or name in ("background", "poster", "ping", "srcset")
-            if remote and not _host_allowed(value, allow_hosts):
-                return "element"
-            if tag == "a" and _is_bad_link(value, allow_hosts):
-                return "element"
-    return None
+def _tag_end(text: str, at: int, absent: dict[str, bool]) -> int:
+    """Just past the ``>`` that closes the tag, quotes respected; an unclosed tag ends at the next ``<`` or the end."""
+    limit = len(text)
+    while at < limit:
+        char = text[at]
+        if char == ">":
+            return at + 1
+        if char == "<":
+            return at
+        if char in absent and text[at - 1] in "= \t\n\r" and not absent[char]:
+            closing = text.find(char, at + 1)
+            absent[char] = closing < 0
+            at = closing if closing >= 0 else at
+        at += 1
+    return limit
 
 
-def _markdown(text: str, allow_hosts: frozenset[str]) -> Iterator[MarkupIssue]:
-    for match in _MARKDOWN_TARGET.finditer(text):
-        url = html.unescape(match["url"])
-        if _is_dangerous(url):
-            yield MarkupIssue("scheme", *match.span("url"))
-        elif _is_image(text, match.start()):
-            if not _host_allowed(url, allow_hosts):
-                yield MarkupIssue("image", *match.span("url"))
-        elif _is_bad_link(url, allow_hosts):
-            yield MarkupIssue("link", *match.span("url"))
-    for pattern in (_MARKDOWN_REFERENCE, _AUTOLINK):
-        for match in pattern.finditer(text):
-            url = html.unescape(match["url"])
-            if _is_dangerous(url):
-                yield MarkupIssue("scheme", *match.span("url"))
-            # A reference may serve an image, so it is judged as one when its host is remote and hosts are named.
-            elif _is_bad_link(url, allow_hosts):
-                yield MarkupIssue("link", *match.span("url"))
+def _judge_element(name: str, attributes: str, hosts: frozenset[str] | None) -> str:
+    if name.rpartition(":")[2] in ACTIVE:
+        return "active-element"
+    for m in _ATTRIBUTE.finditer(attributes):
+        key, value = m[1].lower(), (m[2] or "").strip("\"'")
+        if key.startswith("on") and len(key) > 3 and m[2] is not None:
+            return "event-handler"
+        if key == "srcdoc" or (key == "style" and _bad_style(value)):
+            return "active-attribute"
+        if key in URL_ATTRIBUTES and (reason := _judge_url(value, hosts, loads=name in LOADING)):
+            return reason
+    return ""
 
 
-def _is_image(text: str, close: int) -> bool:
-    """Whether the bracket closed at ``close`` was opened as ``![``; one that opens too far back counts as an image."""
-    depth = 0
-    for index in range(close, max(-1, close - MAX_ALT), -1):
-        if text[index] == "]":
-            depth += 1
-        elif text[index] == "[":
-            depth -= 1
-            if depth == 0:
-                return text[index - 1 : index] == "!"
-        elif text[index] == "\n" and text[index - 1 : index] == "\n":
-            return False
-    return close >= MAX_ALT
+def _bad_style(value: str) -> bool:
+    plain = _CONTROL.sub("", html.unescape(value)).lower()
+    return "url(" in plain or "expression(" in plain or "javascript:" in plain or "\\" in plain
 
 
-def _is_dangerous(url: str) -> bool:
-    """Whether a URL's scheme runs something, however it is written."""
-    for form in (url, unquote(url), html.unescape(unquote(url))):
-        bare = _IGNORED_IN_URL.sub("", form).lower()
-        scheme = _SCHEME.match(bare)
-        if scheme and scheme[1] in DANGEROUS_SCHEMES and not _INERT_DATA.match(bare):
-            return True
-    return False
-
-
-def _host_allowed(url: str, allow_hosts: frozenset[str]) -> bool:
-    host = _host(url)
-    return host is not None and (not host or host in allow_hosts)
-
-
-def _is_bad_link(url: str, allow_hosts: frozenset[str]) -> bool:
-    host = _host(url)
-    if host is None:
-        return True
-    if not host or host in allow_hosts:
-        return False
-    if allow_hosts:
-        return True
-    parts = urlsplit(_IGNORED_IN_URL.sub("", url))
-    return len(parts.query) > MAX_LINK_QUERY or len(parts.fragment) > MAX_LINK_QUERY or parts.username is not None
-
-
-def _host(url: str) -> str | None:
-    """The host a URL leads to, empty for a relative one, None when it cannot be told."""
-    bare = _IGNORED_IN_URL.sub("", url).replace("\\", "/")
+def _judge_url(value: str, hosts: frozenset[str] | None, *, loads: bool) -> str:
+    plain = _decoded_url(value)
+    if plain.startswith(BAD_SCHEMES) and not (plain.startswith(SAFE_DATA) and "svg" not in plain[:40]):
+        return "dangerous-scheme"
+    if not plain.startswith(("http:", "https:", "//", "ftp:", "\\\\", "/\\")):
+        return ""
     try:
-        parts = urlsplit(bare)
-        host = (parts.hostname or "").rstrip(".").lower()
+        parts = urlsplit(plain.replace("\\", "/"))
+        host = parts.hostname or ""
     except ValueError:
-        return None
-    if parts.scheme in ("http", "https") and not host:
-        return None
-    return host
+        return "unreadable-url"
+    if hosts is not None:
+        return "" if any(host == allowed or host.endswith("." + allowed) for allowed in hosts) else "external-host"
+    carries = bool(parts.query or parts.username) or any(
+        len(s) > LONG_SEGMENT for s in (*parts.path.split("/"), *host.split("."))
+    )
+    return "external-image" if loads and carries else ""
+
+
+def _decoded_url(value: str) -> str:
+    for _ in range(3):
+        plain = unquote(html.unescape(value))
+        if plain == value:
+            break
+        value = plain
+    return _CONTROL.sub("", value).lower()
+
+
+def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
+    if "](" in text:
+        for m in _LINK.finditer(text):
+            image = m[1] == "!"
+            if reason := _judge_url(m[3], hosts, loads=image):
+                start, end = (m.start(), m.end()) if image else m.span(3)
+                yield MarkupFinding(
+                    f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if image else "#"
+                )
+    if "]:" in text:
+        for m in _REFERENCE.finditer(text):
+            if reason := _judge_url(m[2], hosts, loads=True):
+                yield MarkupFinding(f"markup.{reason}", f"reference-{reason}", m.start(2), m.end(2), "#")
+    if "<" in text:
+        for m in _AUTOLINK.finditer(text):
+            if _judge_url(m[1], None, loads=False):
+                yield MarkupFinding("markup.dangerous-scheme", "autolink", m.start(), m.start() + 1, "&lt;")
+
+
+def _bare(text: str) -> Iterator[MarkupFinding]:
+    for m in _BARE_SCRIPT.finditer(text):
+        yield MarkupFinding("markup.dangerous-scheme", "bare-script-url", m.start(), m.end() - 1, "blocked-script-url ")
+
+
+def _code_ranges(text: str) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    opened = -1
+    for m in _FENCE.finditer(text):
+        if opened < 0:
+            opened = m.end()
+        else:
+            ranges.append((opened, m.start()))
+            opened = -1
+    ranges.extend(m.span() for m in _CODE_SPAN.finditer(text))
+    return sorted(ranges)
+
+
+def _inside(finding: MarkupFinding, ranges: list[tuple[int, int]]) -> bool:
+    return any(start <= finding.start and finding.end <= end for start, end in ranges)

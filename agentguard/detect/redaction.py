@@ -1,7 +1,8 @@
-"""Replacing what must not be seen: operators, and edits over one text.
+"""Taking found values out of a text.
 
-Operators after Presidio: ``tag`` (default) names the type, ``mask`` keeps the length, ``hash`` gives equal values
-equal tokens under one key, ``remove`` leaves nothing. None can be reversed.
+An operator gets the finding's type and the value and returns what stands there instead. All operators leave nothing
+of the value but what they say: ``tag`` its type, ``mask`` its length up to 16, ``keyed_hash`` a token, equal for
+equal values.
 """
 
 from __future__ import annotations
@@ -11,82 +12,84 @@ import hmac
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from agentguard.detect.recognizers import Scan, engine_for
-from agentguard.text.view import View
-from agentguard.text.views import clean_view, scannable
+from agentguard.detect.recognizers.engine import LIMIT, Match
+from agentguard.detect.recognizers.registry import recognizers_for
+from agentguard.detect.registered import RegisteredSecrets
+from agentguard.errors import ConfigError
 
-__all__ = ["Edit", "Operator", "apply_edits", "hashed", "mask", "redact", "remove", "scan_text", "tag"]
+__all__ = ["Operator", "find", "keyed_hash", "mask", "redact", "replace", "remove", "tag"]
 
-# A range of the original and what stands there afterwards.
-Edit: TypeAlias = tuple[int, int, str]
-# Type of the entity and its text, to what replaces it.
 Operator: TypeAlias = Callable[[str, str], str]
 
-
-def tag(type: str, value: str) -> str:
-    """``[redacted:email]``."""
-    del value
-    return f"[redacted:{type.rpartition('.')[2]}]"
+UNSCANNED = "unscanned"
+MIN_HASH_KEY = 16
 
 
-def mask(type: str, value: str) -> str:
-    """As many asterisks as the value had characters."""
-    del type
-    return "*" * len(value)
+def tag(type_: str, value: str) -> str:
+    """``[redacted:<type>]``."""
+    return f"[redacted:{type_}]"
 
 
-def remove(type: str, value: str) -> str:
+def mask(type_: str, value: str) -> str:
+    """Asterisks, at most 16, so that a long value's length stays private."""
+    return "*" * min(len(value), 16)
+
+
+def remove(type_: str, value: str) -> str:
     """Nothing."""
-    del type, value
     return ""
 
 
-def hashed(key: bytes) -> Operator:
-    """An operator that gives equal values equal tokens: HMAC-SHA-256 under ``key``, cut to 64 bits."""
+def keyed_hash(key: bytes) -> Operator:
+    """HMAC-SHA-256, shortened to 64 bits: equal values get equal tokens, and only the key's holder can test a guess.
 
-    def operator(type: str, value: str) -> str:
-        digest = hmac.new(key, f"{type}\0{value}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
-        return f"[{type.rpartition('.')[2]}:{digest[:16]}]"
+    Raises:
+        ConfigError: a key of fewer than 16 bytes.
+    """
+    if len(key) < MIN_HASH_KEY:
+        raise ConfigError(f"a redaction hash key needs at least {MIN_HASH_KEY} bytes, got {len(key)}")
+
+    def operator(type_: str, value: str) -> str:
+        token = hmac.new(key, f"{type_}\0{value}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+        return f"[{type_}:{token}]"
 
     return operator
 
 
-def scan_text(text: str, classes: frozenset[str]) -> Scan:
-    """Entities of the given classes, with spans in ``text``; invisible characters inside a value do not hide it."""
-    engine = engine_for(classes)
-    source = scannable(View(text))
-    plain = engine.scan(source.text)
-    if text.isascii():
-        return plain
-    clean = clean_view(source)
-    if clean is source:
-        return plain
-    hidden = engine.scan(clean.text)
-    taken = list(plain.matches)
-    for match in hidden.matches:
-        start, end = clean.span(match.start, match.end)
-        if all(end <= other.start or start >= other.end for other in plain.matches):
-            taken.append(type(match)(match.type, start, end, match.score))
-    return Scan(tuple(sorted(taken, key=lambda m: m.start)), plain.truncated or hidden.truncated)
+def find(text: str, classes: frozenset[str], registered: RegisteredSecrets | None = None) -> tuple[Match, ...]:
+    """Matches of the classes and of the registered secrets, by position, overlaps joined."""
+    found = list(recognizers_for(classes).scan(text)) if classes else []
+    if registered is not None:
+        found.extend(registered.scan(text))
+    return _joined(found)
 
 
-def redact(text: str, classes: frozenset[str], operator: Operator = tag) -> str:
-    """``text`` with every entity of the classes replaced."""
-    scan = scan_text(text, classes)
-    return apply_edits(text, ((m.start, m.end, operator(m.type, text[m.start : m.end])) for m in scan.matches))
+def redact(
+    text: str, classes: frozenset[str], registered: RegisteredSecrets | None = None, operator: Operator = tag
+) -> str:
+    """The text without what ``find`` finds. A text beyond the match limit is replaced whole: it was not examined."""
+    return replace(text, find(text, classes, registered), operator)
 
 
-def apply_edits(text: str, edits: Iterable[Edit]) -> str:
-    """Apply edits; of two that overlap the one that starts first swallows the other."""
+def replace(text: str, matches: Iterable[Match], operator: Operator = tag) -> str:
+    """The text with every match replaced; matches come ordered and without overlaps."""
     parts: list[str] = []
     last = 0
-    for start, end, replacement in sorted(edits, key=lambda edit: (edit[0], -edit[1])):
-        if start < last:
-            # What reaches beyond the edit before is still removed.
-            last = max(last, end)
-            continue
-        parts.append(text[last:start])
-        parts.append(replacement)
-        last = end
-    parts.append(text[last:])
-    return "".join(parts)
+    for match in matches:
+        if match.type == LIMIT:
+            return operator(UNSCANNED, text)
+        parts += (text[last : match.start], operator(match.type, text[match.start : match.end]))
+        last = match.end
+    return "".join((*parts, text[last:]))
+
+
+def _joined(found: list[Match]) -> tuple[Match, ...]:
+    kept: list[Match] = []
+    for match in sorted(found, key=lambda m: (m.start, -m.end)):
+        if kept and match.start < kept[-1].end:
+            last = kept[-1]
+            if match.end > last.end:
+                kept[-1] = Match(last.type, last.rule, last.start, match.end, last.score)
+        else:
+            kept.append(match)
+    return tuple(kept)

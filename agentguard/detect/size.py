@@ -1,72 +1,75 @@
-"""The ``Size`` stage: lengths are checked before anything reads the text."""
+"""The ``Size`` stage: refuse what is too large before anything reads it."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Verdict
-from agentguard.event import Event, Leaf, ModelInput, ModelOutput, Path, ToolCall
+from agentguard.detect.media import is_media
+from agentguard.errors import ConfigError
+from agentguard.event import AgentMessage, Event, ModelInput, ModelOutput, Path, ToolCall
 
 __all__ = ["Size"]
 
-# Leaves, not characters: a million empty strings cost as much as a long text.
-MAX_LEAVES = 100_000
+# Images and documents travel as base64 beside the text; a message's text limit is not theirs.
+MEDIA_MAX = 20_000_000
 
 
 class Size:
-    """Refuses texts that are too long. Lengths in code points, summed per message and author.
+    """Deny ``too-large``: code points over all leaves of one message, result, call or answer.
 
-    A model's input is judged message by message, so that a long honest run does not outgrow the limit.
+    Each message of a ModelInput is measured alone, by its author, so a long honest run does not fail by its history.
 
     Args:
-        max_length: a user's message, a tool's arguments, another agent's message.
-        tool_result_max: a tool's result.
-        output_max: a model's answer.
+        max_length: for a message a user wrote.
+        tool_result_max: for what tools, retrievers, other agents and the developer wrote, and for one tool schema.
+        output_max: for a model's answer and for the arguments of one call.
+
+    Raises:
+        ConfigError: a limit below 1.
     """
 
     name = "size"
     blocking = False
 
-    def __init__(self, *, max_length: int, tool_result_max: int, output_max: int) -> None:
-        self._max_length = max_length
-        self._tool_result_max = tool_result_max
-        self._output_max = output_max
+    def __init__(self, max_length: int = 10_000, tool_result_max: int = 1_000_000, output_max: int = 1_000_000) -> None:
+        for limit in (max_length, tool_result_max, output_max):
+            if limit < 1:
+                raise ConfigError(f"size limit {limit}: use at least 1")
+        self._limits = {"user": max_length, "assistant": output_max}
+        self._other = tool_result_max
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
-        """Deny ``too-large``, or allow."""
-        del run
-        lengths: dict[tuple[Path, int], int] = {}
-        for count, leaf in enumerate(event.leaves()):
-            if count >= MAX_LEAVES:
-                return _too_large("size.leaves", (), MAX_LEAVES, "parts")
-            limit = self._limit(event, leaf)
-            if limit is None:
-                continue
-            part = (leaf.path[:2], limit) if isinstance(event, ModelInput) else ((), limit)
-            lengths[part] = lengths.get(part, 0) + len(leaf.text)
-            if lengths[part] > limit:
-                return _too_large("size.length", leaf.path, limit, "characters")
+        """Measure before any other stage reads."""
+        texts: dict[Path, int] = defaultdict(int)
+        media: dict[Path, int] = defaultdict(int)
+        authors: dict[Path, str] = {}
+        for leaf in event.leaves():
+            group = leaf.path[:2] if isinstance(event, ModelInput) else ()
+            authors[group] = leaf.author
+            (media if is_media(leaf.text) else texts)[group] += len(leaf.text)
+        for group, author in authors.items():
+            limit = self._limit(event, author)
+            for size, allowed in ((texts[group], limit), (media[group], MEDIA_MAX)):
+                if size > allowed:
+                    return _too_large(group, size, allowed)
         return ALLOW
 
-    def _limit(self, event: Event, leaf: Leaf) -> int | None:
-        if isinstance(event, ModelOutput):
-            return self._output_max
-        if leaf.author.startswith("tool:") or leaf.author == "retriever":
-            return self._tool_result_max
-        if isinstance(event, ToolCall):
-            # Arguments hold what the model wrote, up to a whole answer.
-            return max(self._output_max, self._max_length)
-        if leaf.author == "user" or leaf.author.startswith("agent:"):
-            return self._max_length
-        # The developer's own prompt and schemas, and answers that were measured when they were given.
-        return None
+    def _limit(self, event: Event, author: str) -> int:
+        if isinstance(event, ModelOutput | ToolCall):
+            return self._limits["assistant"]
+        if isinstance(event, AgentMessage):
+            return self._other
+        return self._limits.get(author, self._other)
 
 
-def _too_large(rule: str, path: Path, limit: int, unit: str) -> Verdict:
-    message = f"The text is longer than the {limit} {unit} that are accepted."
+def _too_large(path: Path, size: int, allowed: int) -> Verdict:
+    message = f"The text has {size} characters; {allowed} are allowed here."
     return Verdict(
-        Effect.DENY,
-        findings=(Finding("size.too-large", rule, path=path, message=message),),
+        effect=Effect.DENY,
+        findings=(Finding("limit.length", "size", path=path, message=message),),
         reason="too-large",
         message=message,
-        rules=(rule,),
+        rules=("size",),
     )

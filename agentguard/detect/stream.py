@@ -1,158 +1,167 @@
-"""Redacting a text that arrives in chunks: any chunking gives what redacting the whole gives.
+"""Redacting a text that arrives in pieces.
 
-Why that holds: no recognizer but the private key's matches a line end (tested), so whole lines can be judged alone;
-a private key is held from its first line to its last. A line longer than the hold-back is judged up to a space that
-lies further back than any pattern with spaces in it reaches.
-Two bounded answers differ from redacting the whole, both by removing more: an unbroken run of characters longer than
-the hold-back, and a private key that does not end within it.
+The pieces' joined output equals redacting the whole text, however it was cut. It rests on one property of the
+recognizers (a test holds it): no match crosses a line feed, except private-key blocks, and none looks at other lines.
+So whole lines can go on at once, a line that opened a key block waits for its end, and within a line of plain prose
+everything but the last words goes on. At most ``hold_back`` code points wait; a longer line cannot be judged piece by
+piece, so it is withheld to its end and ``[redacted:unscanned]`` stands for it.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Iterable
 
-from agentguard.detect.recognizers import engine_for
-from agentguard.detect.redaction import apply_edits, scan_text, tag
-from agentguard.errors import ConfigError, StageError
+from agentguard.detect.recognizers.registry import CLASSES
+from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
+from agentguard.detect.redaction import UNSCANNED, Operator, redact, tag
+from agentguard.detect.registered import RegisteredSecrets
+from agentguard.errors import ConfigError
+from agentguard.text.view import View
+from agentguard.text.views import clean_view
 
 __all__ = ["StreamRedactor"]
 
-# Patterns with spaces in them are bounded: names, signs and quoted values together stay below this.
-REACH = 1_024
-# The line that ends a private key is no longer than this.
-_KEY_END_REACH = 80
-# A name and its sign reach at most this far before the value they announce.
-NAME_REACH = 256
-_KEY_BEGIN = re.compile("-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----")
-_KEY_END = re.compile("-----END [A-Z0-9 ]{0,60}-----")
-_UNBROKEN = re.compile(r"\S+")
-_RUN_REDACTED = "[redacted:unbroken-text]"
-_KEY_REDACTED = "[redacted:private-key]"
+MIN_HOLD_BACK = 256
+# No recognizer matches across this many gaps between words of plain letters, nor looks this far back for context.
+PROSE_GAPS = 8
+PROSE_CONTEXT = 128
+# The longest "-----BEGIN ... PRIVATE KEY BLOCK-----".
+MARK_LENGTH = 128
+
+_HEADER = re.compile(PEM_HEADER)
+_FOOTER = re.compile(PEM_FOOTER)
+_BODY = re.compile(PEM_BODY)
+_PROSE = re.compile(r"(?:[^\W\d_]|[ ,.;!?()]|(?<=[^\W\d_])'(?=[^\W\d_]))*")
 
 
 class StreamRedactor:
-    """Redacts chunks. One per stream; not thread-safe.
+    """Redact chunk by chunk. One per stream; not thread-safe.
 
     Args:
-        classes: ``secret`` and ``pii``, or one of them.
-        hold_back: characters kept at most before something is given out, at least twice ``REACH``.
+        classes: ``secret``, ``pii`` or both.
+        registered: secret values of the application, removed in any encoding.
+        hold_back: most code points to wait with, >= 256.
+        operator: what stands in a value's place; it must depend on type and value alone.
 
     Raises:
-        ConfigError: ``hold_back`` is too short to redact soundly.
+        ConfigError: an unknown class, or ``hold_back`` out of range.
     """
 
-    def __init__(self, classes: frozenset[str], *, hold_back: int = 4_096) -> None:
-        if hold_back < 2 * REACH:
-            raise ConfigError(f"got hold_back={hold_back}; at least {2 * REACH} is accepted")
-        self._classes = classes
+    def __init__(
+        self,
+        classes: Iterable[str] = frozenset(CLASSES),
+        *,
+        registered: Iterable[str] = (),
+        hold_back: int = 4096,
+        operator: Operator = tag,
+    ) -> None:
+        self._classes = frozenset(classes)
+        if unknown := self._classes - set(CLASSES):
+            raise ConfigError(f"redact {sorted(unknown)}: use {', '.join(sorted(CLASSES))}")
+        if hold_back < MIN_HOLD_BACK:
+            raise ConfigError(f"hold_back {hold_back}: use at least {MIN_HOLD_BACK}")
+        self._registered = RegisteredSecrets(registered)
         self._hold_back = hold_back
-        self._buffer = ""
-        # The rest of something too long that was already replaced is thrown away as it comes.
-        self._dropping: Literal["", "key", "run"] = ""
-        engine_for(classes)
+        self._operator = operator
+        self._pending = ""
+        self._withholding = False
+        self._in_block = False
 
     def feed(self, chunk: str) -> str:
-        """Take a chunk; give what may be shown now.
-
-        Raises:
-            StageError: the text cannot be scanned within limits; show nothing more.
-        """
-        self._buffer += chunk
-        parts: list[str] = []
-        while (piece := self._step()) is not None:
-            parts.append(piece)
-        return "".join(parts)
+        """Take the next piece; return what can go on."""
+        self._pending += chunk
+        if self._withholding and not self._resumed():
+            return ""
+        cut = self._safe_cut()
+        ready, self._pending = self._pending[:cut], self._pending[cut:]
+        out = self._redacted(ready) if ready else ""
+        if len(self._pending) > self._hold_back:
+            out += self._operator(UNSCANNED, self._pending)
+            self._withholding = True
+            if self._resumed():
+                out += self.feed("")
+        return out
 
     def flush(self) -> str:
-        """The rest, at the end or after an error.
-
-        Raises:
-            StageError: as ``feed``.
-        """
-        self._drop(final=True)
-        return self._take(len(self._buffer))
-
-    def _step(self) -> str | None:
-        """Give out the next part that is judged for good; None when nothing more is."""
-        if not self._drop(final=False) or not self._buffer:
-            return None
-        keys = self._keys()
-        limit = next((start for start, end in keys if end is None), len(self._buffer))
-        cut = self._buffer.rfind("\n", 0, limit) + 1
-        for start, end in keys:
-            if end is not None and start < cut < end:
-                cut = start
-        if cut:
-            return self._take(cut)
-        if len(self._buffer) <= self._hold_back:
-            return None
-        return self._long_key(limit) if limit < len(self._buffer) else self._long_line()
-
-    def _drop(self, *, final: bool) -> bool:
-        """Throw away what belongs to something already replaced; False while more of it may come."""
-        if self._dropping == "run":
-            unbroken = _UNBROKEN.match(self._buffer)
-            self._buffer = self._buffer[unbroken.end() :] if unbroken else self._buffer
-        elif self._dropping == "key":
-            dash = self._buffer.find("-")
-            self._buffer = self._buffer[dash:] if dash >= 0 else ""
-            if not final and len(self._buffer) < _KEY_END_REACH and "\n" not in self._buffer:
-                return False
-            self._buffer = self._buffer[_key_end(self._buffer, 0) :]
-        if self._buffer:
-            self._dropping = ""
-        return not self._dropping
-
-    def _keys(self) -> list[tuple[int, int | None]]:
-        """Private keys in the buffer: where they start, and where they end once that is certain."""
-        if "secret" not in self._classes or "-----BEGIN " not in self._buffer:
-            return []
-        found: list[tuple[int, int | None]] = []
-        for begin in _KEY_BEGIN.finditer(self._buffer):
-            dash = self._buffer.find("-", begin.end())
-            certain = dash >= 0 and ("\n" in self._buffer[dash:] or len(self._buffer) - dash >= _KEY_END_REACH)
-            found.append((begin.start(), _key_end(self._buffer, dash) if certain else None))
-        return found
-
-    def _long_key(self, start: int) -> str:
-        """A key that does not end: give out what stands before it and a tag for whatever it holds."""
-        before = self._take(start)
-        begin = _KEY_BEGIN.match(self._buffer)
-        self._buffer = self._buffer[begin.end() if begin else 0 :]
-        self._dropping = "key"
-        return before + _KEY_REDACTED
-
-    def _long_line(self) -> str | None:
-        """A line that grew past the hold-back: give out up to a space that no pattern reaches across."""
-        space = self._space_before(len(self._buffer) - REACH)
-        for match in reversed(scan_text(self._buffer, self._classes).matches):
-            if match.start - NAME_REACH < space < match.end:
-                space = self._space_before(match.start - NAME_REACH)
-        if space > 0:
-            return self._take(space)
-        unbroken = _UNBROKEN.search(self._buffer)
-        if unbroken is None or unbroken.end() < len(self._buffer) or len(unbroken[0]) <= self._hold_back - REACH:
-            return None
-        before = self._take(unbroken.start())
-        self._buffer = ""
-        self._dropping = "run"
-        return before + _RUN_REDACTED
-
-    def _space_before(self, end: int) -> int:
-        return max(self._buffer.rfind(" ", 1, max(1, end)), self._buffer.rfind("\t", 1, max(1, end)))
-
-    def _take(self, cut: int) -> str:
-        ready, self._buffer = self._buffer[:cut], self._buffer[cut:]
-        if not ready:
+        """The end of the stream, or an error in it: redact and return what still waits."""
+        rest, self._pending = self._pending, ""
+        if self._withholding:
+            self._withholding = self._in_block = False
             return ""
-        scan = scan_text(ready, self._classes)
-        if scan.truncated:
-            raise StageError("the streamed text cannot be scanned within limits")
-        return apply_edits(ready, ((m.start, m.end, tag(m.type, ready[m.start : m.end])) for m in scan.matches))
+        return self._redacted(rest)
+
+    def _redacted(self, text: str) -> str:
+        return redact(text, self._classes, self._registered, self._operator)
+
+    def _resumed(self) -> bool:
+        """Leave out the rest of a withheld line and of key blocks it opened; True when a new line has begun."""
+        while True:
+            view = clean_view(View(self._pending))
+            end = self._block_end(view) if self._in_block else self._line_end(view)
+            if end is None:
+                # What is left out is forgotten, but for the start of a mark that is not complete yet.
+                self._pending = self._pending[-MARK_LENGTH:]
+                return False
+            self._pending = self._pending[end:]
+            if not self._withholding:
+                return True
+
+    def _line_end(self, view: View) -> int | None:
+        newline = self._pending.find("\n")
+        header = _HEADER.search(view.text)
+        if header and (newline < 0 or view.span(*header.span())[0] < newline):
+            self._in_block = True
+            return view.span(*header.span())[1]
+        if newline < 0:
+            return None
+        self._withholding = False
+        return newline
+
+    def _block_end(self, view: View) -> int | None:
+        body = _body_end(view.text, 0)
+        footer = _FOOTER.match(view.text, body)
+        if footer is None and "\n" not in view.text[body:]:
+            return None
+        self._in_block = False
+        return view.span(*footer.span())[1] if footer else view.span(body, body + 1)[0]
+
+    def _safe_cut(self) -> int:
+        line = self._pending.rfind("\n") + 1
+        block = _open_block(self._pending)
+        if block is not None:
+            return min(line, self._pending.rfind("\n", 0, block) + 1)
+        return line + (0 if self._registered.values else _prose_cut(self._pending[line:]))
 
 
-def _key_end(text: str, dash: int) -> int:
-    """Where a key whose body ends at ``dash`` ends: behind its end line, if it has one."""
-    end = _KEY_END.match(text, dash)
-    return end.end() if end else dash
+def _open_block(text: str) -> int | None:
+    """Where a private-key block starts whose last line has not ended yet."""
+    if "PRIVATE" not in (clean := clean_view(View(text))).text:
+        return None
+    at = first = 0
+    while header := _HEADER.search(clean.text, at):
+        # Blocks that share a line go on together or not at all.
+        if at == 0 or "\n" in clean.text[at : header.start()]:
+            first = header.start()
+        at = _body_end(clean.text, header.end())
+        if footer := _FOOTER.match(clean.text, at):
+            at = footer.end()
+        if "\n" not in clean.text[at:]:
+            return clean.span(first, header.end())[0]
+    return None
+
+
+def _body_end(text: str, start: int) -> int:
+    body = _BODY.match(text, start)
+    return start if body is None else body.end()
+
+
+def _prose_cut(line: str) -> int:
+    """How much of an unfinished line of plain words can go on: all but the last words."""
+    words = _PROSE.match(line)
+    prose = (words.end() if words else 0) - PROSE_CONTEXT
+    if prose <= 0:
+        return 0
+    gaps = [m.start() for m in re.finditer(" +", line[: prose + PROSE_CONTEXT])]
+    usable = [gap for gap in gaps[:-PROSE_GAPS] if gap <= prose]
+    return usable[-1] if usable else 0

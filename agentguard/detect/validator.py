@@ -1,7 +1,7 @@
-"""``PromptSecurityValidator``: is this prompt an attack, and what personal data or secrets does it hold?
+"""``PromptSecurityValidator``: is this prompt fit to be sent to a model?
 
-Length first, then repetition, then the injection grammar on every view of the text. Sanitising removes invisible and
-control characters and normalises to NFC; it never escapes for a sink it does not know.
+Checks in order of cost: type and length, hidden text, repetition, then injection, SQL and script forms in every
+reading. A refusal names the finding's type, rule, place and score, never the matched words.
 """
 
 from __future__ import annotations
@@ -9,126 +9,88 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentguard.decision import Finding, Span
-from agentguard.detect.injection import assess, threshold_of
-from agentguard.detect.redaction import scan_text
+from agentguard.detect import injection
+from agentguard.detect.recognizers import scan
+from agentguard.detect.repetition import repeated_run
 from agentguard.errors import ConfigError
-from agentguard.text.invisible import Change, sanitize
+from agentguard.text.invisible import hidden_payloads, sanitize
 
-__all__ = ["PromptReport", "PromptSecurityValidator"]
-
-ALL_CLASSES = frozenset({"secret", "pii"})
-# A run of one repeated unit is suspicious from this many characters on, when it is most of the text.
-MIN_REPEATED = 400
-MAX_PERIOD = 1_000
+__all__ = ["Inspection", "PromptSecurityValidator"]
 
 
 @dataclass(frozen=True, slots=True)
-class PromptReport:
-    """What was found. ``findings`` explain a refusal; ``score`` is the injection score in 0..1."""
+class Inspection:
+    """The answer of ``PromptSecurityValidator.inspect``: ``score`` is injection's, ``reason`` None when accepted."""
 
     ok: bool
     reason: str | None
-    findings: tuple[Finding, ...]
-    score: float
+    findings: tuple[Finding, ...] = ()
+    score: float = 0.0
 
 
 class PromptSecurityValidator:
-    """Validates prompts of users.
+    """Accept or refuse a user's prompt.
 
     Args:
-        max_length: longest prompt, in code points.
-        threshold: ``strict``, ``balanced``, ``permissive``, or a score in 0..1.
+        max_length: code points a prompt may have.
+        threshold: ``strict``, ``balanced``, ``permissive`` or a score in (0, 1] from which a prompt is refused.
 
     Raises:
-        ConfigError: ``max_length`` below 1, or a threshold that is neither.
+        ConfigError: a setting is out of range.
     """
 
-    def __init__(self, max_length: int = 10_000, *, threshold: str | float = "balanced") -> None:
+    def __init__(self, max_length: int = 10_000, threshold: str | float = "balanced") -> None:
         if max_length < 1:
-            raise ConfigError(f"got max_length={max_length}; at least 1 is accepted")
-        try:
-            self._threshold = threshold_of(threshold)
-        except KeyError as error:
-            raise ConfigError(f"got threshold={threshold!r}; strict, balanced, permissive or a number") from error
+            raise ConfigError(f"max_length {max_length}: use at least 1")
         self.max_length = max_length
+        self.threshold = injection.threshold_value(threshold)
 
     def validate_prompt(self, prompt: str) -> tuple[bool, str | None]:
-        """``(True, None)``, or ``(False, reason)``; the reason names the rule and never quotes the prompt."""
-        report = self.inspect(prompt)
-        return report.ok, report.reason
-
-    def inspect(self, prompt: str) -> PromptReport:
-        """The same with findings and their places."""
-        if len(prompt) > self.max_length:
-            return _refused("size.length", f"longer than {self.max_length} characters")
-        run = longest_repetition(prompt)
-        if run is not None:
-            finding = Finding("repetition", "repetition", span=Span(*run))
-            return PromptReport(False, "repetition: most of the prompt is one unit repeated", (finding,), 0.0)
-        found = assess(prompt, "user")
-        if found.incomplete:
-            return _refused("scan-limit", "encoded so often that it cannot be checked")
-        if found.score < self._threshold:
-            return PromptReport(True, None, (), found.score)
-        findings = tuple(
-            Finding(f"injection.{s.family}", f"injection.{s.family}", s.weight, span=Span(s.start, s.end))
-            for s in found.signals
-        )
-        families = ", ".join(dict.fromkeys(signal.family for signal in found.signals))
-        return PromptReport(False, f"injection: {families} (score {found.score:.2f})", findings, found.score)
+        """``(True, None)`` or ``(False, reason)``."""
+        result = self.inspect(prompt)
+        return result.ok, result.reason
 
     def sanitize_prompt(self, prompt: str) -> str:
-        """The prompt without characters that have no honest use. Idempotent."""
+        """Without invisible and control characters that have no honest use, in NFC. Never escapes, never rewords."""
         return sanitize(prompt)[0]
 
-    def sanitize_report(self, prompt: str) -> tuple[str, tuple[Change, ...]]:
-        """The same, with what was changed and where."""
-        return sanitize(prompt)
-
     def detect_sensitive_data(self, text: str) -> list[str]:
-        """The types of secrets and personal data in ``text``, each once, in order of appearance."""
-        return list(dict.fromkeys(finding.type for finding in self.find_sensitive_data(text)))
+        """The types of secrets and personal data in the text, sorted, each once."""
+        return sorted({match.type for match in scan(text)})
 
-    def find_sensitive_data(self, text: str) -> tuple[Finding, ...]:
-        """The same with places and scores."""
-        matches = scan_text(text, ALL_CLASSES).matches
-        return tuple(Finding(m.type, f"recognizer.{m.type}", m.score, span=Span(m.start, m.end)) for m in matches)
-
-
-def longest_repetition(text: str) -> tuple[int, int] | None:
-    """A run with a period of at most ``MAX_PERIOD`` that is most of the text and at least ``MIN_REPEATED`` long.
-
-    Linear: from anchors at fixed distances the period is read off the next occurrence of the following characters, and
-    a run found is skipped.
-    """
-    needed = max(MIN_REPEATED, len(text) // 2)
-    anchor = 0
-    stride = max(1, needed // 4)
-    while anchor + 32 < len(text):
-        probe = text[anchor : anchor + 16]
-        # Overlapping occurrences count, so that one repeated character has period one.
-        again = text.find(probe, anchor + 1, anchor + MAX_PERIOD + 16)
-        if again > 0:
-            start, end = _run(text, anchor, again - anchor)
-            if end - start >= max(needed, 3 * (again - anchor)):
-                return start, end
-            anchor = max(anchor + stride, end - stride)
-        else:
-            anchor += stride
-    return None
+    def inspect(self, prompt: object, *, channel: injection.Channel = "user") -> Inspection:
+        """The full answer, with every finding and its place in the prompt."""
+        if not isinstance(prompt, str):
+            return Inspection(False, f"not-text: a prompt is text, got {type(prompt).__name__}")
+        if len(prompt) > self.max_length:
+            finding = Finding(
+                "limit.length", "max-length", message=f"{len(prompt)} code points, {self.max_length} allowed"
+            )
+            return Inspection(False, f"too-large: {finding.message}", (finding,))
+        findings = [*_hidden(prompt), *_repetition(prompt)]
+        report = injection.inspect(prompt, channel, payloads=True)
+        findings += [Finding(h.type, h.rule, h.weight, span=Span(h.start, h.end)) for h in report.hits]
+        if report.truncated:
+            findings.append(Finding("limit.expansion", "decoding-limit", message="nested encodings exceed the limit"))
+        refusal = next((f for f in findings if f.type.startswith(("hidden.", "repetition", "limit."))), None)
+        if refusal is None and report.score >= self.threshold:
+            refusal = max((f for f in findings if f.span), key=lambda f: f.score)
+        reason = None if refusal is None else _reason(refusal, report.score)
+        return Inspection(refusal is None, reason, tuple(findings), report.score)
 
 
-def _run(text: str, anchor: int, period: int) -> tuple[int, int]:
-    """How far the text repeats with ``period`` around ``anchor``, to a whole period's precision."""
-    unit = text[anchor : anchor + period]
-    end = anchor + period
-    while text.startswith(unit, end):
-        end += period
-    start = anchor
-    while start >= period and text.startswith(unit, start - period):
-        start -= period
-    return start, end
+def _hidden(prompt: str) -> list[Finding]:
+    return [
+        Finding("hidden.payload", "invisible-text", span=Span(start, end)) for start, end, _ in hidden_payloads(prompt)
+    ]
 
 
-def _refused(rule: str, reason: str) -> PromptReport:
-    return PromptReport(False, f"{rule}: {reason}", (Finding(rule, rule),), 0.0)
+def _repetition(prompt: str) -> list[Finding]:
+    run = repeated_run(prompt)
+    return [] if run is None else [Finding("repetition", f"period-{run.period}", span=Span(run.start, run.end))]
+
+
+def _reason(finding: Finding, score: float) -> str:
+    place = f" at characters {finding.span.start}-{finding.span.end}" if finding.span else ""
+    scored = f", score {score:.2f}" if finding.type.startswith(("injection.", "payload.")) else ""
+    return f"{finding.type}: rule {finding.rule}{place}{scored}"

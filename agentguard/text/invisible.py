@@ -160,7 +160,7 @@ def _honest(text: str, index: int, start: int, end: int) -> bool:
     if char in _JOINERS:
         return _joins(char, before, after)
     if "\ufe00" <= char <= "\ufe0d" or "\U000e0100" <= char <= "\U000e01ef":
-        return end - start == 1 and (_is_cjk(before) or before in "∩∪≨≩⊊⊋")
+        return end - start == 1 and (_is_cjk(before) or before in "\u2229\u222a\u2268\u2269\u228a\u228b")
     if char in _MARKS:
         return end - start == 1 and _near_rtl(text, index)
     if char in _ISOLATES:
@@ -179,11 +179,11 @@ def _takes_selector(char: str) -> bool:
 
 
 def _joins(char: str, before: str, after: str) -> bool:
-    if not before or not after:
+    if not before:
         return False
-    if _is_emoji(before) and _is_emoji(after):
+    if after and _is_emoji(before) and _is_emoji(after):
         return char == "\u200d"
-    return _is_joining(before) and (_is_joining(after) or after in " \n\t.,;:!?)\u060c\u061b\u061f")
+    return _is_joining(before) and (not after or _is_joining(after) or after in " \n\t.,;:!?)\u060c\u061b\u061f")
 
 
 def _is_emoji(char: str) -> bool:

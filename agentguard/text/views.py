@@ -148,7 +148,7 @@ def _fold_char(char: str) -> str:
     if form.isascii():
         return form
     bare = "".join(c for c in unicodedata.normalize("NFD", form) if not _is_accent(c))
-    return unicodedata.normalize("NFC", bare).replace("ı", "i")
+    return unicodedata.normalize("NFC", bare).replace("\u0131", "i")
 
 
 def _is_accent(char: str) -> bool:

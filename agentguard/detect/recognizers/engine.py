@@ -1,179 +1,160 @@
-"""Many patterns over one text in linear time: one RE2 ``Set`` scan says which match, single patterns say where.
+"""One scan for many patterns: an RE2 set tells which occur, then each of those is located and validated.
 
-RE2 never backtracks, but finding *all* matches of a pattern is not linear on its own: a pattern may read far ahead for
-every match. Each search therefore sees a window of bounded length, and matches per pattern are capped; a text that
-exceeds the cap is reported as ``truncated`` and must be refused.
-A ``Set`` that runs out of memory matches nothing: every scanned text carries a sentinel that has to be found.
+RE2 searches take linear time; finding *all* matches does not for every pattern, so matches are counted and a text
+with more than ``MAX_MATCHES`` of one kind is reported as ``limit.find-all``, which callers treat as a deny.
+No pattern matches a line feed, except private-key blocks; ``agentguard.detect.stream`` relies on it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import re2
 
-from agentguard.errors import ConfigError, StageError
+from agentguard.errors import ConfigError
+from agentguard.text.view import View
+from agentguard.text.views import clean_view, scannable
 
-__all__ = ["Engine", "Match", "Recognizer", "Scan"]
+__all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet"]
 
-# One search reads at most this much ahead, so a match costs at most this however the text was crafted.
-WINDOW = 16_384
-# No entity but a private key is longer; windows overlap by this much so that none is cut.
-OVERLAP = 4_096
-# Honest logs of a megabyte hold some thousand addresses. Past this a text is built to be slow.
-MAX_MATCHES = 20_000
-# Memory for the Set's automaton; it grows on demand, and the sentinel notices when it was not enough.
-MAX_MEM = 512 << 20
+# More hits of one recognizer than any honest text holds; find-all over crafted text is the super-linear part.
+MAX_MATCHES = 10_000
+# Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence the sentinel.
+SET_MEMORY = 256 << 20
+PATTERN_MEMORY = 16 << 20
+LIMIT = "limit.find-all"
 
-_SENTINEL = "\nagentguard-sentinel-5f1d"
-
-
-@dataclass(frozen=True, slots=True)
-class Recognizer:
-    """One kind of entity.
-
-    Args:
-        type: dotted type of its findings, ``secret.github-token``.
-        pattern: RE2; the group ``value``, if any, is the entity, else the whole match. It must not match a line end
-            (``multiline`` ones apart), so that a text can be read line by line.
-        validate: decides about a candidate: checksum, entropy, alphabet. Reads nothing but the candidate.
-        score: confidence in 0..1 of a validated match; the higher one wins where two overlap.
-        example: how a value looks, for tests: ``<A36>`` stands for 36 characters of the class A (see the tests).
-        multiline: matches run over line ends (private keys).
-    """
-
-    type: str
-    pattern: str
-    validate: Callable[[str], bool] | None = None
-    score: float = 0.9
-    example: str = ""
-    multiline: bool = False
+_WIDTH = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFF01, 0xFF5F)}
+_SENTINEL = "agentguard-recognizer-set-sentinel"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An entity at ``[start, end)``, in code points of the scanned text."""
+    """One thing found: its dotted type, the rule that found it, and its range in the original text."""
 
     type: str
+    rule: str
     start: int
     end: int
-    score: float
+    score: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """All entities in order, none overlapping; ``truncated`` when a pattern hit its cap."""
+class Recognizer:
+    """One format, as data.
 
-    matches: tuple[Match, ...]
-    truncated: bool = False
-
-
-class Engine:
-    """Compiled recognizers.
-
-    Raises:
-        ConfigError: a pattern is not RE2, or the set does not fit its memory.
+    ``pattern`` is RE2 syntax; its group ``v``, when there is one, is the value to report. ``validator`` gets the value
+    and its line up to the value, and returns the value's true length (0: not one): a checksum can trim a greedy match.
+    ``trigger``, when given, is a cheaper pattern that occurs wherever ``pattern`` does; only it enters the shared set.
+    ``examples`` builds positives at run time: nothing that looks like a credential stands in the source.
+    ``rank`` decides between overlapping matches, the higher one names the finding.
     """
 
-    def __init__(self, recognizers: Sequence[Recognizer]) -> None:
-        self._recognizers = tuple(recognizers)
-        options = re2.Options()
-        options.max_mem = MAX_MEM
-        options.log_errors = False
-        self._set = re2.Set.SearchSet(options)
-        try:
-            for recognizer in self._recognizers:
-                self._set.Add(recognizer.pattern)
-            self._sentinel = self._set.Add(_SENTINEL)
-            self._patterns = [re2.compile(recognizer.pattern) for recognizer in self._recognizers]
-        except re2.error as error:
-            raise ConfigError(f"a recognizer's pattern is not RE2: {error}") from error
-        self._set.Compile()
-        self._groups = [pattern.groupindex.get("value", 0) for pattern in self._patterns]
-        self.scan("")
+    type: str
+    rule: str
+    pattern: str
+    provider: str = ""
+    trigger: str = ""
+    validator: Callable[[str, str], int] | None = None
+    examples: Callable[[], tuple[str, ...]] = tuple
+    negatives: Callable[[], tuple[str, ...]] = tuple
+    score: float = 1.0
+    rank: int = 1
 
-    def scan(self, text: str) -> Scan:
-        """Find every entity. Lone surrogates must be replaced before.
 
-        Raises:
-            StageError: the automaton ran out of memory, so nothing is known about the text.
+class RecognizerSet:
+    """Recognizers compiled together. Immutable and thread-safe.
+
+    Raises:
+        ConfigError: a pattern does not compile, or the compiled set fails to find its sentinel.
+    """
+
+    def __init__(self, recognizers: Iterable[Recognizer]) -> None:
+        self.recognizers = tuple(recognizers)
+        self._set = _compiled_set([r.trigger or r.pattern for r in self.recognizers])
+        self._patterns: dict[int, re2._Regexp] = {}
+
+    def scan(self, text: str) -> tuple[Match, ...]:
+        """Everything found, ordered by position, without overlaps: the higher rank, then the longer match wins.
+
+        A match of type ``limit.find-all`` over the whole text means that the rest was not examined.
         """
-        which = self._set.Match(text + _SENTINEL) or ()
-        if self._sentinel not in which:
-            raise StageError("the pattern set ran out of memory on this text; raise MAX_MEM or shorten the text")
-        if len(which) == 1:
-            return Scan(())
+        view = _reading(text)
+        hits = self._set.Match(view.text)
+        if not hits:
+            return ()
         found: list[Match] = []
-        truncated = False
-        for index in which:
-            if index != self._sentinel:
-                complete = self._find(index, text, found)
-                truncated = truncated or not complete
-        return Scan(_disjoint(found), truncated)
+        for index in hits:
+            if index < len(self.recognizers):
+                found.extend(self._locate(index, view))
+                if found and found[-1].type == LIMIT:
+                    return (Match(LIMIT, found[-1].rule, 0, len(text)),)
+        return _without_overlaps(found, {r.rule: r.rank for r in self.recognizers})
 
-    def _find(self, index: int, text: str, found: list[Match]) -> bool:
-        recognizer, group = self._recognizers[index], self._groups[index]
-        for count, (start, end) in enumerate(_matches(self._patterns[index], group, text)):
-            if count == MAX_MATCHES:
-                return False
-            if recognizer.validate is None or recognizer.validate(text[start:end]):
-                found.append(Match(recognizer.type, start, end, recognizer.score))
-        return True
+    def _locate(self, index: int, view: View) -> Iterable[Match]:
+        recognizer = self.recognizers[index]
+        pattern = self._pattern(index)
+        group = pattern.groupindex.get("v", 0)
+        for count, hit in enumerate(pattern.finditer(view.text)):
+            if count >= MAX_MATCHES:
+                yield Match(LIMIT, recognizer.rule, 0, len(view.text))
+                return
+            start, end = hit.span(group)
+            if start < 0:
+                continue
+            if recognizer.validator is not None:
+                before = view.text[max(0, start - CONTEXT) : start].rpartition("\n")[2]
+                end = start + recognizer.validator(view.text[start:end], before)
+            if end > start:
+                yield Match(recognizer.type, recognizer.rule, *view.span(start, end), recognizer.score)
 
-
-def _matches(pattern: re2._Regexp, group: int, text: str) -> Iterator[tuple[int, int]]:
-    """Leftmost matches that do not overlap, searched for window by window."""
-    position, length = 0, len(text)
-    if length <= WINDOW:
-        for match in pattern.finditer(text):
-            yield match.span(group)
-        return
-    while position < length:
-        limit = min(position + WINDOW, length)
-        resume = limit if limit == length else limit - OVERLAP
-        for match in pattern.finditer(text, position, limit):
-            start, end = match.span()
-            if start >= resume and limit < length:
-                resume = start
-                break
-            if end == limit and limit < length:
-                # The window may have cut it: look again from its start, with a whole window ahead.
-                resume = start if start > position else limit
-                if start > position:
-                    break
-            yield match.span(group)
-            resume = max(resume, end)
-        position = resume
+    def _pattern(self, index: int) -> re2._Regexp:
+        # Compiled on first hit: most texts hit none, and compiling all would cost the first call.
+        pattern = self._patterns.get(index)
+        if pattern is None:
+            options = re2.Options()
+            options.max_mem = PATTERN_MEMORY
+            pattern = self._patterns[index] = re2.compile(self.recognizers[index].pattern, options)
+        return pattern
 
 
-def _disjoint(found: list[Match]) -> tuple[Match, ...]:
-    """The surest and longest of overlapping matches, in order of position."""
-    if len(found) < 2:
-        return tuple(found)
+# Code points of the same line that a validator sees before a value, to look for context words.
+CONTEXT = 60
+
+
+def _reading(text: str) -> View:
+    """The text as a reader sees it: no invisible characters, full-width forms as ASCII."""
+    view = clean_view(scannable(View(text)))
+    return view if view.text.isascii() else View.same_length(view, "width", view.text.translate(_WIDTH))
+
+
+def _compiled_set(patterns: list[str]) -> re2.Set:
+    options = re2.Options()
+    options.max_mem = SET_MEMORY
+    options.log_errors = False
+    compiled = re2.Set.SearchSet(options)
+    try:
+        for pattern in patterns:
+            compiled.Add(pattern)
+        sentinel = compiled.Add(_SENTINEL)
+        compiled.Compile()
+    except re2.error as error:
+        raise ConfigError(f"a recognizer's pattern does not compile: {error}") from error
+    if sentinel not in (compiled.Match(f"x {_SENTINEL} x") or ()):
+        raise ConfigError("the recognizer set ran out of memory while compiling; raise SET_MEMORY")
+    return compiled
+
+
+def _without_overlaps(found: list[Match], ranks: dict[str, int]) -> tuple[Match, ...]:
     kept: list[Match] = []
-    # Best first; a later one is kept when it touches none of those kept before.
-    taken = _Intervals()
-    for match in sorted(found, key=lambda m: (-m.score, m.start - m.end, m.start, m.type)):
-        if taken.add(match.start, match.end):
+    for match in sorted(found, key=lambda m: (m.start, -m.end, -ranks[m.rule])):
+        if not kept or match.start >= kept[-1].end:
             kept.append(match)
-    return tuple(sorted(kept, key=lambda m: m.start))
-
-
-class _Intervals:
-    """Disjoint ranges, kept sorted; ``add`` refuses one that overlaps."""
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-
-    def add(self, start: int, end: int) -> bool:
-        at = bisect_left(self._starts, start)
-        if at > 0 and self._ends[at - 1] > start:
-            return False
-        if at < len(self._starts) and self._starts[at] < end:
-            return False
-        self._starts.insert(at, start)
-        self._ends.insert(at, end)
-        return True
+            continue
+        # Overlapping matches become one, so that no tail of either value stays behind.
+        last = kept[-1]
+        name = max(last, match, key=lambda m: ranks[m.rule])
+        kept[-1] = Match(name.type, name.rule, last.start, max(last.end, match.end), name.score)
+    return tuple(kept)

@@ -1,0 +1,126 @@
+"""Recognizers: each finds its own examples whole, refuses look-alikes, and never crosses a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from agentguard.detect.recognizers import LIMIT, Match, Recognizer, RecognizerSet, engine, pii, scan, secrets
+from agentguard.detect.recognizers.secrets import ALNUM, FORMATS, sample
+from agentguard.text.view import View
+
+ALL = [*secrets().recognizers, *pii().recognizers]
+
+
+def _set_of(recognizer: Recognizer) -> RecognizerSet:
+    return secrets() if recognizer.type.startswith("secret.") else pii()
+
+
+@pytest.mark.parametrize("recognizer", [r for r in ALL if r.examples()], ids=lambda r: r.rule)
+def test_own_examples_are_found(recognizer: Recognizer) -> None:
+    for example in recognizer.examples():
+        assert recognizer.rule in {m.rule for m in _set_of(recognizer).scan(f"see {example} there")}, example
+
+
+@pytest.mark.parametrize("recognizer", [r for r in ALL if r.negatives()], ids=lambda r: r.rule)
+def test_own_look_alikes_are_refused(recognizer: Recognizer) -> None:
+    for negative in recognizer.negatives():
+        assert recognizer.rule not in {m.rule for m in _set_of(recognizer).scan(f"see {negative} there")}, negative
+
+
+def test_at_least_sixty_provider_formats() -> None:
+    assert len({(f.provider, f.name) for f in FORMATS}) >= 60
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param('{"password": "hun ter2!", "x": 1}', "hun ter2!", id="json-with-space"),
+        pytest.param('"password": "x"', "x", id="json-one-character"),
+        pytest.param("password: hunter2\nnext: 1", "hunter2", id="yaml"),
+        pytest.param("PASSWORD=letmein", "letmein", id="env"),
+        pytest.param("password = 'it\\'s+/=secret'", "it\\'s+/=secret", id="code-escaped-quote"),
+        pytest.param("<password>s3cr3t</password>", "s3cr3t", id="xml"),
+        pytest.param("mysql --password hunter22 -u x", "hunter22", id="shell-option"),
+        pytest.param("api_key=abcd1234efgh5678+/==", "abcd1234efgh5678+/==", id="value-with-plus-slash-equals"),
+        pytest.param("Authorization: Bearer eyJab1.c+/=~x next", "eyJab1.c+/=~x", id="bearer"),
+        pytest.param("redis://:p4ss!w0rd@cache:6379/0", "p4ss!w0rd", id="url-password"),
+        pytest.param(
+            "gh" + "p_\u200b" + sample(ALNUM, 36), "gh" + "p_\u200b" + sample(ALNUM, 36), id="zero-width-split-token"
+        ),
+    ],
+)
+def test_the_whole_value_and_nothing_else(text: str, value: str) -> None:
+    matches = secrets().scan(text)
+
+    assert [text[m.start : m.end] for m in matches] == [value]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "author: John Smith",
+        "authors = ['a', 'b']",
+        "login(user, password=password)",
+        "password = os.environ['DB_PASSWORD']",
+        "password: ${DB_PASSWORD}",
+        'password = "changeme"',
+        '"password": "Enter your password"',
+        "max_tokens: 100000",
+        "token = tokenizer.encode(text)",
+        "id 123e4567-e89b-12d3-a456-426614174000",
+        "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "meeting at 10:30, room 4-12-7, ratio 1:2:3",
+        "version 1.2.3.4 of the library",
+    ],
+)
+def test_honest_text_is_left_alone(text: str) -> None:
+    assert scan(text) == ()
+
+
+def test_full_width_at_sign_is_an_address() -> None:
+    assert [m.type for m in pii().scan("write to jane＠example．com")] == ["pii.email"]
+
+
+def test_lone_surrogates_keep_offsets() -> None:
+    text = "\ud800 mail jane@example.com \udfff"
+
+    (match,) = pii().scan(text)
+
+    assert text[match.start : match.end] == "jane@example.com"
+
+
+def test_offsets_are_code_points_not_bytes() -> None:
+    text = "日本語 🎉 jane@example.com"
+
+    (match,) = pii().scan(text)
+
+    assert text[match.start : match.end] == "jane@example.com"
+
+
+def test_too_many_matches_are_one_limit_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MAX_MATCHES", 5)
+
+    assert [m.type for m in pii().scan("a1@b.co " * 6)] == [LIMIT]
+
+
+@pytest.mark.parametrize(
+    "unit", ["a@", "eyJaaaaaa.", "password=", "1 ", "::", "-----BEGIN PRIVATE KEY-----", "http://a:", "a@b.co "]
+)
+def test_crafted_text_costs_searches_in_proportion_to_its_length(monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
+    """Counts searches, not time: beyond one linear pass each hit costs one more search."""
+    searches = 0
+    locate = RecognizerSet._locate
+
+    def counted(self: RecognizerSet, index: int, view: View) -> Iterable[Match]:
+        nonlocal searches
+        searches += 1 + sum(1 for _ in self._pattern(index).finditer(view.text))
+        return locate(self, index, view)
+
+    monkeypatch.setattr(RecognizerSet, "_locate", counted)
+    scan(unit * (2000 // len(unit)))
+    half = searches
+    scan(unit * (4000 // len(unit)))
+
+    assert searches - half <= 2 * half + 16

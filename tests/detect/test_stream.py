@@ -1,0 +1,92 @@
+"""Streams: any chunking redacts as the whole text does, and little waits."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentguard.detect.recognizers import pii, secrets
+from agentguard.detect.redaction import redact
+from agentguard.detect.stream import StreamRedactor
+from agentguard.errors import ConfigError
+
+BOTH = frozenset({"secret", "pii"})
+EXAMPLES = [example for r in (*secrets().recognizers, *pii().recognizers) for example in r.examples()]
+ASSIGNMENTS = ['"password": "x y"', "password: hunter2", "API_KEY=abcd1234efgh5678", "<token>abc123def456gh</token>"]
+PARTS = st.one_of(
+    st.sampled_from([*EXAMPLES, *ASSIGNMENTS]),
+    st.sampled_from([" ", "\n", '"', ". ", "\u200b", "日本", "password is ", "the quick brown fox jumps ", "Bearer "]),
+    st.sampled_from(EXAMPLES).flatmap(lambda e: st.integers(0, len(e)).map(lambda i: e[:i] + "\n" + e[i:])),
+    st.text(max_size=8),
+)
+
+
+def stream(text: str, cuts: list[int], **settings: object) -> str:
+    redactor = StreamRedactor(**settings)  # type: ignore[arg-type]
+    edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
+    return "".join(redactor.feed(text[a:b]) for a, b in itertools.pairwise(edges)) + redactor.flush()
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(PARTS, max_size=12).map("".join), st.lists(st.integers(0, 5000), max_size=12))
+def test_any_chunking_equals_redacting_the_whole(text: str, cuts: list[int]) -> None:
+    assert stream(text, cuts, hold_back=100_000) == redact(text, BOTH)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e[:12].strip())
+def test_one_character_at_a_time_leaks_nothing(example: str) -> None:
+    text = (
+        f"Here is a long enough sentence of plain words that goes on and on before the value: {example} and after.\nEnd"
+    )
+
+    assert stream(text, list(range(len(text))), hold_back=100_000) == redact(text, BOTH)
+
+
+def test_registered_secrets_split_over_chunks() -> None:
+    out = stream("the code is alpha-bravo-charlie now", list(range(35)), registered=["alpha-bravo-charlie"])
+
+    assert out == "the code is [redacted:secret.registered] now"
+
+
+def test_plain_prose_goes_on_after_a_line_or_so_of_words() -> None:
+    redactor = StreamRedactor()
+    text = "word " * 200
+
+    out = redactor.feed(text)
+
+    assert len(text) - len(out) <= 200
+
+
+def test_whole_lines_go_on_at_once() -> None:
+    redactor = StreamRedactor()
+
+    assert redactor.feed("a: 1\nb") == "a: 1\n"
+    assert redactor.flush() == "b"
+
+
+def test_a_line_beyond_the_bound_is_withheld_to_its_end() -> None:
+    redactor = StreamRedactor(hold_back=256)
+
+    out = "".join(redactor.feed('{"k": 1}') for _ in range(100)) + redactor.feed('"password": "hunter2"}\nnext\n')
+
+    assert out == "[redacted:unscanned]\nnext\n"
+
+
+def test_a_key_block_beyond_the_bound_never_leaks_a_line() -> None:
+    mark = "-" * 5
+    block = f"{mark}BEGIN PRIVATE KEY{mark}\n" + "QUJD\n" * 500 + f"{mark}END PRIVATE KEY{mark}\ndone\n"
+    redactor = StreamRedactor(hold_back=256)
+
+    out = "".join(redactor.feed(block[i : i + 7]) for i in range(0, len(block), 7)) + redactor.flush()
+
+    assert "QUJD" not in out
+    assert out.endswith("\ndone\n")
+
+
+@pytest.mark.parametrize("settings_", [{"classes": ["keys"]}, {"hold_back": 10}])
+def test_a_wrong_setting_is_refused(settings_: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        StreamRedactor(**settings_)  # type: ignore[arg-type]
