@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,9 @@ from typing import Any
 
 from agentguard.detect.injection import THRESHOLDS, Channel, inspect
 from agentguard.detect.recognizers import pii, secrets
+from benchmarks.report import Row, Table
+
+LEVELS = tuple(THRESHOLDS.values())
 
 TOOL_KINDS = {"indirect-injection", "tool-result", "benign-tool-result", "benign-document", "benign-code"}
 PII_TYPES = {
@@ -30,40 +32,37 @@ PII_TYPES = {
 }
 
 
-def main() -> int:
-    """Print every table; 0 when it ran, 3 when there were no corpora to read."""
+def main() -> None:
+    """Print every table, or that there were no corpora to read."""
     folder = os.environ.get("CORPORA")
     if not folder:
-        print("detection benchmark did not run: set CORPORA to the corpora folder")
-        return 3
+        print("Detection figures: not measured, set CORPORA to the corpora folder.", file=sys.stderr)
+        return
     corpora = Path(folder)
-    injection(corpora)
-    secret_formats(corpora)
-    personal_data(corpora)
-    speed()
-    return 0
-
-
-def injection(corpora: Path) -> None:
-    """Share of rows at or above each threshold, per source."""
     for name in ("attacks", "benign"):
-        table: dict[str, list[float]] = defaultdict(list)
-        for row in rows(corpora / f"{name}.jsonl"):
-            channel: Channel = "tool" if row["kind"] in TOOL_KINDS else "user"
-            score = inspect(row["text"], channel).score
-            for key in (
-                f"{row['kind']:24} {row.get('tier', ''):8} {row['source']}",
-                f"* {row['kind']} {row.get('tier', '')}",
-                "* all",
-            ):
-                table[key].append(score)
-        print(f"\n{name}: rows, share flagged at {', '.join(f'{k} {v}' for k, v in THRESHOLDS.items())}")
-        for key, scores in sorted(table.items()):
-            shares = "  ".join(f"{sum(s >= t for s in scores) / len(scores):6.1%}" for t in THRESHOLDS.values())
-            print(f"{len(scores):6}  {shares}  {key}")
+        print(injection(corpora, name))
+    print(secret_formats(corpora))
+    print(personal_data(corpora))
 
 
-def secret_formats(corpora: Path) -> None:
+def injection(corpora: Path, name: str) -> Table:
+    """Share of rows at or above each threshold, per kind and, for attacks, per source."""
+    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows(corpora / f"{name}.jsonl"):
+        channel: Channel = "tool" if row["kind"] in TOOL_KINDS else "user"
+        score = inspect(row["text"], channel).score
+        kind = f"{row['kind']}, {row['tier']}" if "tier" in row else row["kind"]
+        scores[kind, "all"].append(score)
+        if name == "attacks":
+            scores[kind, row["source"]].append(score)
+    found = tuple(
+        Row(kind, source, str(len(values)), *(_share(sum(v >= t for v in values), len(values)) for t in LEVELS))
+        for (kind, source), values in sorted(scores.items())
+    )
+    return Table(f"Injection: share of {name} flagged", ("kind", "source", "rows", *THRESHOLDS), found)
+
+
+def secret_formats(corpora: Path) -> Table:
     """Positives found, values covered whole, look-alikes and benign texts flagged."""
     counts: dict[str, int] = defaultdict(int)
     for row in rows(corpora / "secrets.jsonl"):
@@ -76,32 +75,45 @@ def secret_formats(corpora: Path) -> None:
     for row in rows(corpora / "benign.jsonl"):
         counts["benign"] += 1
         counts["benign found"] += bool(secrets().scan(row["text"]))
-    print(f"\nsecrets: {dict(counts)}")
+    return Table(
+        "Secrets",
+        ("what", "found", "of", "share"),
+        (
+            _counted("secrets noticed", counts["positive found"], counts["positive"]),
+            _counted("values covered whole", counts["spans covered"], counts["spans"]),
+            _counted("look-alikes flagged", counts["negative found"], counts["negative"]),
+            _counted("benign texts flagged", counts["benign found"], counts["benign"]),
+        ),
+    )
 
 
-def personal_data(corpora: Path) -> None:
-    """Spans covered per type, and findings that touch no labelled span."""
-    counts: dict[str, int] = defaultdict(int)
+def personal_data(corpora: Path) -> Table:
+    """Spans covered whole per type, and findings that touch no labelled span."""
+    covered: dict[str, list[bool]] = defaultdict(list)
+    outside = total = 0
     for row in rows(corpora / "pii.jsonl"):
         found = pii().scan(row["text"])
         for start, end, kind in row["spans"]:
             if kind in PII_TYPES:
-                counts[kind] += 1
-                counts[f"{kind} covered"] += any(m.start <= start and m.end >= end for m in found)
-        for m in found:
-            counts["outside any span"] += not any(s < m.end and m.start < e for s, e, _ in row["spans"])
-    print(f"\npersonal data: {dict(counts)}")
+                covered[kind].append(any(m.start <= start and m.end >= end for m in found))
+        total += len(found)
+        outside += sum(not any(s < m.end and m.start < e for s, e, _ in row["spans"]) for m in found)
+    return Table(
+        "Personal data",
+        ("what", "found", "of", "share"),
+        (
+            *(_counted(kind, sum(hits), len(hits)) for kind, hits in sorted(covered.items())),
+            _counted("findings outside any label", outside, total),
+        ),
+    )
 
 
-def speed() -> None:
-    """Microseconds per KB of plain prose."""
-    text = ("The quarterly report is ready; please review the figures before Monday. " * 15)[:1024]
-    for name, check in (("injection", inspect), ("secrets", secrets().scan), ("pii", pii().scan)):
-        check(text)
-        started = time.perf_counter()
-        for _ in range(300):
-            check(text)
-        print(f"{name}: {(time.perf_counter() - started) / 300 * 1e6:.1f} us per KB of clean prose")
+def _counted(what: str, found: int, of: int) -> Row:
+    return Row(what, str(found), str(of), _share(found, of))
+
+
+def _share(found: int, of: int) -> str:
+    return f"{found / of:.1%}" if of else "-"
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -111,4 +123,4 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

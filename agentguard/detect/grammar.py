@@ -1,4 +1,3 @@
-
 """The injection rules as data: what overriding, extracting, forging and secretly ordering look like, per language.
 
 Patterns are RE2 over folded text (lower case, no accents), so words may be written here as they are spelled.

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import re2
 
 from agentguard.detect.grammar import RULES, Rule
-from agentguard.errors import ConfigError
+from agentguard.errors import ConfigError, StageError
 from agentguard.text.view import View
 from agentguard.text.views import fold_pattern, read
 
@@ -90,8 +90,11 @@ def threshold_value(threshold: str | float) -> float:
 def _hits_in(view: View, channel: Channel, payloads: bool) -> list[Hit]:
     rules, compiled = _rule_set()
     hits: list[Hit] = []
-    for index in compiled.Match(view.text) or ():
-        if index >= len(rules):
+    which = compiled.Match(f"{view.text}\n{_SENTINEL}") or ()
+    if len(rules) not in which:
+        raise StageError("the injection rules ran out of memory on this text, so nothing is known about it")
+    for index in which:
+        if index == len(rules):
             continue
         rule = rules[index]
         weight = rule.weight_in(channel)

@@ -19,7 +19,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A closed log of five frames, 274 records, with one stored tree node. Read only: damage a copy."""
+    """A closed log of at least five frames, 274 records, with one stored tree node. Read only: damage a copy."""
     made = Home.create(tmp_path_factory.mktemp("written") / ".agentguard")
     with AuditLog.open(made) as log:
         for number in range(274):

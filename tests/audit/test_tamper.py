@@ -108,7 +108,7 @@ def test_flip_names_the_frame(copy: Home) -> None:
 
     report = verify(copy)
 
-    assert (report.verdict, report.bad_frame, report.records) == (Verdict.CORRUPT, 2, 271)
+    assert (report.verdict, report.bad_frame, report.records) == (Verdict.CORRUPT, 2, row["first_index"])
 
 
 def test_any_deleted_row_is_never_ok(copy: Home) -> None:
@@ -208,11 +208,12 @@ def test_row_from_another_log_is_never_ok(copy: Home, written: Home, tmp_path: P
 
 def test_cve_2023_31438_truncate_and_continue_is_refused(copy: Home) -> None:
     """The newest frames are deleted: verification says truncated, and nothing is appended to the rest."""
+    kept = rows(copy.audit_path, "frame")[3]["first_index"]
     change(copy.audit_path, ("DELETE FROM frame WHERE number >= 3", ()))
 
     report = verify(copy)
 
-    assert (report.verdict, report.exit_code, report.records) == (Verdict.TRUNCATED, 12, 272)
+    assert (report.verdict, report.exit_code, report.records) == (Verdict.TRUNCATED, 12, kept)
     with AuditLog.open(copy) as log, pytest.raises(WriteError):
         log.append({"type": "decision"}, durable=True).result()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import re2
 
-from agentguard.errors import ConfigError
+from agentguard.errors import ConfigError, StageError
 from agentguard.text.view import View
 from agentguard.text.views import clean_view, scannable
 
@@ -21,7 +21,8 @@ __all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet"]
 
 # More hits of one recognizer than any honest text holds; find-all over crafted text is the super-linear part.
 MAX_MATCHES = 10_000
-# Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence the sentinel.
+# Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence a sentinel that has to
+# match at load and behind every text scanned.
 SET_MEMORY = 256 << 20
 PATTERN_MEMORY = 16 << 20
 LIMIT = "limit.find-all"
@@ -82,8 +83,10 @@ class RecognizerSet:
         A match of type ``limit.find-all`` over the whole text means that the rest was not examined.
         """
         view = _reading(text)
-        hits = self._set.Match(view.text)
-        if not hits:
+        hits = self._set.Match(f"{view.text}\n{_SENTINEL}") or ()
+        if len(self.recognizers) not in hits:
+            raise StageError("the recognizer set ran out of memory on this text, so nothing is known about it")
+        if len(hits) == 1:
             return ()
         found: list[Match] = []
         for index in hits:

@@ -21,6 +21,101 @@ _ISSUER = re.compile(
     r"3(?:0[0-5]|[68][0-9])[0-9]{11}|6(?:011|5[0-9]{2}|4[4-9][0-9])[0-9]{12}|35(?:2[89]|[3-8][0-9])[0-9]{12}|"
     r"62[0-9]{14,17}|(?:2131|1800)[0-9]{11}|(?:5018|5020|5038|6304|6759|676[1-3])[0-9]{8,15})$"
 )
+# Country and length: ISO 13616, IBAN registry.
+_IBAN_LENGTHS = {
+    row[:2]: int(row[2:])
+    for row in [
+        "AD24",
+        "AE23",
+        "AL28",
+        "AT20",
+        "AZ28",
+        "BA20",
+        "BE16",
+        "BG22",
+        "BH22",
+        "BI27",
+        "BR29",
+        "BY28",
+        "CH21",
+        "CR22",
+        "CY28",
+        "CZ24",
+        "DE22",
+        "DJ27",
+        "DK18",
+        "DO28",
+        "EE20",
+        "EG29",
+        "ES24",
+        "FI18",
+        "FK18",
+        "FO18",
+        "FR27",
+        "GB22",
+        "GE22",
+        "GI23",
+        "GL18",
+        "GR27",
+        "GT28",
+        "HN28",
+        "HR21",
+        "HU28",
+        "IE22",
+        "IL23",
+        "IQ23",
+        "IS26",
+        "IT27",
+        "JO30",
+        "KW30",
+        "KZ20",
+        "LB28",
+        "LC32",
+        "LI21",
+        "LT20",
+        "LU20",
+        "LV21",
+        "LY25",
+        "MC27",
+        "MD24",
+        "ME22",
+        "MK19",
+        "MN20",
+        "MR27",
+        "MT31",
+        "MU30",
+        "NI28",
+        "NL18",
+        "NO15",
+        "OM23",
+        "PK24",
+        "PL28",
+        "PS29",
+        "PT25",
+        "QA29",
+        "RO24",
+        "RS22",
+        "RU33",
+        "SA24",
+        "SC31",
+        "SD18",
+        "SE24",
+        "SI19",
+        "SK24",
+        "SM27",
+        "SO23",
+        "ST25",
+        "SV28",
+        "TL23",
+        "TN24",
+        "TR26",
+        "UA29",
+        "VA22",
+        "VG24",
+        "XK20",
+        "YE30",
+    ]
+}
 _PHONE_WORD = re.compile(
     r"(?i)(?:phone|tel|call|mobile|cell|fax|whatsapp|sms|text|contact|dial|number|reach)\b[^0-9]{0,24}$"
 )
@@ -51,11 +146,16 @@ def _card(value: str, before: str) -> int:
 
 
 def _iban(value: str, before: str) -> int:
-    # The pattern is greedy over following words in capitals; the checksum finds the true end.
-    for end in range(len(value), 14, -1):
-        compact = value[:end].replace(" ", "")
-        if value[end - 1] != " " and 15 <= len(compact) <= 34 and iban_valid(compact):
-            return end
+    # The pattern is greedy over following words in capitals; the country says where the number ends.
+    length = _IBAN_LENGTHS.get(value[:2])
+    if length is None:
+        return 0
+    seen = 0
+    for end, char in enumerate(value, 1):
+        seen += char != " "
+        if seen == length:
+            whole = not value[end : end + 1].isalnum()
+            return end if whole and iban_valid(value[:end].replace(" ", "")) else 0
     return 0
 
 

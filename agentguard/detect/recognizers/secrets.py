@@ -1,4 +1,3 @@
-
 # ruff: noqa: S105 - the names say what the patterns find
 """Secret formats: provider tokens by prefix, keys and headers by shape, assignments by key name.
 
