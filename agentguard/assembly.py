@@ -108,6 +108,11 @@ class AuditSink:
         self.log = log
         self._payloads: Literal["digest", "full"] = payloads
 
+    @property
+    def crowded(self) -> bool:
+        """Whether ``record`` may wait for room in the log's queue."""
+        return self.log.crowded
+
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:
         """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
         return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)

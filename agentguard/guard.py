@@ -51,9 +51,14 @@ R = TypeVar("R")
 class DecisionSink(Protocol):
     """Stores decisions. The future resolves when the record is durable and fails when it cannot become so.
 
+    ``crowded`` says that ``record`` may wait for room now.
+
     Raises:
         AuditError: the record was not taken.
     """
+
+    @property
+    def crowded(self) -> bool: ...
 
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]: ...
 
@@ -217,9 +222,7 @@ class Guard:
         if self._asks(decision):
             decision = self._answered(decision, await self._aask(decision, run))
         try:
-            receipt = self._record(decision, event, run)
-            if receipt is not None:
-                await asyncio.wrap_future(receipt)
+            await self._arecord(decision, event, run)
         except AuditError as error:
             return self._unrecorded(decision, event, error)
         return decision
@@ -244,9 +247,7 @@ class Guard:
         run = _conversation(run)
         decision = self._failure(event, run, error)
         try:
-            receipt = self._record(decision, event, run)
-            if receipt is not None:
-                await asyncio.wrap_future(receipt)
+            await self._arecord(decision, event, run)
         except AuditError as audit_error:
             return self._unrecorded(decision, event, audit_error)
         return decision
@@ -400,6 +401,14 @@ class Guard:
         durable = self._is_durable(decision, event)
         receipt = self._audit.record(decision, event, run, durable=durable)
         return receipt if durable else None
+
+    async def _arecord(self, decision: Decision, event: Event, run: Conversation) -> None:
+        if self._audit.crowded:
+            receipt = await asyncio.to_thread(self._record, decision, event, run)
+        else:
+            receipt = self._record(decision, event, run)
+        if receipt is not None:
+            await asyncio.wrap_future(receipt)
 
     def _is_durable(self, decision: Decision, event: Event) -> bool:
         if decision.effect is not Effect.ALLOW or decision.reason == "approved":
