@@ -360,30 +360,29 @@ class Guard:
 
     def _ask(self, decision: Decision, run: Conversation) -> bool:
         try:
-            answer = self._call_approver(decision, run)
+            request, answer = self._call_approver(decision, run)
             if inspect.isawaitable(answer):
-                return asyncio.run(_awaited(answer)) is True
+                answer = asyncio.run(_awaited(answer))
         except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
             _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
             return False
-        return answer is True
+        return answer is True and not request.expired(time.time())
 
     async def _aask(self, decision: Decision, run: Conversation) -> bool:
         try:
-            answer = await asyncio.to_thread(self._call_approver, decision, run)
+            request, answer = await asyncio.to_thread(self._call_approver, decision, run)
             if inspect.isawaitable(answer):
                 answer = await answer
         except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
             _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
             return False
-        return answer is True
+        return answer is True and not request.expired(time.time())
 
-    def _call_approver(self, decision: Decision, run: Conversation) -> bool | Awaitable[bool]:
+    def _call_approver(self, decision: Decision, run: Conversation) -> tuple[ApprovalRequest, bool | Awaitable[bool]]:
         if self._approver is None or not isinstance(decision.event, ToolCall):
-            return False
+            raise StageError("only a tool call can be put to an approver")
         request = ApprovalRequest.of(decision.event, run, policy_digest=self._policy_digest, findings=decision.findings)
-        answer = self._approver(request)
-        return answer if inspect.isawaitable(answer) else answer is True and not request.expired(time.time())
+        return request, self._approver(request)
 
     def _answered(self, decision: Decision, approved: bool) -> Decision:
         if approved:
