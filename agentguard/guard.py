@@ -393,7 +393,12 @@ class Guard:
 
     def _record(self, decision: Decision, event: Event, run: Conversation) -> Future[int] | None:
         durable = self._is_durable(decision, event)
-        receipt = self._audit.record(decision, event, run, durable=durable)
+        try:
+            receipt = self._audit.record(decision, event, run, durable=durable)
+        except AuditError:
+            raise
+        except Exception as error:  # a record that cannot be made is a record that is not stored
+            raise AuditError(f"the record could not be made: {type(error).__name__}") from error
         return receipt if durable else None
 
     def _is_durable(self, decision: Decision, event: Event) -> bool:
@@ -498,10 +503,14 @@ def _fulfil(verdict: Verdict, event: Event) -> Event:
 
 def _is_long(event: Event) -> bool:
     total = 0
-    for leaf in event.leaves():
-        total += len(leaf.text)
-        if total > INLINE_CHARS:
-            return True
+    try:
+        for leaf in event.leaves():
+            total += len(leaf.text)
+            if total > INLINE_CHARS:
+                return True
+    except ValueError:
+        # A number of more digits than Python writes out. Whoever inspects it will refuse it.
+        return True
     return False
 
 

@@ -170,3 +170,32 @@ def test_secret_used_as_a_dictionary_key_is_not_in_the_record(tmp_path: Path) ->
     assert decision.findings
     assert TOKEN not in records
     assert _path_step("recipient") == "recipient"
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_number_too_long_to_write_is_refused_by_a_decision(tmp_path: Path, mode: str) -> None:
+    """Python refuses to spell an integer of 5,000 digits: that is a deny, not an exception out of the guard."""
+    guard = guard_in(tmp_path)
+    call = ToolCall("send", {"to": 10**5_000})
+    with guard.conversation("a", REQUEST) as run:
+        decision = await guard.acheck(call, run=run) if mode == "async" else guard.check(call, run=run)
+
+    assert decision.effect is Effect.DENY
+    assert not decision.allowed
+
+
+@pytest.mark.parametrize("sink", ["sink: path, sources: [user], ", ""])
+@pytest.mark.parametrize(
+    "path", ["docs/../etc/passwd", "docs/..\\x", "docs/%2e%2e/x", "docs/%252e%252e/x", "docs/.. /x", "docs/a/.."]
+)
+def test_allow_glob_over_paths_does_not_reach_out_of_its_folder(tmp_path: Path, sink: str, path: str) -> None:
+    """``allow: ["docs/*"]`` reads like a folder, so a path that climbs out of it must not match."""
+    row = "{" + sink + 'allow: ["docs/*"]}'
+    policy = POLICY.replace("look_up: {side_effect: read}", "look_up: {side_effect: read, args: {path: " + row + "}}")
+    guard = guard_in(tmp_path, policy=policy)
+    with guard.conversation("a", f"read {path} and docs/a/b.txt please") as run:
+        climbing = guard.check(ToolCall("look_up", {"path": path}), run=run)
+        honest = guard.check(ToolCall("look_up", {"path": "docs/a/b.txt"}), run=run)
+
+    assert climbing.reason == "argument-not-permitted"
+    assert honest.allowed
