@@ -365,30 +365,29 @@ class Guard:
 
     def _ask(self, decision: Decision, run: Conversation) -> bool:
         try:
-            answer = self._call_approver(decision, run)
+            request, answer = self._call_approver(decision, run)
             if inspect.isawaitable(answer):
-                return asyncio.run(_awaited(answer)) is True
+                answer = asyncio.run(_awaited(answer))
         except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
             _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
             return False
-        return answer is True
+        return answer is True and not request.expired(time.time())
 
     async def _aask(self, decision: Decision, run: Conversation) -> bool:
         try:
-            answer = await asyncio.to_thread(self._call_approver, decision, run)
+            request, answer = await asyncio.to_thread(self._call_approver, decision, run)
             if inspect.isawaitable(answer):
                 answer = await answer
         except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
             _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
             return False
-        return answer is True
+        return answer is True and not request.expired(time.time())
 
-    def _call_approver(self, decision: Decision, run: Conversation) -> bool | Awaitable[bool]:
+    def _call_approver(self, decision: Decision, run: Conversation) -> tuple[ApprovalRequest, bool | Awaitable[bool]]:
         if self._approver is None or not isinstance(decision.event, ToolCall):
-            return False
+            raise StageError("only a tool call can be put to an approver")
         request = ApprovalRequest.of(decision.event, run, policy_digest=self._policy_digest, findings=decision.findings)
-        answer = self._approver(request)
-        return answer if inspect.isawaitable(answer) else answer is True and not request.expired(time.time())
+        return request, self._approver(request)
 
     def _answered(self, decision: Decision, approved: bool) -> Decision:
         if approved:
@@ -399,7 +398,12 @@ class Guard:
 
     def _record(self, decision: Decision, event: Event, run: Conversation) -> Future[int] | None:
         durable = self._is_durable(decision, event)
-        receipt = self._audit.record(decision, event, run, durable=durable)
+        try:
+            receipt = self._audit.record(decision, event, run, durable=durable)
+        except AuditError:
+            raise
+        except Exception as error:  # a record that cannot be made is a record that is not stored
+            raise AuditError(f"the record could not be made: {type(error).__name__}") from error
         return receipt if durable else None
 
     async def _arecord(self, decision: Decision, event: Event, run: Conversation) -> None:
@@ -512,10 +516,14 @@ def _fulfil(verdict: Verdict, event: Event) -> Event:
 
 def _is_long(event: Event) -> bool:
     total = 0
-    for leaf in event.leaves():
-        total += len(leaf.text)
-        if total > INLINE_CHARS:
-            return True
+    try:
+        for leaf in event.leaves():
+            total += len(leaf.text)
+            if total > INLINE_CHARS:
+                return True
+    except ValueError:
+        # A number of more digits than Python writes out. Whoever inspects it will refuse it.
+        return True
     return False
 
 
