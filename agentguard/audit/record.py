@@ -71,6 +71,9 @@ FIELD_ALIASES = {
 # A payload larger than this is recorded as digest and length even when payloads are opted in.
 MAX_PAYLOAD_BYTES = 1024 * 1024
 
+# Findings kept in a record; the count of the others is. A text can be built to have hundreds of thousands.
+MAX_FINDINGS = 100
+
 _KINDS: dict[type, tuple[str, str]] = {
     ModelInput: ("model_input", "chat"),
     ModelOutput: ("model_output", "chat"),
@@ -101,7 +104,8 @@ def decision_record(
         "stage": decision.stage,
         "reason": decision.reason,
         "rules": list(decision.rules),
-        "findings": [_finding(finding) for finding in decision.findings],
+        "findings": [_finding(finding) for finding in decision.findings[:MAX_FINDINGS]],
+        "findings.omitted": max(0, len(decision.findings) - MAX_FINDINGS),
         "rewritten": decision.rewritten,
         "duration_ns": decision.elapsed_ns,
         "principal.id": principal.id,

@@ -10,6 +10,7 @@ from agentguard.decision import Span
 from agentguard.flow.forms import bare_word, canonical, key, tokens, words
 from agentguard.text.folds import distrusting_fold
 from agentguard.text.invisible import INVISIBLE_TABLE
+from agentguard.text.marks import without_excess_marks
 
 __all__ = ["Request", "find"]
 
@@ -100,7 +101,7 @@ def _undisguised(text: str) -> str:
 
     Look-alike letters stay: folding them would trust an address that the user did not write.
     """
-    return unicodedata.normalize("NFKC", text.translate(INVISIBLE_TABLE))
+    return unicodedata.normalize("NFKC", without_excess_marks(text.translate(INVISIBLE_TABLE)))
 
 
 def _cut(text: str, passage: str) -> list[str]:
