@@ -45,6 +45,7 @@ class RecordingSink:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.broken = False
+        self.congested = False
         self.closed = False
 
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:

@@ -139,6 +139,11 @@ class AuditLog:
         """The public key that checkpoints are checked with; ``str()`` gives the C2SP form."""
         return self._ring.identity.verifier
 
+    @property
+    def congested(self) -> bool:
+        """Whether the queue is half full or more: callers who must not wait in ``append`` look here first."""
+        return len(self._queue) >= MAX_QUEUED_RECORDS // 2 or self._queued_bytes >= MAX_QUEUED_BYTES // 2
+
     def append(self, record: Mapping[str, Json], *, durable: bool) -> Future[int]:
         """Hand in a record; the log adds ``time``, ``monotonic_ns`` and ``event_id``.
 
