@@ -28,6 +28,7 @@ from agentguard.audit import AuditLog, EventLogger, decision_record
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
+from agentguard.errors import ConfigError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels
 from agentguard.keys import KeySource
@@ -109,13 +110,16 @@ class AuditSink:
         self._payloads: Literal["digest", "full"] = payloads
 
     @property
-    def crowded(self) -> bool:
-        """Whether ``record`` may wait for room in the log's queue."""
-        return self.log.crowded
+    def congested(self) -> bool:
+        """Whether ``record`` may have to wait for room in the log's queue."""
+        return self.log.congested
 
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:
         """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
-        return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)
+        try:
+            return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)
+        except ConfigError as error:
+            raise WriteError("the decision has no record that the log could hold, so it was not stored") from error
 
     def configured(self, policy: Policy, stages: list[Stage]) -> None:
         """Record durably which policy rules from now on.

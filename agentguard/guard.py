@@ -51,14 +51,14 @@ R = TypeVar("R")
 class DecisionSink(Protocol):
     """Stores decisions. The future resolves when the record is durable and fails when it cannot become so.
 
-    ``crowded`` says that ``record`` may wait for room now.
+    ``congested`` says that ``record`` may have to wait for room; it is then called off the event loop.
 
     Raises:
         AuditError: the record was not taken.
     """
 
     @property
-    def crowded(self) -> bool: ...
+    def congested(self) -> bool: ...
 
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]: ...
 
@@ -204,13 +204,7 @@ class Guard:
         decision = self._decide(event, run)
         if self._asks(decision):
             decision = self._answered(decision, self._ask(decision, run))
-        try:
-            receipt = self._record(decision, event, run)
-            if receipt is not None:
-                receipt.result()
-        except AuditError as error:
-            return self._unrecorded(decision, event, error)
-        return decision
+        return self._recorded(decision, event, run)
 
     async def acheck(self, event: Event, *, run: Conversation | None = None) -> Decision:
         """As ``check``, without blocking the event loop."""
@@ -221,11 +215,7 @@ class Guard:
             decision = self._decide(event, run)
         if self._asks(decision):
             decision = self._answered(decision, await self._aask(decision, run))
-        try:
-            await self._arecord(decision, event, run)
-        except AuditError as error:
-            return self._unrecorded(decision, event, error)
-        return decision
+        return await self._arecorded(decision, event, run)
 
     def failed(self, event: Event, error: Exception, *, run: Conversation | None = None) -> Decision:
         """Refuse, and record, because something around the guard broke: an adapter, a value no check can read.
@@ -233,24 +223,12 @@ class Guard:
         ``event`` is the nearest event that can be built; its texts may be left out.
         """
         run = _conversation(run)
-        decision = self._failure(event, run, error)
-        try:
-            receipt = self._record(decision, event, run)
-            if receipt is not None:
-                receipt.result()
-        except AuditError as audit_error:
-            return self._unrecorded(decision, event, audit_error)
-        return decision
+        return self._recorded(self._failure(event, run, error), event, run)
 
     async def afailed(self, event: Event, error: Exception, *, run: Conversation | None = None) -> Decision:
         """As ``failed``, without blocking the event loop."""
         run = _conversation(run)
-        decision = self._failure(event, run, error)
-        try:
-            await self._arecord(decision, event, run)
-        except AuditError as audit_error:
-            return self._unrecorded(decision, event, audit_error)
-        return decision
+        return await self._arecorded(self._failure(event, run, error), event, run)
 
     # -- tools ---------------------------------------------------------------------------------------------------
 
@@ -365,9 +343,10 @@ class Guard:
 
     def _ask(self, decision: Decision, run: Conversation) -> bool:
         try:
-            request, answer = self._call_approver(decision, run)
+            approver, request = self._question(decision, run)
+            answer = approver(request)
             if inspect.isawaitable(answer):
-                answer = asyncio.run(_awaited(answer))
+                answer = _run_to_end(answer)
         except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
             _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
             return False
@@ -375,7 +354,8 @@ class Guard:
 
     async def _aask(self, decision: Decision, run: Conversation) -> bool:
         try:
-            request, answer = await asyncio.to_thread(self._call_approver, decision, run)
+            approver, request = self._question(decision, run)
+            answer = await asyncio.to_thread(approver, request)
             if inspect.isawaitable(answer):
                 answer = await answer
         except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
@@ -383,11 +363,11 @@ class Guard:
             return False
         return answer is True and not request.expired(time.time())
 
-    def _call_approver(self, decision: Decision, run: Conversation) -> tuple[ApprovalRequest, bool | Awaitable[bool]]:
+    def _question(self, decision: Decision, run: Conversation) -> tuple[Approver, ApprovalRequest]:
         if self._approver is None or not isinstance(decision.event, ToolCall):
-            raise StageError("only a tool call can be put to an approver")
+            raise StageError("there is nobody to ask, or nothing to ask about")
         request = ApprovalRequest.of(decision.event, run, policy_digest=self._policy_digest, findings=decision.findings)
-        return request, self._approver(request)
+        return self._approver, request
 
     def _answered(self, decision: Decision, approved: bool) -> Decision:
         if approved:
@@ -395,6 +375,27 @@ class Guard:
         return replace(decision, effect=Effect.DENY, reason="approval-refused", message="A person refused this call.")
 
     # -- recording -----------------------------------------------------------------------------------------------
+
+    def _recorded(self, decision: Decision, event: Event, run: Conversation) -> Decision:
+        try:
+            receipt = self._record(decision, event, run)
+            if receipt is not None:
+                receipt.result()
+        except AuditError as error:
+            return self._unrecorded(decision, event, error)
+        return decision
+
+    async def _arecorded(self, decision: Decision, event: Event, run: Conversation) -> Decision:
+        try:
+            if self._audit.congested or _is_long(event):
+                receipt = await asyncio.to_thread(self._record, decision, event, run)
+            else:
+                receipt = self._record(decision, event, run)
+            if receipt is not None:
+                await asyncio.wrap_future(receipt)
+        except AuditError as error:
+            return self._unrecorded(decision, event, error)
+        return decision
 
     def _record(self, decision: Decision, event: Event, run: Conversation) -> Future[int] | None:
         durable = self._is_durable(decision, event)
@@ -405,14 +406,6 @@ class Guard:
         except Exception as error:  # a record that cannot be made is a record that is not stored
             raise AuditError(f"the record could not be made: {type(error).__name__}") from error
         return receipt if durable else None
-
-    async def _arecord(self, decision: Decision, event: Event, run: Conversation) -> None:
-        if self._audit.crowded:
-            receipt = await asyncio.to_thread(self._record, decision, event, run)
-        else:
-            receipt = self._record(decision, event, run)
-        if receipt is not None:
-            await asyncio.wrap_future(receipt)
 
     def _is_durable(self, decision: Decision, event: Event) -> bool:
         if decision.effect is not Effect.ALLOW or decision.reason == "approved":
@@ -524,6 +517,17 @@ def _is_long(event: Event) -> bool:
     except ValueError:
         # A number of more digits than Python writes out. Whoever inspects it will refuse it.
         return True
+    return False
+
+
+def _run_to_end(answer: Awaitable[bool]) -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_awaited(answer))
+    if inspect.iscoroutine(answer):
+        answer.close()
+    _log.error("check() inside an event loop cannot wait for an async approver; use acheck()")
     return False
 
 

@@ -40,13 +40,13 @@ class Record:
 
 
 class RecordingSink:
-    """Keeps decisions in memory. Set ``broken`` and it refuses, as a full disk would; set ``crowded`` and it
+    """Keeps decisions in memory. Set ``broken`` and it refuses, as a full disk would; set ``congested`` and it
     says that it may wait."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.broken = False
-        self.crowded = False
+        self.congested = False
         self.closed = False
 
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:

@@ -294,14 +294,14 @@ class _SlowSink(RecordingSink):
         return super().record(decision, event, run, durable=durable)
 
 
-@pytest.mark.parametrize("crowded", [False, True], ids=["room", "crowded"])
-def test_a_crowded_log_is_written_to_off_the_event_loop(crowded: bool) -> None:
+@pytest.mark.parametrize("congested", [False, True], ids=["room", "congested"])
+def test_a_congested_log_is_written_to_off_the_event_loop(congested: bool) -> None:
     sink = _SlowSink()
-    sink.crowded = crowded
+    sink.congested = congested
 
     _async(recording_guard(ScriptedStage(), sink=sink), CALL)
 
-    assert [thread is threading.main_thread() for thread in sink.threads] == [not crowded]
+    assert [thread is threading.main_thread() for thread in sink.threads] == [not congested]
 
 
 def test_the_active_conversation_is_found_and_children_know_their_parent() -> None:

@@ -144,8 +144,8 @@ class AuditLog:
         return self._ring.identity.verifier
 
     @property
-    def crowded(self) -> bool:
-        """Whether ``append`` may soon wait for room: callers on an event loop should leave it first."""
+    def congested(self) -> bool:
+        """Whether the queue is half full or more: callers who must not wait in ``append`` look here first."""
         return len(self._queue) >= MAX_QUEUED_RECORDS // 2 or self._queued_bytes >= MAX_QUEUED_BYTES // 2
 
     def append(self, record: Mapping[str, Json], *, durable: bool) -> Future[int]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from agentguard.audit.log import AuditLog
 from agentguard.audit.record import digest
@@ -142,7 +143,7 @@ class EventLogger:
         if self._owned:
             self._log.close()
 
-    def __enter__(self) -> EventLogger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

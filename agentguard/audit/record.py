@@ -68,6 +68,11 @@ FIELD_ALIASES = {
     "rule": "rules",
 }
 
+# A crafted text can give a million findings, and a model can ask for a tool with a name of megabytes: what is recorded
+# is bounded, so that no event is too large for its record.
+MAX_FINDINGS = 100
+MAX_NAME_CHARS = 1024
+
 # A payload larger than this is recorded as digest and length even when payloads are opted in.
 MAX_PAYLOAD_BYTES = 1024 * 1024
 
@@ -215,10 +220,17 @@ def _path_step(step: str) -> str:
 
 def _about(event: Event) -> dict[str, Json]:
     if isinstance(event, ToolCall | ToolResult):
-        return {"gen_ai.tool.name": event.tool, "gen_ai.tool.call.id": event.call_id}
+        return {"gen_ai.tool.name": _name(event.tool), "gen_ai.tool.call.id": event.call_id and _name(event.call_id)}
     if isinstance(event, AgentMessage):
-        return {"sender": event.sender, "receiver": event.receiver}
+        return {"sender": _name(event.sender), "receiver": _name(event.receiver)}
     return {}
+
+
+def _name(text: str) -> str:
+    """``text``, or its digest when it is no name."""
+    if len(text) <= MAX_NAME_CHARS:
+        return text
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _payload(event: Event, payloads: Literal["digest", "full"]) -> dict[str, Json]:
