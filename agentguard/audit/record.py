@@ -76,9 +76,6 @@ MAX_NAME_CHARS = 1024
 # A payload larger than this is recorded as digest and length even when payloads are opted in.
 MAX_PAYLOAD_BYTES = 1024 * 1024
 
-# Findings kept in a record; the count of the others is. A text can be built to have hundreds of thousands.
-MAX_FINDINGS = 100
-
 _KINDS: dict[type, tuple[str, str]] = {
     ModelInput: ("model_input", "chat"),
     ModelOutput: ("model_output", "chat"),
