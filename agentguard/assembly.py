@@ -161,7 +161,7 @@ def content_rules(policy: Policy) -> ContentRules:
             },
         },
         markup=policy.output.markup,
-        hosts=frozenset(policy.output.allow_hosts) or None,
+        hosts=frozenset(policy.output.allow_hosts),
     )
 
 
