@@ -76,6 +76,9 @@ class Home:
             StoreError: it is missing, a link, not ours, open to others, or cannot be written.
         """
         home = cls._at(Path(path))
+        # Never advise to change the mode of a folder that is something else. (What belongs to others cannot be told.)
+        if _is_ours(home.path) and not any(map(_exists, (home.key_path, home.audit_path, home.verifier_path))):
+            raise StoreError(f"{home.path} holds no AgentGuard key or log; run `agentguard init --home {home.path}`")
         _check_folder(home.path)
         for file in (home.audit_path, home.state_path):
             _check_file(file)
@@ -252,6 +255,10 @@ def _begin(connection: Connection) -> None:
 def _exists(path: Path) -> bool:
     with _os_errors(path, "cannot be examined"):
         return os.path.lexists(path)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_dir() and path.lstat().st_uid == os.geteuid() and os.access(path, os.X_OK)
 
 
 def _check_folder(path: Path) -> None:

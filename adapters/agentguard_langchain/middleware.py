@@ -41,7 +41,7 @@ from agentguard import (
 from .canary import prove_hooks
 from .events import ModelResult, encode, model_output, texts_of
 from .gate import Gate, Passage, Scope, scope
-from .model import OUTPUT, OnDeny, blocked_message, wrap_model
+from .model import OUTPUT, OnDeny, blocked_message, checked, wrap_model
 from .runs import RunRegistry, acting, application_run, opened
 from .tool import denied_message, result_passage, wrap_tool
 from .versions import warn_untested
@@ -106,7 +106,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         self.guard = guard
         self.tools = []
         self._gate = Gate(guard, agent)
-        self._on_deny = on_deny
+        self._on_deny = checked(on_deny)
         self._name = name
         self._copies = _Copies()
 

@@ -17,7 +17,7 @@ import json
 import types
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
@@ -40,10 +40,30 @@ from .gate import REFUSED, Gate, Passage, note_rewritten
 from .runs import ephemeral, human_author
 from .versions import warn_untested
 
-__all__ = ["OnDeny", "blocked_message", "guarded_model", "is_described_as_guarded", "is_guarded", "wrap_model"]
+__all__ = [
+    "OnDeny",
+    "blocked_message",
+    "checked",
+    "guarded_model",
+    "is_described_as_guarded",
+    "is_guarded",
+    "wrap_model",
+]
 
 M = TypeVar("M")
 OnDeny = Literal["message", "raise"]
+
+
+def checked(on_deny: OnDeny) -> OnDeny:
+    """``on_deny``, once it is known to be one of its words.
+
+    Raises:
+        AdapterError: it is not.
+    """
+    if on_deny not in get_args(OnDeny):
+        raise AdapterError(f"got on_deny={on_deny!r}; message and raise are accepted")
+    return on_deny
+
 
 _GUARDS = "_agentguard_guards"
 # A model's own event streams, which would pass our ``_stream`` by. Without them LangChain builds events from ours.
@@ -80,7 +100,7 @@ def wrap_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnD
     if is_guarded(model, guard):
         return cast(M, model)
     copy = model.model_copy(update={"cache": False})
-    guarded = _guarded_class(type(model), _Hooks(Gate(guard, agent), on_deny))
+    guarded = _guarded_class(type(model), _Hooks(Gate(guard, agent), checked(on_deny)))
     object.__setattr__(copy, "__class__", guarded)
     # What callbacks are told of the model. LangChain computes it once per object and keeps it here; a copy brings the
     # unguarded one along.

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from agentguard.audit import AuditLog, LogRecord
 from agentguard.audit import verify as verify_log
+from agentguard.audit.record import FIELD_ALIASES
 from agentguard.errors import ConfigError
 from agentguard.store import Home
 
@@ -62,7 +63,9 @@ def query(  # noqa: PLR0917  # typer reads options from plain parameters
         found = log.query(
             start=_moment(start), end=_moment(end), where=conditions, limit=limit, cursor=cursor, full=full
         )
-        _print(found, as_json)
+        if _print(found, as_json) == 0:
+            fields = ", ".join(sorted({*FIELD_ALIASES, "decision", "reason", "event", "type"}))
+            typer.echo(f"no record matches; fields of decisions are, among others: {fields}", err=True)
 
 
 @app.command()
@@ -77,7 +80,7 @@ def verify(
 ) -> None:
     """Check the whole log.
 
-    Exit code: 0 ok, 10 corrupt, 11 tampered, 12 truncated or rolled back, 13 stale, 14 key missing.
+    Exit code: 0 ok, 3 could not check, 10 corrupt, 11 tampered, 12 truncated or rolled back, 13 stale, 14 key missing.
     """
     report = verify_log(Home.open(home), anchor=anchor, keys=not no_keys)
     if as_json:
@@ -85,7 +88,8 @@ def verify(
     else:
         covered = "content and structure" if report.content else "structure only"
         _line(Text(report.verdict.value, style="green" if report.exit_code == 0 else "bold red"))
-        typer.echo(f"{report.records} records in {report.frames} frames verified, {covered}")
+        extent = "verified" if report.exit_code == 0 else "verified before the first fault"
+        typer.echo(f"{report.records} records in {report.frames} frames {extent}, {covered}")
     if report.detail:
         where = f"frame {report.bad_frame}: " if report.bad_frame is not None else ""
         typer.echo(where + report.detail, err=True)
@@ -94,12 +98,16 @@ def verify(
     raise typer.Exit(report.exit_code)
 
 
-def _print(records: Iterable[LogRecord], as_json: bool) -> None:
+def _print(records: Iterable[LogRecord], as_json: bool) -> int:
+    """Print the records; how many there were."""
+    count = 0
     for record in records:
+        count += 1
         if as_json:
             typer.echo(json.dumps({"index": record.index, "frame": record.frame, **record.data}))
         else:
             _line(_summary(record))
+    return count
 
 
 def _summary(record: LogRecord) -> Text:
@@ -107,10 +115,18 @@ def _summary(record: LogRecord) -> Text:
     for name in _COLUMNS:
         value = record.data.get(name)
         if isinstance(value, str) and value:
-            # Escaped: a name chosen by a model must not move the reader's cursor or hide text.
-            shown = value.encode("unicode_escape").decode("ascii")
-            line.append(shown + " ", style=_COLOURS.get(value, "") if name == "decision" else "")
+            line.append(_escaped(value) + " ", style=_COLOURS.get(value, "") if name == "decision" else "")
+    rules = record.data.get("rules")
+    if isinstance(rules, list) and rules:
+        line.append("by " + ", ".join(_escaped(str(rule)) for rule in rules) + " ")
+    if record.data.get("mode") == "shadow":
+        line.append("(shadow: not enforced)", style="yellow")
     return line
+
+
+def _escaped(text: str) -> str:
+    # A name chosen by a model must not move the reader's cursor or hide text.
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _line(text: Text) -> None:
@@ -129,6 +145,9 @@ def _moment(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is no ISO 8601 time; write 2026-01-31T12:00:00+00:00") from error
+    if moment.tzinfo is None:
+        raise ConfigError(f"{text!r} names no zone; write 2026-01-31T12:00:00+00:00")
+    return moment

@@ -1,0 +1,58 @@
+"""docs/policy.md tells the truth: its example loads, and it names every key, word and default there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentguard import Policy
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = (ROOT / "docs" / "policy.md").read_text()
+
+
+def _words(schema: Any) -> set[str]:
+    """Every property name and enumerated word of a JSON Schema."""
+    if isinstance(schema, dict):
+        found = set(schema.get("properties", {}))
+        found |= {word for word in schema.get("enum", []) if isinstance(word, str)}
+        found |= {schema["const"]} if isinstance(schema.get("const"), str) else set()
+        return found.union(*map(_words, schema.values()))
+    return set().union(*map(_words, schema)) if isinstance(schema, list) else set()
+
+
+def test_the_example_loads() -> None:
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", REFERENCE, re.MULTILINE | re.DOTALL)
+
+    policy = Policy.parse(example)
+
+    assert set(policy.tools) == {"web_search", "contacts.lookup", "send_email"}
+
+
+@pytest.mark.parametrize("word", sorted(_words(Policy.json_schema())))
+def test_every_key_and_word_of_the_schema_is_explained(word: str) -> None:
+    assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", REFERENCE), f"{word} is not in docs/policy.md"
+
+
+def test_the_defaults_are_the_ones_the_reference_names() -> None:
+    policy = Policy.default()
+
+    assert (policy.input.max_length, policy.input.tool_result_max, policy.output.max_length) == (10_000, 10**6, 10**5)
+    assert sorted(policy.output.redact) == ["pii", "secret"]
+    assert sorted(policy.input.redact) == ["secret"]
+    assert (policy.output.markup, policy.input.unicode, policy.output.allow_hosts) == ("block", "strip", ())
+    assert (policy.audit.payloads, policy.audit.fail, policy.mode) == ("digest", "closed", "enforce")
+
+
+def _reasons() -> set[str]:
+    sources = "".join(path.read_text() for path in (ROOT / "agentguard").rglob("*.py"))
+    return set(re.findall(r'reason="([a-z-]+)"', sources))
+
+
+def test_every_reason_a_decision_can_give_is_listed() -> None:
+    listed = set(re.findall(r"`([a-z-]+)`", REFERENCE.split("## Reasons")[1]))
+
+    assert _reasons() - listed == set()
