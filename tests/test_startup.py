@@ -150,34 +150,30 @@ def test_no_guard_starts_on_a_home_with_a_fault(home: Home, fault: Fault, code: 
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("command", [["audit", "tail"], ["audit", "query"], ["init"]], ids=" ".join)
 @pytest.mark.parametrize(("fault", "code", "remedy"), LOG_FAULTS)
 def test_the_command_line_says_the_same_in_one_line(
     home: Home,
     fault: Fault,
     code: str,
     remedy: str,
-    command: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fault(home)
     monkeypatch.chdir(home.path.parent)
-    monkeypatch.setattr(sys, "argv", ["agentguard", *command])
-    mendable = command == ["init"] and fault is _moved
+    # A folder that is gone is the one thing that ``init`` makes anew.
+    commands = [["audit", "tail"], ["audit", "query"]] + ([["init"]] if fault is not _moved else [])
 
-    with pytest.raises(SystemExit) as ended:
-        main()
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", ["agentguard", *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
 
-    out, err = capsys.readouterr()
-    if mendable:
-        assert ended.value.code in (0, None)
-        return
-    assert ended.value.code == 3
-    assert out == ""
-    assert err.startswith("agentguard: ")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
+        out, err = capsys.readouterr()
+        assert (ended.value.code, out) == (3, "")
+        assert err.startswith("agentguard: ")
+        assert err.count("\n") == 1
+        assert code in err or command == ["init"]
 
 
 def test_a_key_never_stands_in_an_error(home: Home) -> None:

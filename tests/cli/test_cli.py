@@ -26,7 +26,7 @@ ANSI = re.compile(r"\x1b\[")
 def run(cwd: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """``agentguard`` as a process of its own, with warnings shown as errors."""
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "agentguard", *arguments],
+        [sys.executable, "-W", "error", "-m", "agentguard.cli", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -159,7 +159,7 @@ def test_a_reader_that_goes_away_is_no_traceback(project: Path) -> None:
         for number in range(3000):
             log.append({"type": "test", "number": number}, durable=False)
 
-    command = f"{sys.executable} -m agentguard audit query --json | head -n 1"
+    command = f"{sys.executable} -m agentguard.cli audit query --json | head -n 1"
     done = subprocess.run(
         command,
         shell=True,
