@@ -40,7 +40,7 @@ lint: $(READY) ## ruff and mypy --strict
 bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... adds detection figures
 	@$(BIN)/python -m benchmarks
 
-lock: $(READY) ## resolve requirements/dev.lock anew (names, versions and hashes only; needs uv)
+lock: ## resolve requirements/dev.lock anew (names, versions and hashes only; needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--no-emit-package agentguard --group pyproject.toml:dev --extra langchain pyproject.toml -o requirements/dev.lock
 

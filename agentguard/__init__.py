@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from agentguard.keys import DataEncryption
     from agentguard.policy import Policy
     from agentguard.store import Home
+    from agentguard.wrapping import error_text
 
 __version__ = "0.1.0"
 
@@ -106,6 +107,7 @@ _HOMES = {
     "agentguard.keys": ("DataEncryption",),
     "agentguard.policy": ("Policy",),
     "agentguard.store": ("Home",),
+    "agentguard.wrapping": ("error_text",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -164,6 +166,7 @@ __all__ = [
     "ask_terminal",
     "combine",
     "current_conversation",
+    "error_text",
     "json_copy",
     "rate_limit_security",
     "request_context",

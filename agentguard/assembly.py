@@ -153,11 +153,15 @@ def content_rules(policy: Policy) -> ContentRules:
         redact_results=policy.input.redact,
         redact_output=policy.output.redact,
         redact_args={
-            name: {arg.name: arg.redact for arg in rule.args.values() if arg.redact}
-            for name, rule in policy.tools.items()
+            # A tool nobody declared never runs, but what an answer would hand it is shown and kept.
+            "*": {"*": policy.output.redact},
+            **{
+                name: {arg.name: arg.redact for arg in rule.args.values() if arg.redact}
+                for name, rule in policy.tools.items()
+            },
         },
         markup=policy.output.markup,
-        hosts=frozenset(policy.output.allow_hosts) or None,
+        hosts=frozenset(policy.output.allow_hosts),
     )
 
 

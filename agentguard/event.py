@@ -239,7 +239,10 @@ def json_copy(value: object, *, depth: int = 0) -> Json:
             raise UnsupportedValueError("NaN and infinity have no JSON form; send a finite number or text")
         return float(value)
     if isinstance(value, Mapping):
-        return {_key(key): json_copy(item, depth=depth + 1) for key, item in value.items()}
+        copy = {_key(key): json_copy(item, depth=depth + 1) for key, item in value.items()}
+        if len(copy) != len(value):
+            raise UnsupportedValueError("two dictionary keys read alike as text, so one value would go unseen")
+        return copy
     if isinstance(value, list | tuple | set | frozenset):
         return [json_copy(item, depth=depth + 1) for item in value]
     return _scalar_copy(value, depth)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeV
 from agentguard.access.approval import ApprovalRequest
 from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
-from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError
+from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError, UnsupportedValueError
 from agentguard.event import Event, Principal, ToolCall
 from agentguard.wrapping import wrap_callable
 
@@ -115,6 +115,8 @@ class Guard:
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
+        if approver is not None and not callable(approver):
+            raise ConfigError(f"approver is a {type(approver).__name__}; pass a function that takes an ApprovalRequest")
         if mode not in ("enforce", "shadow"):
             raise ConfigError(f"mode is {mode!r}; use 'enforce' or 'shadow'")
         self.stages = tuple(stages)
@@ -305,7 +307,11 @@ class Guard:
     def _failure(self, event: Event, run: Conversation, error: Exception) -> Decision:
         reason = error.code if isinstance(error, AgentGuardError) else "stage-failed"
         trail = _Trail(event, in_shadow=self._in_shadow(event, run))
-        trail.add("adapter", _Outcome(_stage_failed("adapter", reason), event, error, 0))
+        verdict = _stage_failed("adapter", reason)
+        if isinstance(error, UnsupportedValueError):
+            # These messages name types only, and say what to pass instead.
+            verdict = replace(verdict, message=f"Refused: {error}.")
+        trail.add("adapter", _Outcome(verdict, event, error, 0))
         return trail.decision()
 
     def _inspect(self, stage: Stage, event: Event, run: Conversation) -> _Outcome:
@@ -372,7 +378,7 @@ class Guard:
     def _answered(self, decision: Decision, approved: bool) -> Decision:
         if approved:
             return replace(decision, effect=Effect.ALLOW, reason="approved", message="")
-        return replace(decision, effect=Effect.DENY, reason="approval-refused", message="A person refused this call.")
+        return replace(decision, effect=Effect.DENY, reason="approval-refused", message="Nobody approved this call.")
 
     # -- recording -----------------------------------------------------------------------------------------------
 
@@ -399,7 +405,12 @@ class Guard:
 
     def _record(self, decision: Decision, event: Event, run: Conversation) -> Future[int] | None:
         durable = self._is_durable(decision, event)
-        receipt = self._audit.record(decision, event, run, durable=durable)
+        try:
+            receipt = self._audit.record(decision, event, run, durable=durable)
+        except AuditError:
+            raise
+        except Exception as error:  # a record that cannot be made is a record that is not stored
+            raise AuditError(f"the record could not be made: {type(error).__name__}") from error
         return receipt if durable else None
 
     def _is_durable(self, decision: Decision, event: Event) -> bool:
@@ -504,10 +515,14 @@ def _fulfil(verdict: Verdict, event: Event) -> Event:
 
 def _is_long(event: Event) -> bool:
     total = 0
-    for leaf in event.leaves():
-        total += len(leaf.text)
-        if total > INLINE_CHARS:
-            return True
+    try:
+        for leaf in event.leaves():
+            total += len(leaf.text)
+            if total > INLINE_CHARS:
+                return True
+    except ValueError:
+        # A number of more digits than Python writes out. Whoever inspects it will refuse it.
+        return True
     return False
 
 

@@ -40,7 +40,8 @@ class Record:
 
 
 class RecordingSink:
-    """Keeps decisions in memory. Set ``broken`` and it refuses, as a full disk would."""
+    """Keeps decisions in memory. Set ``broken`` and it refuses, as a full disk would; set ``congested`` and it
+    says that it may wait."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []

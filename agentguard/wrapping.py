@@ -18,7 +18,7 @@ from agentguard.decision import Decision
 from agentguard.errors import ConfigError, Denied, StageError, ToolFailedError, UnsupportedValueError
 from agentguard.event import Event, Json, ToolCall, ToolResult, json_copy
 
-__all__ = ["Checker", "wrap_callable"]
+__all__ = ["Checker", "error_text", "wrap_callable"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,10 +92,13 @@ class _Call:
         """The call as the guard sees it; arguments taken by ``**kwargs`` stand beside the named ones."""
         values: dict[str, Any] = {}
         for name, value in bound.arguments.items():
-            if self._kind(name) is inspect.Parameter.VAR_KEYWORD:
-                values.update(value)
-            else:
+            if self._kind(name) is not inspect.Parameter.VAR_KEYWORD:
                 values[name] = value
+            elif taken := values.keys() & value.keys():
+                # ``f(*to, **more)`` takes ``to`` twice: one of the two values would be seen by nobody.
+                raise UnsupportedValueError(f"argument {min(taken)!r} was given twice; give it once")
+            else:
+                values.update(value)
         return ToolCall(self.name, values)
 
     def admit(self, bound: inspect.BoundArguments, asked: ToolCall, decision: Decision) -> inspect.BoundArguments:
@@ -249,7 +252,7 @@ def _fail(call: _Call, asked: ToolCall, error: Exception) -> _Steps[Exception]:
     """Decide about the message of an exception; the exception the caller gets."""
     if isinstance(error, Denied):
         return error
-    decision = yield _Ask(ToolResult(call.name, asked.args, str(error), is_error=True))
+    decision = yield _Ask(ToolResult(call.name, asked.args, error_text(error), is_error=True))
     if not decision.allowed:
         return Denied(decision)
     if decision.rewritten and decision.mode == "enforce" and isinstance(decision.event, ToolResult):
@@ -257,11 +260,24 @@ def _fail(call: _Call, asked: ToolCall, error: Exception) -> _Steps[Exception]:
     return error
 
 
+def error_text(error: BaseException) -> str:
+    """Everything an exception may tell a model: its message, and where they say more, its arguments and notes.
+
+    Frameworks print ``repr(error)``: that of a ``UnicodeDecodeError`` holds the whole file it could not read.
+    """
+    said = str(error)
+    notes = getattr(error, "__notes__", ())
+    hidden = [part for arg in error.args if (part := arg if isinstance(arg, str) else repr(arg)) not in said]
+    return "\n".join([said, *hidden, *map(str, notes)])
+
+
 def _decided(value: object, before: Json, after: Json) -> Any:
     if _is_plain(value):
         return after
     if before != after:
         raise StageError(f"a rewrite cannot be carried out inside an object of type {type(value).__name__}")
+    if json_copy(value) != before:
+        raise StageError(f"an object of type {type(value).__name__} changed while it was checked")
     return value
 
 

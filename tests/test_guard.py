@@ -282,6 +282,28 @@ def test_blocking_stages_leave_the_event_loop() -> None:
     assert [thread is main for thread in threads] == [False, False, True]
 
 
+class _SlowSink(RecordingSink):
+    """Notes which thread it was called from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[threading.Thread] = []
+
+    def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:
+        self.threads.append(threading.current_thread())
+        return super().record(decision, event, run, durable=durable)
+
+
+@pytest.mark.parametrize("congested", [False, True], ids=["room", "congested"])
+def test_a_congested_log_is_written_to_off_the_event_loop(congested: bool) -> None:
+    sink = _SlowSink()
+    sink.congested = congested
+
+    _async(recording_guard(ScriptedStage(), sink=sink), CALL)
+
+    assert [thread is threading.main_thread() for thread in sink.threads] == [not congested]
+
+
 def test_the_active_conversation_is_found_and_children_know_their_parent() -> None:
     sink = RecordingSink()
     guard = recording_guard(ScriptedStage(), sink=sink)

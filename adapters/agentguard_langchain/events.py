@@ -75,7 +75,10 @@ def encode(value: object) -> Json:
     if isinstance(value, Send):
         return {"node": value.node, "arg": encode(value.arg)}
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else str(key): encode(item) for key, item in value.items()}
+        copy = {key if isinstance(key, str) else str(key): encode(item) for key, item in value.items()}
+        if len(copy) != len(value):
+            raise UnsupportedValueError("two dictionary keys read alike as text, so one value would go unseen")
+        return copy
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
     if isinstance(value, type):

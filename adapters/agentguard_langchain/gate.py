@@ -59,7 +59,8 @@ class Gate:
             event = passage.event(value)
             decision = self.guard.check(event, run=run)
             result = _applied(value, passage, event, decision)
-            release(self.guard, decision.event)
+            if decision.allowed:
+                release(self.guard, decision.event)
         except Exception as error:  # noqa: BLE001  # our own failure must be a refusal, not an open door
             decision, result = self.guard.failed(passage.nearest(), error, run=run), value
         _raise_if_denied(decision)
@@ -71,7 +72,8 @@ class Gate:
             event = passage.event(value)
             decision = await self.guard.acheck(event, run=run)
             result = _applied(value, passage, event, decision)
-            release(self.guard, decision.event)
+            if decision.allowed:
+                release(self.guard, decision.event)
         except Exception as error:  # noqa: BLE001  # as in admit
             decision, result = await self.guard.afailed(passage.nearest(), error, run=run), value
         _raise_if_denied(decision)

@@ -21,7 +21,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from agentguard import AdapterError, Conversation, Event, Guard, ModelInput, ToolCall
+from agentguard import AdapterError, Conversation, Event, Guard, ModelInput, ToolCall, error_text
 
 from .canary import prove_hooks
 from .events import ModelRequest, ModelResult, encode, model_input, model_input_applied, model_output
@@ -143,7 +143,7 @@ class GuardCallbackHandler(BaseCallbackHandler):
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Check the error's text, which a framework may show to a model."""
-        self._check_result(str(error), run_id, is_error=True)
+        self._check_result(error_text(error), run_id, is_error=True)
 
     def _check_result(self, value: Any, run_id: UUID, *, is_error: bool) -> None:
         call = self._forget(run_id, ToolCall("unknown", {}))

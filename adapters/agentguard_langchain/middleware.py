@@ -42,7 +42,7 @@ from .canary import prove_hooks
 from .events import ModelResult, encode, model_output, texts_of
 from .gate import Gate, Passage, Scope, scope
 from .model import OUTPUT, OnDeny, blocked_message, wrap_model
-from .runs import RunRegistry, application_run, opened
+from .runs import RunRegistry, acting, application_run, opened
 from .tool import denied_message, result_passage, wrap_tool
 from .versions import warn_untested
 
@@ -133,8 +133,9 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         entry = f"/{getattr(messages[-1], 'id', None)}" if messages else "/"
         known = state.get("agentguard_run", "")
         key = known if known.endswith(entry) else secrets.token_hex(16) + entry
-        if KEPT.get((self.guard, key)) is None:
-            KEPT.put((self.guard, key), opened(self.guard, self._gate.agent, ensure_config(), messages, KEPT))
+        kept = self._kept(key)
+        if KEPT.get(kept) is None:
+            KEPT.put(kept, opened(self.guard, self._gate.agent, ensure_config(), messages, KEPT))
         return None if key == known else {"agentguard_run": key}
 
     def _conversation(self, state: Any) -> Conversation:
@@ -142,13 +143,17 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         if run is not None:
             return run
         key = state.get("agentguard_run") if isinstance(state, Mapping) else None
-        run = KEPT.get((self.guard, key)) if key is not None else None
+        run = KEPT.get(self._kept(key)) if key is not None else None
         if run is None:
             # Resumed elsewhere, or a graph without our entry hook: no request is known, so none is trusted.
             run = opened(self.guard, self._gate.agent, ensure_config(), (), KEPT)
             if key is not None:
-                KEPT.put((self.guard, key), run)
+                KEPT.put(self._kept(key), run)
         return run
+
+    def _kept(self, key: str) -> object:
+        """Where a run is kept: whoever resumes another's thread acts as themselves, without the other's request."""
+        return self.guard, key, acting(self.guard, self._gate.agent, ensure_config())
 
     # -- the model -----------------------------------------------------------------------------------------------
 

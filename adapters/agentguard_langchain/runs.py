@@ -159,7 +159,8 @@ def _child(parent: Conversation, principal: Principal) -> Conversation:
 
 
 def _trust(run: Conversation, message: HumanMessage) -> None:
-    if message.response_metadata.get(AUTHOR_MARK) == "retriever":
+    # By LangGraph's convention, an agent that hands over writes a human message under its own name.
+    if message.response_metadata.get(AUTHOR_MARK) == "retriever" or message.name:
         return
     blocks = message.content if isinstance(message.content, list) else [message.content]
     for block in blocks:

@@ -21,7 +21,7 @@ from langchain_core.tools import BaseTool, ToolException
 from langchain_core.tools import tool as as_tool
 from langgraph.errors import GraphBubbleUp
 
-from agentguard import AdapterError, Conversation, Denied, Guard, ToolCall, ToolResult
+from agentguard import AdapterError, Conversation, Denied, Guard, ToolCall, ToolResult, error_text
 
 from .canary import prove_hooks
 from .events import decode, encode
@@ -258,7 +258,7 @@ def _inner_run_of(base: type[BaseTool], gate: Gate) -> Any:
         except (GraphBubbleUp, Denied):
             raise
         except Exception as error:  # noqa: BLE001  # its text goes to a model, so it is a result like any other
-            failure, text = error, str(error)
+            failure, text = error, error_text(error)
         else:
             return gate.admit(value, result_passage(invocation.call), invocation.run)
         checked = gate.admit(text, result_passage(invocation.call, is_error=True), invocation.run)
@@ -277,7 +277,7 @@ def _inner_arun_of(base: type[BaseTool], gate: Gate) -> Any:
         except (GraphBubbleUp, Denied):
             raise
         except Exception as error:  # noqa: BLE001  # as in _run
-            failure, text = error, str(error)
+            failure, text = error, error_text(error)
         else:
             return await gate.aadmit(value, result_passage(invocation.call), invocation.run)
         checked = await gate.aadmit(text, result_passage(invocation.call, is_error=True), invocation.run)

@@ -11,9 +11,10 @@ from agentguard import AdapterError
 
 __all__ = ["require_supported", "warn_untested"]
 
-# First versions with every hook in use here (``ExtendedModelResponse``, which lets a rewrite reach the agent's state,
-# came with langchain 1.2.10), and the first minor versions the conformance suite has not run on.
-FLOORS = {"langchain": (1, 2, 10), "langgraph": (1, 1, 0)}
+# First versions with every hook in use here: ``ExtendedModelResponse``, which lets a rewrite reach the agent's state,
+# came with langchain 1.2.10, and 1.2.11 is the first that installs with langgraph 1.1. Then the first minor versions
+# that the conformance suite has not run on.
+FLOORS = {"langchain": (1, 2, 11), "langgraph": (1, 1, 0)}
 UNTESTED = {"langchain": (1, 5, 0), "langchain-core": (1, 8, 0), "langgraph": (1, 3, 0)}
 
 

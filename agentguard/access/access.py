@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from agentguard.access.rbac import Permission, RBACManager, Role, Scope, delegation, tool_matches
-from agentguard.conversation import Conversation
+from agentguard.conversation import ANONYMOUS, Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Verdict
 from agentguard.event import AgentMessage, Event, Principal, ToolCall, ToolResult
 
@@ -88,8 +88,10 @@ class Access:
         shadowed = None
         for index, link in enumerate(delegation(principal)):
             roles = self._roles(link)
-            if index and not roles:
-                continue
+            if not roles:
+                if index:
+                    continue
+                return _without_roles(link)
             refusal = self._tool_in_roles(tool, roles)
             if refusal is not None and not refusal.shadow:
                 return refusal
@@ -185,6 +187,14 @@ class Access:
         if "*" not in glob and "?" not in glob:
             return (glob,) if glob in self._declared else ()
         return [tool for tool in self._declared if tool_matches(glob, tool)]
+
+
+def _without_roles(principal: Principal) -> _Refusal:
+    if principal is ANONYMOUS:
+        message = "Nobody is acting: open guard.conversation(...), or name the agent where the guard is attached."
+    else:
+        message = f"{_shown(principal.id)} is not an agent of the policy and holds no role."
+    return _Refusal("agents", "tool-not-permitted", message)
 
 
 def _unknown_role(name: str) -> _Refusal:

@@ -80,8 +80,12 @@ class AuditLog:
     Open one with ``AuditLog.open``.
     """
 
-    def __init__(self, engine: Engine, ring: KeyRing, *, clock: Clock, heartbeat_s: float, retry_s: float) -> None:
+    def __init__(
+        self, engine: Engine, ring: KeyRing, path: Path, *, clock: Clock, heartbeat_s: float, retry_s: float
+    ) -> None:
         self._engine = engine
+        self._path = path
+        self._file = _identity(path)
         self._ring = ring
         self._clock = clock
         self._heartbeat_s = heartbeat_s
@@ -134,7 +138,7 @@ class AuditLog:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, ring, clock=clock, heartbeat_s=heartbeat_s, retry_s=retry_s)
+        return cls(engine, ring, home.audit_path, clock=clock, heartbeat_s=heartbeat_s, retry_s=retry_s)
 
     @property
     def verifier_key(self) -> VerifierKey:
@@ -357,6 +361,9 @@ class AuditLog:
             gap: dict[str, Json] = {"type": "audit-gap", "refused": refused}
             entries.insert(0, _entry(gap, now, monotonic))
         try:
+            # An unlinked file takes commits and loses them: what is written must be what will be read.
+            if _identity(self._path) != self._file:
+                raise WriteError(f"{self._path} was moved, deleted or replaced while the log was open")
             with self._commit_lock:
                 first = self._writer.commit(entries, now=now, closed=closed)
             self._check_in_place()
@@ -411,6 +418,15 @@ class AuditLog:
         self._failure = None
         self._refused = 0
         self._writer.forget()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to now: device and inode; None when to none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _entry(record: Mapping[str, Json], now: int, monotonic: int) -> Entry:

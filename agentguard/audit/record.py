@@ -205,12 +205,12 @@ def _finding(finding: Finding) -> Json:
     }
 
 
-# Longer or odder steps are data, not names of parameters.
-_MAX_STEP = 64
+# Longer or odder steps are data, not names of parameters. A token can be an identifier too, but has digits.
+_MAX_STEP = 32
 
 
 def _path_step(step: str) -> str:
-    if len(step) <= _MAX_STEP and step.isidentifier():
+    if len(step) <= _MAX_STEP and step.isidentifier() and not any(map(str.isdigit, step)):
         return step
     return f"sha256:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 

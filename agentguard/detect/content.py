@@ -36,6 +36,8 @@ REMOVED = "[removed: suspected instruction]"
 QUARANTINED = "[quarantined: suspected instruction]"
 # The history of a run comes back with every model call; what was read once is remembered, within these bounds.
 CACHE_ENTRIES = 4096
+# Places of invisible characters that are told of; all are removed.
+MAX_HIDDEN = 50
 CACHE_CHARS = 8_000_000
 # A rule may hide deep in a result; a hit below this weight alone does not name a sentence to remove.
 STRIP_WEIGHT = 0.2
@@ -210,7 +212,7 @@ class Content:
         if self.rules.unicode == "off":
             return ""
         spans = dishonest_spans(task.text)
-        findings += [Finding("hidden.characters", "invisible", span=Span(*span)) for span in spans]
+        findings += [Finding("hidden.characters", "invisible", span=Span(*span)) for span in spans[:MAX_HIDDEN]]
         if spans and self.rules.unicode == "block":
             return "hidden-text"
         edits += [_Edit(start, end, "") for start, end in spans]

@@ -61,7 +61,11 @@ class MarkupFinding:
 def inspect_markup(
     text: str, *, hosts: frozenset[str] | None = None, exempt_code: bool = True
 ) -> tuple[MarkupFinding, ...]:
-    """What would act or load when the text is shown. ``hosts``: the only ones links and images may lead to."""
+    """What would act or load when the text is shown.
+
+    ``hosts`` are the only ones links and images may lead to. When it is empty no host may be loaded from, and links
+    pass unless they carry data; when it is None, neither images nor links are refused for their host alone.
+    """
     if (
         "<" not in text
         and "](" not in text
@@ -152,12 +156,16 @@ def _judge_url(value: str, hosts: frozenset[str] | None, *, loads: bool) -> str:
         host = parts.hostname or ""
     except ValueError:
         return "unreadable-url"
-    if hosts is not None:
-        return "" if any(host == allowed or host.endswith("." + allowed) for allowed in hosts) else "external-host"
-    carries = bool(parts.query or parts.username) or any(
-        len(s) > LONG_SEGMENT for s in (*parts.path.split("/"), *host.split("."))
-    )
-    return "external-image" if loads and carries else ""
+    if any(host == allowed or host.endswith("." + allowed) for allowed in hosts or ()):
+        return ""
+    if hosts:
+        return "external-host"
+    long = any(len(s) > LONG_SEGMENT for s in (*parts.path.split("/"), *host.split(".")))
+    if loads:
+        return "external-image" if hosts is not None or long or parts.query or parts.username else ""
+    # A link waits for a click, so it may lead anywhere; it may not carry what was said out with it.
+    spoken = parts.username or len(parts.query) > LONG_SEGMENT or len(parts.fragment) > LONG_SEGMENT or long
+    return "external-link" if hosts is not None and spoken else ""
 
 
 def _decoded_url(value: str) -> str:
@@ -180,7 +188,7 @@ def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding
                 )
     if "]:" in text:
         for m in _REFERENCE.finditer(text):
-            if reason := _judge_url(m[2], hosts, loads=True):
+            if reason := _judge_url(m[2], hosts, loads="![" in text):
                 yield MarkupFinding(f"markup.{reason}", f"reference-{reason}", m.start(2), m.end(2), "#")
     if "<" in text:
         for m in _AUTOLINK.finditer(text):

@@ -9,11 +9,14 @@ from agentguard.decision import ALLOW, Effect, Finding, Verdict
 from agentguard.detect.media import is_media
 from agentguard.errors import ConfigError
 from agentguard.event import AgentMessage, Event, ModelInput, ModelOutput, Path, ToolCall
+from agentguard.text.marks import longest_mark_run
 
 __all__ = ["Size"]
 
 # Images and documents travel as base64 beside the text; a message's text limit is not theirs.
 MEDIA_MAX = 20_000_000
+# Normalising a run of marks takes quadratic time: 40,000 in a row took a second, 980,000 would take minutes.
+MARKS_MAX = 1_000
 
 
 class Size:
@@ -49,6 +52,8 @@ class Size:
             group = leaf.path[:2] if isinstance(event, ModelInput) else ()
             authors[group] = leaf.author
             (media if is_media(leaf.text) else texts)[group] += len(leaf.text)
+            if (run_of_marks := longest_mark_run(leaf.text)) > MARKS_MAX:
+                return _too_large(leaf.path, run_of_marks, MARKS_MAX, "combining marks in a row")
         for group, author in authors.items():
             limit = self._limit(event, author)
             for size, allowed in ((texts[group], limit), (media[group], MEDIA_MAX)):
@@ -64,8 +69,8 @@ class Size:
         return self._limits.get(author, self._other)
 
 
-def _too_large(path: Path, size: int, allowed: int) -> Verdict:
-    message = f"The text has {size} characters; {allowed} are allowed here."
+def _too_large(path: Path, size: int, allowed: int, unit: str = "characters") -> Verdict:
+    message = f"The text has {size} {unit}; {allowed} are allowed here."
     return Verdict(
         effect=Effect.DENY,
         findings=(Finding("limit.length", "size", path=path, message=message),),

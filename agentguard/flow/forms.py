@@ -15,6 +15,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from agentguard.text.folds import distrusting_fold
+from agentguard.text.marks import without_excess_marks
 
 __all__ = [
     "bare_word",
@@ -62,7 +63,7 @@ def canonical(text: str) -> str:
 
     Lower case, not case folding: that would make one domain of straße.example and strasse.example.
     """
-    plain = unicodedata.normalize("NFC", text).strip().lower()
+    plain = unicodedata.normalize("NFC", without_excess_marks(text)).strip().lower()
     # Decimal rounds beyond 28 digits, and two account numbers must never round to one.
     if len(plain) <= MAX_NUMBER_CHARS and _GROUPED.fullmatch(plain):
         return format(Decimal(plain.replace(",", "")).normalize(), "f")
@@ -147,7 +148,7 @@ def key(value: str) -> str:
     ``a/../b`` is not ``b`` where ``a`` is a symbolic link. URLs lose the case of scheme and host alone.
     A bare file name is no path to it: two folders may each hold one.
     """
-    plain = unicodedata.normalize("NFC", value).strip()
+    plain = unicodedata.normalize("NFC", without_excess_marks(value)).strip()
     if "://" in plain:
         return "url " + _url_form(plain)
     if "/" not in plain or ".." in plain.split("/"):

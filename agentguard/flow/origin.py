@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +28,7 @@ from agentguard.event import KEY, Json, Path, ToolCall
 from agentguard.flow.forms import elements, looks_like_field
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Ledger, UntrustedText, Value
+from agentguard.flow.request import find
 
 __all__ = ["Letter", "Origin", "trace"]
 
@@ -203,8 +203,7 @@ def _pass_if(permitted: bool) -> Effect:
 
 def _row(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: Value | UntrustedText) -> Origin:
     text = evidence.text
-    found = re.search(re.escape(value.strip()), text, re.IGNORECASE)
-    span = Span(*found.span()) if found else None
+    span = find(value, text)
     return Origin(sink.argument, sink.path, letter, effect, value, evidence.source, span, _excerpt(text, span))
 
 

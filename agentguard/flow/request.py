@@ -10,8 +10,9 @@ from agentguard.decision import Span
 from agentguard.flow.forms import bare_word, canonical, key, tokens, words
 from agentguard.text.folds import distrusting_fold
 from agentguard.text.invisible import INVISIBLE_TABLE
+from agentguard.text.marks import without_excess_marks
 
-__all__ = ["Request"]
+__all__ = ["Request", "find"]
 
 # A name counts as given when this share of its words stands in the request ("Ms Dana Reyes" for "Dana Reyes").
 NAME_SHARE = 0.6
@@ -61,9 +62,9 @@ class Request:
     def locate(self, value: str) -> tuple[str, Span | None]:
         """The request text in which ``value`` stands, and where."""
         for text in self._texts:
-            found = re.search(re.escape(value.strip()), text, re.IGNORECASE)
-            if found:
-                return text, Span(*found.span())
+            span = find(value, text)
+            if span:
+                return text, span
         return "", None
 
     def _holds_phrase(self, phrase: list[str]) -> bool:
@@ -85,12 +86,22 @@ class Request:
         return segments
 
 
+def find(value: str, text: str) -> Span | None:
+    """Where ``value`` stands in ``text``, case aside. Linear: a regular expression would be quadratic here."""
+    wanted, lowered = value.strip().lower(), text.lower()
+    if len(lowered) != len(text):
+        # A letter that grows in lower case shifts every later offset.
+        wanted, lowered = value.strip(), text
+    start = lowered.find(wanted)
+    return Span(start, start + len(wanted)) if start >= 0 else None
+
+
 def _undisguised(text: str) -> str:
     """The request without invisible characters and other widths.
 
     Look-alike letters stay: folding them would trust an address that the user did not write.
     """
-    return unicodedata.normalize("NFKC", text.translate(INVISIBLE_TABLE))
+    return unicodedata.normalize("NFKC", without_excess_marks(text.translate(INVISIBLE_TABLE)))
 
 
 def _cut(text: str, passage: str) -> list[str]:

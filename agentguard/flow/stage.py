@@ -120,6 +120,9 @@ def _sentence(origin: Origin, labels: ToolLabels) -> str:
     sources = labels.sources_for(origin.argument) or ()
     entitled = ", ".join("the user" if source == USER else source for source in sources) or "nobody"
     where = f" ({origin.source})" if origin.source else ""
+    if origin.argument not in labels.args:
+        # Most often a parameter nobody thought of, or its default: say what is missing, not only what was refused.
+        entitled += ", since it has no row in the policy (content: true or one_of: [...] would label it)"
     return f"Argument '{_shown(origin)}': its value {_meaning(origin)}{where}; it may be set by {entitled}."
 
 

@@ -279,7 +279,8 @@ class Compiler:
         if row.sink == "url":
             return UrlAllowed(tuple(self._url_rule((*steps, i), glob) for i, glob in enumerate(allow)))
         atomic = row.sink in _ATOMIC_SINKS or any("@" in glob for glob in allow)
-        return Allowed(Globs.allow(allow, atomic=atomic))
+        paths = row.sink == "path" or any("/" in glob for glob in allow)
+        return Allowed(Globs.allow(allow, atomic=atomic), paths=paths)
 
     def _url_rule(self, steps: _Steps, glob: str) -> UrlRule:
         found = _URL_ENTRY.fullmatch(glob)

@@ -140,9 +140,13 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Every leaf matches an allow glob, is one line, and holds nothing invisible."""
+    """Every leaf matches an allow glob, is one line, and holds nothing invisible.
+
+    With ``paths``, a wildcard never reaches across ``..``: ``docs/*`` does not permit ``docs/../etc/passwd``.
+    """
 
     globs: Globs
+    paths: bool = False
 
     def refuses(self, value: Json) -> str | None:
         return None if all(map(self._permits, _leaves(value))) else "must match one of the allowed values"
@@ -151,7 +155,10 @@ class Allowed:
         text = _comparable(leaf)
         if text is None or _one_line_problem(text):
             return False
-        return self.globs.match(lower(text))
+        folded = lower(text)
+        if self.paths and _climbs_out(text):
+            return folded in self.globs.plain
+        return self.globs.match(folded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +332,13 @@ def _climbs(path: str) -> bool:
             return True
         path = unquote(path)
     return "%" in path
+
+
+def _climbs_out(path: str) -> bool:
+    """Whether a segment is ``..``, in either kind of slash, as written or percent-encoded once or twice."""
+    once = unquote(path)
+    forms = (path, once, unquote(once))
+    return any(part.strip(" ") == ".." for form in forms for part in re.split(r"[/\\;]", form))
 
 
 def _one_line_problem(text: str) -> str | None:

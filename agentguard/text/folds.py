@@ -12,6 +12,7 @@ import unicodedata
 
 from agentguard.text.confusables import skeleton_table
 from agentguard.text.invisible import INVISIBLE_TABLE
+from agentguard.text.marks import without_excess_marks
 
 __all__ = ["distrusting_fold", "trusting_fold"]
 
@@ -24,7 +25,8 @@ def trusting_fold(text: str) -> str:
     if text.isascii():
         return text.translate(INVISIBLE_TABLE).lower()
     for _ in range(ROUNDS):
-        folded = unicodedata.normalize("NFKC", text.translate(INVISIBLE_TABLE)).casefold().translate(skeleton_table())
+        visible = without_excess_marks(text.translate(INVISIBLE_TABLE))
+        folded = unicodedata.normalize("NFKC", visible).casefold().translate(skeleton_table())
         if folded == text:
             break
         text = folded

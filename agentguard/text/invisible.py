@@ -13,6 +13,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from agentguard.text.marks import excess_marks, without_excess_marks
+
 __all__ = ["INVISIBLE", "INVISIBLE_TABLE", "Change", "dishonest_spans", "hidden_payloads", "sanitize"]
 
 # Default-ignorable and format characters (Unicode 15 DerivedCoreProperties, Default_Ignorable_Code_Point), the
@@ -64,23 +66,38 @@ def sanitize(text: str) -> tuple[str, tuple[Change, ...]]:
     if not spans and (text.isascii() or unicodedata.is_normalized("NFC", text)):
         return text, ()
     changes = [Change(start, end, "invisible-removed") for start, end in spans]
-    result = unicodedata.normalize("NFC", _without(text, spans))
+    # What was removed may have parted two runs of marks.
+    result = unicodedata.normalize("NFC", without_excess_marks(_without(text, spans)))
     # Removing one character can leave a joiner without the neighbour that made it honest.
     while again := dishonest_spans(result):
-        result = unicodedata.normalize("NFC", _without(result, again))
+        result = unicodedata.normalize("NFC", without_excess_marks(_without(result, again)))
     if not spans:
         changes.append(Change(0, len(text), "normalized-nfc"))
     return result, tuple(changes)
 
 
 def dishonest_spans(text: str) -> list[tuple[int, int]]:
-    """Ranges of invisible and control characters without an honest reason to stand where they stand."""
+    """Ranges of invisible and control characters without an honest reason to stand where they stand.
+
+    Marks piled higher than any script piles them count too.
+    """
     if text.isascii() and text.isprintable():
         return []
     spans: list[tuple[int, int]] = []
     for run in _INVISIBLE_RUN.finditer(text):
         spans.extend(_dishonest_in(text, run.start(), run.end()))
-    return spans
+    excess = excess_marks(text)
+    return _joined(sorted([*spans, *excess])) if excess else spans
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def hidden_payloads(text: str) -> list[tuple[int, int, str]]:

@@ -23,6 +23,7 @@ import re2
 
 from agentguard.text.confusables import skeleton_table
 from agentguard.text.invisible import INVISIBLE, hidden_payloads
+from agentguard.text.marks import excess_marks
 from agentguard.text.view import Edit, View
 
 __all__ = ["Views", "clean_view", "fold_pattern", "fold_view", "read", "scannable"]
@@ -96,10 +97,13 @@ def read(text: str) -> Views:
 
 
 def scannable(parent: View) -> View:
-    """Lone surrogates, which have no UTF-8 form and would stop every search, replaced one for one."""
-    if parent.text.isascii() or not _SURROGATE.search(parent.text):
+    """Lone surrogates, which have no UTF-8 form and would stop every search, replaced; piles of marks cut."""
+    if parent.text.isascii():
         return parent
-    return View.same_length(parent, "surrogates", _SURROGATE.sub("\ufffd", parent.text))
+    if _SURROGATE.search(parent.text):
+        parent = View.same_length(parent, "surrogates", _SURROGATE.sub("\ufffd", parent.text))
+    excess = excess_marks(parent.text)
+    return View.edited(parent, "marks", (Edit(start, end, "") for start, end in excess)) if excess else parent
 
 
 def clean_view(parent: View) -> View:

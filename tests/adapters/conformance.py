@@ -199,7 +199,7 @@ recorded. **shadow**: recorded, and nothing changed. **-**: no such cell; the no
 """
 
 LIMITS = """
-The suite has passed on langchain 1.2.10 with langgraph 1.1.10 (the floor) and on langchain 1.4.7 with langgraph 1.2.22.
+The suite has passed on langchain 1.2.11 with langgraph 1.1.10 (the floor) and on langchain 1.4.7 with langgraph 1.2.22.
 Each attach runs a canary through the hooks in memory and refuses when one does not fire.
 
 ## LangChain: what remains outside

@@ -842,7 +842,7 @@ def test_old_or_absent_langchain_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     """The error names the extra to install."""
     monkeypatch.setattr(versions, "_installed", lambda name: (0, 3, 0))
 
-    with pytest.raises(AdapterError, match=r"install agentguard\[langchain\] \(langchain >= 1.2.10 not found\)"):
+    with pytest.raises(AdapterError, match=r"install agentguard\[langchain\] \(langchain >= 1.2.11 not found\)"):
         versions.require_supported()
 
 

@@ -601,3 +601,17 @@ def test_second_home_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     """The remedy is in the message."""
     with pytest.raises(StoreError, match="agentguard init"):
         Home.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize("replace", [False, True], ids=["deleted", "replaced-by-a-copy"])
+def test_a_log_file_that_is_no_longer_there_takes_no_records(home: Home, replace: bool) -> None:
+    """SQLite goes on writing to an unlinked file; a record there is no record."""
+    with AuditLog.open(home) as log:
+        log.append({"type": "decision"}, durable=True).result()
+        copy = home.audit_path.read_bytes()
+        home.audit_path.unlink()
+        if replace:
+            home.audit_path.write_bytes(copy)
+
+        with pytest.raises(WriteError):
+            log.append({"type": "decision"}, durable=True).result()
