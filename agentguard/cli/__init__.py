@@ -15,7 +15,7 @@ import typer
 from agentguard import __version__
 from agentguard.cli import audit
 from agentguard.cli.init import init as init_home
-from agentguard.errors import AgentGuardError, Denied
+from agentguard.errors import AgentGuardError, ConfigError, Denied
 
 __all__ = ["app", "main"]
 
@@ -61,6 +61,8 @@ def main() -> None:
         app()
     except Denied as error:
         _fail(error, 1)
+    except ConfigError as error:
+        _fail(error, 2)
     except AgentGuardError as error:
         _fail(error, 3)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from agentguard.audit import AuditLog
+from agentguard.errors import StoreError
 from agentguard.store import Home
 
 __all__ = ["init"]
@@ -33,5 +34,7 @@ def init(home: Path, policy_path: Path, *, policy: str) -> None:
             file.write(policy)
     except FileExistsError:
         typer.echo(f"{policy_path} exists and was kept", err=True)
+    except OSError as error:
+        raise StoreError(f"{policy_path} cannot be written ({error.strerror}); choose another --policy") from error
     else:
         typer.echo(f"wrote {policy_path}: no tool is permitted until it is named there", err=True)

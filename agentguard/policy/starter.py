@@ -37,7 +37,7 @@ agents: {}
 #  researcher: {roles: [reader], may_message: [editor]}
 #  editor: {roles: [writer]}
 
-# What models are handed. Lengths in characters. For injection: block | strip | quarantine | report | off.
+# What models are handed. Lengths in characters. For injection: block | strip | quarantine | report | "off" (quoted).
 input:
   max_length: 10000
   tool_result_max: 1000000
@@ -45,7 +45,8 @@ input:
   unicode: strip
   redact: [secret]
 
-# What models answer. Links and images in Markdown or HTML may point to allow_hosts only.
+# What models answer. With markup on, links and images may point to allow_hosts only; an empty list permits every
+# host, and still refuses remote images and links whose address could carry data out.
 output:
   max_length: 100000
   redact: [secret, pii]
