@@ -5,14 +5,15 @@ __all__ = ["STARTER_POLICY"]
 STARTER_POLICY = """\
 # AgentGuard policy. What is not permitted here is refused: as it stands, no tool may run.
 # Unknown keys, names and words are load errors with line and column, so nothing here is silently ignored.
+# Lines that begin with "#  " are examples: take the # away, and the {} above them.
 version: 1
 
 # enforce: decide and hold to it. shadow: decide and record, change nothing; the safe way to adopt.
 mode: enforce
 
 # Tools that may exist at all. Everything else is refused.
-#   side_effect: read | write | send | destructive | money | access
-#   output:      trusted | mixed | untrusted (the default: strangers may have written what the tool returns)
+# side_effect: read | write | send | destructive | money | access
+# output: trusted | mixed | untrusted (the default: strangers may have written what the tool returns)
 tools: {}
 #  web_search: {side_effect: read}
 #  contacts.lookup: {side_effect: read, output: trusted}
@@ -27,7 +28,7 @@ tools: {}
 
 # Roles name the tools they permit; deny wins over every permission of every role. Globs (* and ?) work here,
 # and in args.allow and args.deny, nowhere else.
-#   permissions: read_data, write_data, execute_agent, manage_agents, view_logs, admin
+# permissions: read_data, write_data, execute_agent, manage_agents, view_logs, admin
 roles: {}
 #  reader: {permissions: [read_data, execute_agent], tools: [web_search, "contacts.*"]}
 #  writer: {inherits: [reader], tools: [send_email], deny: ["delete_*"]}
@@ -45,8 +46,8 @@ input:
   unicode: strip
   redact: [secret]
 
-# What models answer. With markup on, links and images may point to allow_hosts only; an empty list permits every
-# host, and still refuses remote images and links whose address could carry data out.
+# What models answer. With markup on, images and links may point to allow_hosts only; while that list is empty, no
+# image from outside passes, and links do unless their address carries data out.
 output:
   max_length: 100000
   redact: [secret, pii]

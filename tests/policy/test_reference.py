@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agentguard import Policy
+from agentguard.policy import STARTER_POLICY
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = (ROOT / "docs" / "policy.md").read_text()
@@ -56,3 +57,12 @@ def test_every_reason_a_decision_can_give_is_listed() -> None:
     listed = set(re.findall(r"`([a-z-]+)`", REFERENCE.split("## Reasons")[1]))
 
     assert _reasons() - listed == set()
+
+
+def test_the_starters_examples_load_once_uncommented() -> None:
+    lines = [line[1:] if line.startswith("#  ") else line.removesuffix(" {}") for line in STARTER_POLICY.splitlines()]
+
+    policy = Policy.parse("\n".join(lines))
+
+    assert set(policy.tools) == {"web_search", "contacts.lookup", "send_email"}
+    assert set(policy.agents) == {"researcher", "editor"}
