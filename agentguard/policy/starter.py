@@ -45,8 +45,8 @@ input:
   unicode: strip
   redact: [secret]
 
-# What models answer. With markup on, links and images may point to allow_hosts only; an empty list permits every
-# host, and still refuses remote images and links whose address could carry data out.
+# What models answer. With markup on, links and images may point to allow_hosts only; while that list is empty no
+# outside image is accepted, and a link only when its address carries nothing out.
 output:
   max_length: 100000
   redact: [secret, pii]
