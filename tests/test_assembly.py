@@ -352,6 +352,20 @@ def test_only_allowed_hosts_may_be_linked(open_guard: OpenGuard) -> None:
     assert not decide(guard, answered("![a](https://docs.example.com.evil.example/page)")).allowed
 
 
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        pytest.param("[docs](https://docs.example.com/page)", True, id="plain-link"),
+        pytest.param("![logo](https://docs.example.com/logo.png)", False, id="outside-image"),
+        pytest.param("[x](https://evil.example/" + "c2VjcmV0" * 20 + ")", False, id="link-that-carries-data"),
+    ],
+)
+def test_without_hosts_nothing_is_loaded_and_links_carry_nothing(
+    open_guard: OpenGuard, text: str, allowed: bool
+) -> None:
+    assert decide(open_guard(), answered(text)).allowed is allowed
+
+
 def test_a_stream_is_filtered_only_when_redaction_is_all_that_can_happen(open_guard: OpenGuard) -> None:
     held = open_guard()
     streamed = open_guard({"output.markup": "off", "input.unicode": "off"})
@@ -824,7 +838,7 @@ async def _longest_pause(work: Awaitable[object]) -> float:
     return max(pauses)
 
 
-WAIT_S = 0.4
+WAIT_S = 0.6
 
 
 async def test_a_slow_stage_does_not_stop_the_loop(home: Home) -> None:

@@ -90,8 +90,6 @@ class AuditLog:
         self._clock = clock
         self._heartbeat_s = heartbeat_s
         self._retry_s = retry_s
-        self._path = Path(str(engine.url.database))
-        self._file = _file_id(self._path)
         self._writer = Writer(engine, ring)
         self._reader = Reader(engine, ring)
         self._closed = False
@@ -244,11 +242,11 @@ class AuditLog:
 
     def tail(self, count: int) -> list[LogRecord]:
         """The last records on disk, oldest first. Errors as ``query``."""
-        with _read_errors(self._path):
+        with _read_errors(Path(str(self._engine.url.database))):
             return self._reader.tail(count)
 
     def _guarded(self, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
-        with _read_errors(self._path):
+        with _read_errors(Path(str(self._engine.url.database))):
             yield from records
 
     # -- the queue ---------------------------------------------------------------------------------------------------
@@ -366,17 +364,11 @@ class AuditLog:
                 raise WriteError(f"{self._path} was moved, deleted or replaced while the log was open")
             with self._commit_lock:
                 first = self._writer.commit(entries, now=now, closed=closed)
-            self._check_in_place()
         except Exception as error:  # noqa: BLE001  # this thread must outlive any failure: callers wait for it
             self._failed(batch, error)
             return False
         self._succeeded(batch, first + bool(refused), refused)
         return True
-
-    def _check_in_place(self) -> None:
-        # SQLite goes on writing into a file that was deleted or moved away: on disk, and where nobody will look.
-        if _file_id(self._path) != self._file:
-            raise StoreError(f"{self._path} was moved or deleted while in use; put it back and start again")
 
     def _succeeded(self, batch: list[_Pending], first: int, refused: int) -> None:
         with self._lock:
@@ -446,14 +438,6 @@ def _entry(record: Mapping[str, Json], now: int, monotonic: int) -> Entry:
 def index_terms(record: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
     """The (field, value) pairs under which a record can be found."""
     return tuple((name, value) for name in INDEXED_FIELDS if name in record for value in field_values(record, name))
-
-
-def _file_id(path: Path) -> tuple[int, int] | None:
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino
 
 
 def _resolve(future: Future[int], index: int) -> None:
