@@ -135,6 +135,8 @@ SECRET = "Tr0ub4dor&3+xyz/="
         pytest.param(quote(SECRET, safe=""), id="url"),
         pytest.param(SECRET.encode().hex(), id="hex"),
         pytest.param(base64.b64encode(SECRET.encode()).decode(), id="base64"),
+        pytest.param(SECRET[:8] + "\n" + SECRET[8:], id="split-by-a-line-end"),
+        pytest.param(SECRET[:8] + '" + "' + SECRET[8:], id="split-by-concatenation"),
         pytest.param(" ".join(SECRET), id="split"),
         pytest.param(SECRET[::-1], id="reversed"),
         pytest.param(SECRET[:5] + "\u200b" + SECRET[5:], id="zero-width"),
