@@ -12,6 +12,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from agentguard import Home, Policy
+from examples.demo.unguarded import run_unguarded
+from examples.demo.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -95,6 +97,22 @@ def test_the_code_in_the_readme_runs_and_refuses_the_outsider(
 
     assert sent == ["anna@example.com"] * 3
     assert capsys.readouterr().out == "origin-unknown\n"
+
+
+def test_the_figures_of_the_first_screen_are_the_demos(tmp_path: Path) -> None:
+    """The unguarded column; that the guarded one is empty is what tests/examples/test_demo.py holds."""
+    with World.create(tmp_path) as world:
+        run_unguarded(world)
+        harm = world.harm()
+    kinds = [item.kind for item in harm]
+    rows = sum(int(item.detail.split()[0]) for item in harm if item.kind == "customer-rows-sent")
+
+    printed = dict(re.findall(r"^\| ([a-z][^|]*?) \| ([^|]*?) \| [^|]*? \|$", README, re.MULTILINE))
+
+    assert printed["mails to outsiders"] == str(kinds.count("mail-to-outsider"))
+    assert printed["customer records sent outside"] == str(rows)
+    assert printed["files lost"] == str(kinds.count("file-lost"))
+    assert (printed["system prompt sent outside"] == "yes") == ("system-prompt-sent" in kinds)
 
 
 def test_the_readme_is_short_enough_to_be_read() -> None:
