@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import math
 import subprocess
 import sys
@@ -246,7 +245,6 @@ print(sum(counter.take("k", RateLimit.parse("50/hour")) is None for _ in range(4
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("agentguard.store") is None, reason="needs agentguard.store")
 def test_peers_17_processes_share_one_exact_count(tmp_path: Path) -> None:
     """Four processes make 160 attempts at once; exactly 50 are admitted."""
     folder = tmp_path / "state"
