@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Literal
 
 from agentguard.access import (
@@ -31,7 +30,6 @@ from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redac
 from agentguard.errors import ConfigError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels
-from agentguard.keys import KeySource
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
 from agentguard.store import Home, open_engine
@@ -180,33 +178,14 @@ def stream_factory(policy: Policy) -> Callable[[], StreamRedactor] | None:
     return lambda: StreamRedactor(policy.output.redact)
 
 
-class SecurityAuditLogger(EventLogger):
-    """Records application events in an encrypted, tamper-evident log, with secrets and personal data redacted.
-
-    Args:
-        log_file: the database; its key is kept in ``<log_file>.home/``, mode 0700. Both are made when absent.
-        log: an open log to write to instead, shared with a guard; it is not closed by this logger.
-        keys: gives the key encryption key instead of the key file.
-        redact: cleans one text; the default removes what the recognizers know.
-
-    Raises:
-        StoreError: the file or its folder cannot be used.
-        KeySourceError: the key is missing or another one.
-    """
-
-    def __init__(
-        self,
-        log_file: Path | str = "security_audit.db",
-        *,
-        log: AuditLog | None = None,
-        keys: KeySource | None = None,
-        redact: Callable[[str], str] | None = None,
-    ) -> None:
-        super().__init__(log_file, log=log, keys=keys, redact=redact or _redacted)
-
-
 def _redacted(text: str) -> str:
     return redact(text, frozenset({"secret", "pii"}))
+
+
+class SecurityAuditLogger(EventLogger):
+    """An ``EventLogger`` that removes what the recognizers know, secrets and personal data, unless told otherwise."""
+
+    default_redact = staticmethod(_redacted)
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:

@@ -89,8 +89,8 @@ class Conversation:
     def child(self, principal: Principal, request: str | None, *, id: str | None = None) -> Conversation:
         """Open a sub-agent's run.
 
-        ``request`` is what the parent asks of it and must be text the parent was entitled to choose; the sub-agent
-        acts for the same user.
+        ``request`` is what the parent asks of it and must be text the parent was entitled to choose. Give ``principal``
+        the parent's ``on_behalf_of``, so that the sub-agent acts for the same user.
         """
         return Conversation(
             principal=principal,

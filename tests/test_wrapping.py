@@ -241,3 +241,18 @@ async def _awaited(outcome: Any) -> Any:
 def test_a_tool_the_policy_could_not_name_is_refused(nameless: Callable[[], None]) -> None:
     with pytest.raises(ConfigError):
         recording_guard().wrap_tool(nameless)
+
+
+def test_several_tools_are_guarded_under_their_own_names() -> None:
+    def first(text: str) -> str:
+        return text
+
+    def second(text: str) -> str:
+        return text
+
+    stage = ScriptedStage(lambda event: DENY if isinstance(event, ToolCall) and event.tool == "second" else None)
+    guarded_first, guarded_second = recording_guard(stage).wrap_tools([first, second])
+
+    assert guarded_first("hi") == "hi"
+    with pytest.raises(Denied):
+        guarded_second("hi")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentguard.errors import ConfigError, DecryptError
-from agentguard.keys import DataEncryption, DataKey, unwrap, wrap
+from agentguard.keys import DataEncryption, DataKey, KeyFile, unwrap, wrap
 from agentguard.keys.encryption import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES
 
 SEALED_CHUNK = CHUNK_BYTES + TAG_BYTES
@@ -150,3 +150,15 @@ def test_keys_do_not_show_in_repr() -> None:
     key = DataKey.generate()
 
     assert repr(key.key) not in repr(key)
+
+
+def test_a_key_source_gives_the_same_key_again(tmp_path: Path) -> None:
+    """What one process encrypted opens in the next, and under no other source."""
+    source, other = KeyFile.create(tmp_path / "a.key"), KeyFile.create(tmp_path / "b.key")
+
+    sealed = DataEncryption.from_source(source).seal(b"kept", associated_data=b"x")
+
+    again = DataEncryption.from_source(KeyFile(tmp_path / "a.key"))
+    assert again.open(sealed, associated_data=b"x") == b"kept"
+    with pytest.raises(DecryptError):
+        DataEncryption.from_source(other).open(sealed, associated_data=b"x")
