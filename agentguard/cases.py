@@ -34,11 +34,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentguard.conversation import Conversation
-from agentguard.decision import Decision, Effect
+from agentguard.decision import Decision, Effect, Origin
 from agentguard.dryrun import dry_guard
 from agentguard.errors import CasesError, ConfigError
 from agentguard.event import AgentMessage, Principal, ToolCall, ToolResult
-from agentguard.flow import Flow, Origin
 from agentguard.policy import Policy
 from agentguard.policy.document import Document, read, read_file
 from agentguard.policy.validation import validated
@@ -171,19 +170,15 @@ class Case:
 
     def run(self, policy: Policy) -> CaseOutcome:
         """Judge the steps by a guard of ``policy``, in a run of their own."""
-        run = Conversation(principal=self.principal, request=self.request)
-        for passage in self.quoted:
-            run.untrusted(passage)
-        with dry_guard(policy) as guard:
-            flow = next(stage for stage in guard.stages if isinstance(stage, Flow))
-            outcomes = []
+        outcomes = []
+        with dry_guard(policy) as guard, guard.conversation(self.principal, self.request) as run:
+            for passage in self.quoted:
+                run.untrusted(passage)
             for step in self.steps:
                 if isinstance(step.event, str):
                     run.trust(step.event)
                     continue
-                origins = flow.origins(run, step.event) if isinstance(step.event, ToolCall) else ()
-                decision = guard.check(step.event, run=run)
-                outcomes.append(_outcome(step, decision, origins))
+                outcomes.append(_outcome(step, guard.check(step.event, run=run), run))
         return CaseOutcome(self, tuple(outcomes))
 
 
@@ -330,9 +325,13 @@ def _joined(rows: list[_StepRow], steps: list[Step]) -> list[Step]:
     return joined
 
 
-def _outcome(step: Step, decision: Decision, origins: tuple[Origin, ...]) -> StepOutcome:
+def _outcome(step: Step, decision: Decision, run: Conversation) -> StepOutcome:
     effect = _WORDS[decision.effect]
-    arguments = _verdicts(step.event, decision, origins) if isinstance(step.event, ToolCall) else {}
+    if not isinstance(step.event, ToolCall):
+        return StepOutcome(step, effect, decision, faults=tuple(_faults(step, effect, decision, {})))
+    # A stage before the flow may have refused the call; where its values come from is told all the same.
+    origins = decision.origins or run.explain(step.event)
+    arguments = _verdicts(step.event, decision, origins)
     return StepOutcome(step, effect, decision, arguments, origins, tuple(_faults(step, effect, decision, arguments)))
 
 

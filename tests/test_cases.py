@@ -139,6 +139,15 @@ def test_origins_of_a_call_are_kept() -> None:
     assert (origin.letter.name, origin.source, origin.value) == ("S", "tool:lookup", "anna@example.com")
 
 
+def test_arguments_of_a_call_that_access_refuses_are_judged_all_the_same() -> None:
+    """Otherwise `arguments` would hold of a refused call whatever it says."""
+    policy = POLICY.replace("tools: [lookup, fetch_page, send_mail]", "tools: [lookup]")
+
+    found = outcome(case(mail("eve@example.net", "deny", more=", arguments: {to: allow}")), policy)
+
+    assert found.steps[0].faults == ("argument to: expected allow, got ask",)
+
+
 def test_rates_are_counted_in_each_case_from_zero() -> None:
     text = case(LOOKUP, *[mail("anna@example.com", "allow")] * 2, mail("anna@example.com", "deny"))
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from agentguard.policy.compiled import (
     AgentRule,
     AuditRules,
+    FlowRules,
     InjectionRules,
     InputRules,
     OutputRules,
@@ -49,6 +50,7 @@ class Policy:
     output: OutputRules
     rates: RateRules
     audit: AuditRules
+    flow: FlowRules
     digest: str
     path: str | None = None
 
@@ -93,6 +95,7 @@ class Policy:
                 default=compiler.rate(("rates", "default"), file.rates.default),
             ),
             audit=AuditRules(payloads=file.audit.payloads, fail=file.audit.fail),
+            flow=compiler.flow(),
             digest=_digest(file),
             path=path,
         )

@@ -76,7 +76,7 @@ def _explained(document: Document, detail: ErrorDetails, schema: dict[str, Any])
     if kind == "literal_error":
         text = detail["input"] if isinstance(detail["input"], str) else ""
         choices = [choice.strip("'") for choice in detail["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return steps, f"{where}: got {got}; accepted: {', '.join(choices)}{did_you_mean(text, choices)}", False
+        return steps, f"{where}: got {got}; accepted: {', '.join(choices)}{did_you_mean(text, choices)}", is_key
     return steps, f"{where}: got {got}; {_ACCEPTED.get(kind) or detail['msg']}", is_key
 
 

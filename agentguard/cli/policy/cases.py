@@ -12,10 +12,9 @@ from rich.text import Text
 
 from agentguard.cases import CaseFile, CaseOutcome, StepOutcome
 from agentguard.cli.output import JsonOption, print_json, print_line, print_table, shown
-from agentguard.decision import Effect
+from agentguard.decision import Effect, Origin
 from agentguard.errors import StoreError
 from agentguard.event import AgentMessage, Json, ToolCall, ToolResult
-from agentguard.flow import Origin
 from agentguard.policy import Policy
 
 __all__ = ["run_cases"]
