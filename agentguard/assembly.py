@@ -50,9 +50,10 @@ STATE_APPLICATION_ID = 0x41475354  # "AGST"
 STATE_SCHEMA_VERSION = 1
 
 
-def default_stages(policy: Policy, *, home: Home) -> list[Stage]:
+def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
     """The order of checks. Each stage sees the event as the ones before it left it.
 
+    Without a home nothing is read or written: rates are counted in this process alone, for a dry run.
     Content stands before Arguments and Flow, so that constraints and provenance judge the texts that will be used.
     """
     return [
@@ -193,7 +194,7 @@ def _grants(policy: Policy) -> dict[str, AgentGrants]:
     return {name: AgentGrants(rule.roles, rule.may_message) for name, rule in policy.agents.items()}
 
 
-def _rates(policy: Policy, home: Home) -> Rates:
+def _rates(policy: Policy, home: Home | None) -> Rates:
     settings = RateSettings(
         tools={name: _limit(rule.rate) for name, rule in policy.tools.items() if rule.rate is not None},
         model=_limit(policy.rates.model) if policy.rates.model else None,
@@ -201,7 +202,10 @@ def _rates(policy: Policy, home: Home) -> Rates:
         default=_limit(policy.rates.default) if policy.rates.default else None,
     )
     shared = any(limit.scope == "store" for limit in settings.limits())
-    return Rates(settings, process=ProcessCounter(), store=_store_counter(home) if shared else None)
+    process = ProcessCounter()
+    if not shared:
+        return Rates(settings, process=process)
+    return Rates(settings, process=process, store=process if home is None else _store_counter(home))
 
 
 def _limit(rule: RateRule) -> RateLimit:

@@ -6,6 +6,7 @@
       ConfigError (ValueError)        a setting cannot be used
         UnsupportedValueError         a value that no check can read was handed to the guard
       PolicyError                     a policy does not load; .path .line .column
+        CasesError                    a file of cases for `agentguard policy test` does not load
       Denied (PermissionError)        the decision was deny; .decision
         RateLimited                   .retry_after in seconds
       StageError                      a stage failed; the guard turns it into a deny
@@ -33,6 +34,7 @@ __all__ = [
     "AdapterError",
     "AgentGuardError",
     "AuditError",
+    "CasesError",
     "ConfigError",
     "DecryptError",
     "Denied",
@@ -88,6 +90,12 @@ class PolicyError(AgentGuardError):
         self.path = path
         self.line = line
         self.column = column
+
+
+class CasesError(PolicyError):
+    """A file of test cases for a policy does not parse; positions as in PolicyError."""
+
+    code = "cases-invalid"
 
 
 class Denied(AgentGuardError, PermissionError):

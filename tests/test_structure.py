@@ -38,7 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": {*BELOW_GUARD, "assembly"},
     "assembly": BELOW_GUARD,
     "testing": {*BELOW_GUARD, "guard"},
-    "cli": {*BELOW_GUARD, "guard", "assembly"},
+    "dryrun": {*BELOW_GUARD, "guard", "assembly"},
+    "cases": {*BELOW_GUARD, "guard", "dryrun"},
+    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases"},
     "__init__": {*BELOW_GUARD, "guard", "assembly"},
 }
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit
+from agentguard.cli import audit, policy
 from agentguard.cli.init import init as init_home
 from agentguard.errors import AgentGuardError, ConfigError, Denied
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit.app, name="audit")
+app.add_typer(policy.app, name="policy")
 
 
 def _version(wanted: bool) -> None:
@@ -47,12 +48,14 @@ def options(
 @app.command()
 def init(
     home: Annotated[Path, typer.Option("--home", help="Folder for the key and the databases.")] = Path(".agentguard"),
-    policy: Annotated[Path, typer.Option("--policy", help="Where the starter policy goes.")] = Path("agentguard.yaml"),
+    policy_path: Annotated[Path, typer.Option("--policy", help="Where the starter policy goes.")] = Path(
+        "agentguard.yaml"
+    ),
 ) -> None:
     """Make the project's folder, its key and audit log, and a starter policy. Overwrites nothing."""
     from agentguard.policy import STARTER_POLICY
 
-    init_home(home, policy, policy=STARTER_POLICY)
+    init_home(home, policy_path, policy=STARTER_POLICY)
 
 
 def main() -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 import yaml
 
 from agentguard.errors import PolicyError
 
-__all__ = ["Document", "Place", "Step", "Value", "read"]
+__all__ = ["Document", "Place", "Step", "Value", "read", "read_file"]
 
 Step: TypeAlias = "str | int"
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
@@ -52,10 +53,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's value and where each part of it stands. ``keys`` holds the place of a mapping's key, not its value."""
+    """A file's value and where each part of it stands. ``keys`` holds the place of a mapping's key, not its value.
+
+    ``error`` is the kind of PolicyError that a fault of this file is.
+    """
 
     value: Value
     path: str | None
+    error: type[PolicyError] = PolicyError
     values: dict[tuple[Step, ...], Place] = field(default_factory=dict)
     keys: dict[tuple[Step, ...], Place] = field(default_factory=dict)
 
@@ -75,27 +80,46 @@ class Document:
             place = self.values.get(steps)
             steps = steps[:-1]
         place = place or self.values.get((), Place(1, 1))
-        raise PolicyError(message, path=self.path, line=place.line, column=place.column)
+        raise self.error(message, path=self.path, line=place.line, column=place.column)
 
 
-def read(text: str, *, path: str | None = None) -> Document:
+def read_file(path: str, *, missing: str, error: type[PolicyError] = PolicyError) -> str:
+    """The text of a file in UTF-8; ``missing`` is the message when there is none.
+
+    Raises:
+        PolicyError: (or ``error``) it is missing, unreadable or not UTF-8.
+    """
+    try:
+        # One byte past four bytes per character is enough to know that the text is too long.
+        with Path(path).open("rb") as file:
+            return file.read(MAX_CHARS * 4 + 1).decode("utf-8-sig")
+    except FileNotFoundError as fault:
+        raise error(missing, path=path) from fault
+    except UnicodeDecodeError as fault:
+        raise error(f"not UTF-8 text (byte {fault.start}); save the file as UTF-8", path=path) from fault
+    except (OSError, ValueError) as fault:
+        reason = fault.strerror if isinstance(fault, OSError) else str(fault)
+        raise error(f"the file cannot be read: {reason}", path=path) from fault
+
+
+def read(text: str, *, path: str | None = None, error: type[PolicyError] = PolicyError) -> Document:
     """Parse ``text``.
 
     Raises:
-        PolicyError: not YAML, or YAML that this reader refuses; with line and column.
+        PolicyError: (or ``error``) not YAML, or YAML that this reader refuses; with line and column.
     """
     if len(text) > MAX_CHARS:
-        raise PolicyError(f"the file has {len(text)} characters; at most {MAX_CHARS} are read", path=path)
+        raise error(f"the file has {len(text)} characters; at most {MAX_CHARS} are read", path=path)
     try:
-        reader = _Reader(yaml.parse(text, Loader=_LOADER), Document(None, path))
+        reader = _Reader(yaml.parse(text, Loader=_LOADER), Document(None, path, error))
         return reader.document()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problem = error.problem or error.context or "it does not parse"
+    except yaml.MarkedYAMLError as fault:
+        mark = fault.problem_mark or fault.context_mark
+        problem = fault.problem or fault.context or "it does not parse"
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise PolicyError(f"not valid YAML: {problem}", path=path, line=line, column=column) from error
-    except (yaml.YAMLError, UnicodeError) as error:
-        raise PolicyError("not valid YAML: it holds a character that YAML does not accept", path=path) from error
+        raise error(f"not valid YAML: {problem}", path=path, line=line, column=column) from fault
+    except (yaml.YAMLError, UnicodeError) as fault:
+        raise error("not valid YAML: it holds a character that YAML does not accept", path=path) from fault
 
 
 class _Reader:
@@ -108,13 +132,15 @@ class _Reader:
     def document(self) -> Document:
         next(self._events)  # stream start
         if not isinstance(next(self._events), yaml.DocumentStartEvent):
-            raise PolicyError("the file is empty; `agentguard init` writes a starter policy", path=self._document.path)
+            raise self._document.error(
+                "the file is empty; `agentguard init` writes a starter policy", path=self._document.path
+            )
         value = self._value((), next(self._events))
         next(self._events)  # document end
         extra = next(self._events)
         if isinstance(extra, yaml.DocumentStartEvent):
             self._fail(extra, "a second YAML document starts here; a policy is one document")
-        return Document(value, self._document.path, self._document.values, self._document.keys)
+        return replace(self._document, value=value)
 
     def _value(self, steps: tuple[Step, ...], event: yaml.Event) -> Value:
         self._refuse_indirection(event)
@@ -182,7 +208,7 @@ class _Reader:
 
     def _fail(self, event: yaml.Event, message: str) -> NoReturn:
         place = _place(event)
-        raise PolicyError(message, path=self._document.path, line=place.line, column=place.column)
+        raise self._document.error(message, path=self._document.path, line=place.line, column=place.column)
 
 
 def _place(event: yaml.Event) -> Place:

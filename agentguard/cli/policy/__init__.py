@@ -1,0 +1,14 @@
+"""``agentguard policy``: what a person does with a policy. One module per verb; stdout is data, stderr is talk."""
+
+from __future__ import annotations
+
+import typer
+
+from agentguard.cli.policy.cases import run_cases
+from agentguard.cli.policy.schema import print_schema
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Draft, check, explain, test and change a policy.", no_args_is_help=True)
+app.command("schema")(print_schema)
+app.command("test")(run_cases)
