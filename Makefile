@@ -8,7 +8,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench lock clean
+.PHONY: help setup demo test test-long lint bench docs lock clean
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,9 +40,13 @@ lint: $(READY) ## ruff and mypy --strict
 bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... adds detection figures
 	@$(BIN)/python -m benchmarks
 
+docs: $(READY) ## build the guide into site/, generated tables included; a link that leads nowhere fails
+	@$(BIN)/python docs/hooks.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 lock: ## resolve requirements/dev.lock anew (names, versions and hashes only; needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--no-emit-package agentguard --group pyproject.toml:dev --extra langchain pyproject.toml -o requirements/dev.lock
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

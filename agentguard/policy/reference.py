@@ -17,7 +17,7 @@ __all__ = ["ROWS", "filled", "table"]
 
 # Where each row stands in the file, and the name of its model.
 ROWS = {
-    "": "PolicyFile",
+    "file": "PolicyFile",
     "roles.*": "RoleRow",
     "agents.*": "AgentRow",
     "tools.*": "ToolRow",
@@ -40,10 +40,10 @@ def table(place: str) -> str:
     Raises:
         ConfigError: no row stands at ``place``.
     """
-    schema = PolicyFile.model_json_schema()
     if place not in ROWS:
-        raise ConfigError(f"no row stands at {place!r}; accepted: {', '.join(filter(None, ROWS))}")
-    model = schema["$defs"][ROWS[place]] if place else schema
+        raise ConfigError(f"no row stands at {place!r}; accepted: {', '.join(ROWS)}")
+    schema = PolicyFile.model_json_schema()
+    model = schema["$defs"].get(ROWS[place], schema)
     lines = ["| key | accepted | default | meaning |", "|---|---|---|---|"]
     for name, field in model["properties"].items():
         cells = (f"`{name}`", _accepted(schema, field), _default(model, name, field), field.get("description", ""))
@@ -57,7 +57,7 @@ def filled(page: str) -> str:
     Raises:
         ConfigError: a mark names no row.
     """
-    return _MARKED.sub(lambda mark: mark[1] + table(mark[2]) + mark[3], page)
+    return _MARKED.sub(lambda mark: f"{mark[1]}\n{table(mark[2])}\n{mark[3]}", page)
 
 
 def _accepted(schema: dict[str, Any], field: dict[str, Any]) -> str:

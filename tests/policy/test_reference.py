@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from agentguard import Policy
+from agentguard.errors import ConfigError
 from agentguard.policy import STARTER_POLICY
+from agentguard.policy.reference import ROWS, filled, table
+from agentguard.policy.schema import PolicyFile
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = (ROOT / "docs" / "policy.md").read_text()
@@ -31,6 +34,31 @@ def test_the_example_loads() -> None:
     policy = Policy.parse(example)
 
     assert set(policy.tools) == {"web_search", "contacts.lookup", "send_email"}
+
+
+def test_the_tables_are_the_schemas() -> None:
+    """After a change of the schema, `make docs` writes them anew."""
+    assert filled(REFERENCE) == REFERENCE
+
+
+def test_every_row_of_the_schema_has_its_table_on_the_page() -> None:
+    models = {*PolicyFile.model_json_schema()["$defs"], "PolicyFile"}
+
+    assert set(ROWS.values()) == models
+    assert set(re.findall(r"<!-- rows: (\S+) -->", REFERENCE)) == set(ROWS)
+
+
+@pytest.mark.parametrize("place", ROWS)
+def test_every_key_says_what_it_means(place: str) -> None:
+    rows = table(place).splitlines()[2:]
+
+    assert rows
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_a_mark_that_names_no_row_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="no row stands at 'tool'"):
+        filled("<!-- rows: tool -->\n<!-- end -->\n")
 
 
 @pytest.mark.parametrize("word", sorted(_words(Policy.json_schema())))
