@@ -24,6 +24,7 @@ from agentguard.access import (
 )
 from agentguard.access.rbac import BUILT_IN
 from agentguard.audit import AuditLog, EventLogger, decision_record
+from agentguard.audit.record import encode
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
@@ -48,6 +49,9 @@ __all__ = [
 
 STATE_APPLICATION_ID = 0x41475354  # "AGST"
 STATE_SCHEMA_VERSION = 1
+
+# Labels of thousands of tools must not make the record of a start too large to be taken.
+MAX_LABEL_BYTES = 1024 * 1024
 
 
 def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
@@ -132,12 +136,20 @@ class AuditSink:
             "policy.digest": policy.digest,
             "mode": policy.mode,
             "stages": [stage.name for stage in stages],
+            # What later decisions rest on: with it a changed policy can be judged by them.
+            "labels": _recorded_labels(policy),
+            "flow": policy.flow.labels(),
         }
         self.log.append(record, durable=True).result()
 
     def close(self) -> None:
         """Flush and close the log."""
         self.log.close()
+
+
+def _recorded_labels(policy: Policy) -> Json:
+    labels: dict[str, Json] = {name: rule.labels() for name, rule in policy.tools.items()}
+    return labels if len(encode(labels)) <= MAX_LABEL_BYTES else None
 
 
 def content_rules(policy: Policy) -> ContentRules:

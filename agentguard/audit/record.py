@@ -20,7 +20,17 @@ import msgspec
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Effect, Finding, Origin
 from agentguard.errors import ConfigError, DecryptError
-from agentguard.event import AgentMessage, Event, Json, ModelInput, ModelOutput, ToolCall, ToolResult, json_copy
+from agentguard.event import (
+    AgentMessage,
+    Event,
+    Json,
+    ModelInput,
+    ModelOutput,
+    Principal,
+    ToolCall,
+    ToolResult,
+    json_copy,
+)
 
 __all__ = [
     "FIELD_ALIASES",
@@ -73,6 +83,7 @@ FIELD_ALIASES = {
 MAX_FINDINGS = 100
 MAX_ORIGINS = 200
 MAX_NAME_CHARS = 1024
+MAX_LINKS = 8
 
 # A payload larger than this is recorded as digest and length even when payloads are opted in.
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -113,6 +124,7 @@ def decision_record(
         "duration_ns": decision.elapsed_ns,
         "principal.id": principal.id,
         "principal.kind": principal.kind,
+        "delegation": _delegation(principal),
         "user.id": principal.on_behalf_of.id if principal.on_behalf_of else None,
         "session.id": principal.session,
         "tenant.id": principal.tenant,
@@ -124,6 +136,16 @@ def decision_record(
         **_origins(decision, event, payloads),
         **_payload(event, payloads),
     }
+
+
+def _delegation(principal: Principal) -> Json:
+    """Who acts and on whose behalf, with the roles that each credential carried."""
+    found: list[Json] = []
+    link: Principal | None = principal
+    while link is not None and len(found) < MAX_LINKS:
+        found.append({"id": link.id, "kind": link.kind, "roles": list(link.roles)})
+        link = link.on_behalf_of
+    return found
 
 
 def digest(value: Json) -> tuple[str, int, bytes]:
