@@ -103,14 +103,15 @@ def shadow_rule(policy: Policy) -> Callable[[Event, Conversation], bool] | None:
 
 def open_sink(policy: Policy, home: Home) -> AuditSink:
     """Open the home's audit log for decisions."""
-    return AuditSink(AuditLog.open(home), payloads=policy.audit.payloads)
+    return AuditSink(AuditLog.open(home), payloads=policy.audit.payloads, policy_digest=policy.digest)
 
 
 class AuditSink:
-    """Puts decisions into an audit log, as records."""
+    """Puts decisions into an audit log, as records that name the policy they were made by."""
 
-    def __init__(self, log: AuditLog, *, payloads: Literal["digest", "full"]) -> None:
+    def __init__(self, log: AuditLog, *, payloads: Literal["digest", "full"], policy_digest: str = "") -> None:
         self.log = log
+        self._policy_digest = policy_digest
         self._payloads: Literal["digest", "full"] = payloads
 
     @property
@@ -121,7 +122,8 @@ class AuditSink:
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:
         """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
         try:
-            return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)
+            record = decision_record(decision, event, run, payloads=self._payloads)
+            return self.log.append({**record, "policy.digest": self._policy_digest or None}, durable=durable)
         except ConfigError as error:
             raise WriteError("the decision has no record that the log could hold, so it was not stored") from error
 
@@ -139,6 +141,7 @@ class AuditSink:
             # What later decisions rest on: with it a changed policy can be judged by them.
             "labels": _recorded_labels(policy),
             "flow": policy.flow.labels(),
+            "texts": policy.texts_digest,
         }
         self.log.append(record, durable=True).result()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -18,7 +18,7 @@ from agentguard.errors import ConfigError
 from agentguard.event import Json, Principal
 from agentguard.policy.label_lint import Sizes
 
-__all__ = ["RecordedDecision", "RecordedOrigin", "result_sizes"]
+__all__ = ["RecordedDecision", "RecordedOrigin", "RecordedPolicy", "result_sizes"]
 
 Stood: TypeAlias = tuple[Letter, str]
 
@@ -66,6 +66,9 @@ class RecordedDecision:
     args: dict[str, Json] | None
     body: Json
     size: int
+    policy_digest: str
+    sender: str = ""
+    receiver: str = ""
 
     @classmethod
     def of(cls, record: LogRecord) -> RecordedDecision | None:
@@ -107,6 +110,28 @@ class RecordedDecision:
         raise ConfigError(f"no decision with the id {id[:60]!r} is in the log; `agentguard audit query` shows the ids")
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedPolicy:
+    """What the log says of a policy that was in force: the labels of its tools, and its words and rules for texts."""
+
+    digest: str
+    labels: Mapping[str, Mapping[str, Json]]
+    flow: Json
+    texts: str
+
+    @classmethod
+    def read(cls, log: AuditLog) -> dict[str, RecordedPolicy]:
+        """Every policy that took effect, by its digest; those whose labels were not recorded are left out."""
+        found: dict[str, RecordedPolicy] = {}
+        for record in log.query(where={"type": "configuration"}):
+            labels = record.data.get("labels")
+            digest = record.data.get("policy.digest")
+            if isinstance(labels, dict) and isinstance(digest, str):
+                rows = {name: row for name, row in labels.items() if isinstance(row, dict)}
+                found[digest] = cls(digest, rows, record.data.get("flow"), str(record.data.get("texts")))
+        return found
+
+
 def result_sizes(decisions: Iterable[RecordedDecision]) -> dict[str, Sizes]:
     """How long each tool's recorded results were."""
     found: dict[str, list[int]] = defaultdict(list)
@@ -138,6 +163,9 @@ def _decision(index: int, data: dict[str, Json]) -> RecordedDecision:
         args=args if isinstance(args, dict) else None,
         body=body,
         size=int(str(data.get("payload.length") or 0)),
+        policy_digest=str(data.get("policy.digest") or ""),
+        sender=str(data.get("sender") or ""),
+        receiver=str(data.get("receiver") or ""),
     )
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "digest",
     "encode",
     "field_values",
+    "path_step",
     "stamp",
     "to_ns",
 ]
@@ -224,7 +225,7 @@ def _finding(finding: Finding) -> Json:
         "type": finding.type,
         "rule": finding.rule,
         "score": finding.score,
-        "path": [step if isinstance(step, int) else _path_step(step) for step in finding.path],
+        "path": [step if isinstance(step, int) else path_step(step) for step in finding.path],
         "span": [finding.span.start, finding.span.end] if finding.span else None,
     }
 
@@ -241,8 +242,8 @@ def _origins(decision: Decision, event: Event, payloads: Literal["digest", "full
 
 def _origin(origin: Origin, payloads: Literal["digest", "full"]) -> dict[str, Json]:
     row: dict[str, Json] = {
-        "argument": _path_step(origin.argument),
-        "path": [step if isinstance(step, int) else _path_step(step) for step in origin.path],
+        "argument": path_step(origin.argument),
+        "path": [step if isinstance(step, int) else path_step(step) for step in origin.path],
         "kind": origin.kind,
         "origin": origin.letter.name,
         "effect": origin.effect.value,
@@ -261,7 +262,8 @@ def _origin(origin: Origin, payloads: Literal["digest", "full"]) -> dict[str, Js
 _MAX_STEP = 32
 
 
-def _path_step(step: str) -> str:
+def path_step(step: str) -> str:
+    """The name of a parameter as records hold it: itself, or its digest when it may be data."""
     if len(step) <= _MAX_STEP and step.isidentifier() and not any(map(str.isdigit, step)):
         return step
     return f"sha256:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
