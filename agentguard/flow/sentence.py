@@ -21,8 +21,9 @@ MAX_WORDS = 20_000
 MAX_GAP = 14
 REACH = 8
 
+# An opening mark inside ends the search, so that unclosed ones cost nothing.
 _QUOTED = re.compile(
-    r"\"[^\"\n]{0,4000}\"|“[^”]{0,4000}”|„[^“”]{0,4000}[“”]|«[^»]{0,4000}»|`[^`]{0,4000}`|(?<!\w)'[^'\n]{2,1000}'(?!\w)"
+    r"\"[^\"\n]{0,4000}\"|“[^“”]{0,4000}”|„[^„“”]{0,4000}[“”]|«[^«»]{0,4000}»|`[^`]{0,4000}`|(?<!\w)'[^'\n]{2,1000}'(?!\w)"
 )
 _TOKEN = re.compile(r"[^\W_]+|[.!?;:\n,…—–&()-]|[$€£¥#]")
 _OPAQUE = re.compile(r"[@/\\]|\w\.\w")
@@ -204,6 +205,7 @@ class _Reader:
         self._words = [token.word for token in tokens]
         self._languages = self._spoken()
         self._nouns = self._find_nouns()
+        self._starts: set[int] = set()
         self.seen = frozenset(family for row in self._nouns.values() for family, _ in row)
 
     def read(self) -> Sentence:
@@ -211,8 +213,9 @@ class _Reader:
         self._remove_sources()
         hits = self._hits()
         self._suppress(hits)
-        for hit in hits:
-            hit.negated = self._negated(hit, hits)
+        self._starts = {hit.start for hit in hits}
+        for position, hit in enumerate(hits):
+            hit.negated = self._negated(hit, hits[position - 1] if position else None)
         actions = self._actions(hits)
         return Sentence(self._tokens, self._words, actions, delegated)
 
@@ -243,6 +246,8 @@ class _Reader:
         if not 0 <= index < len(self._words):
             return 0
         rows = self._vocabulary.role(role, self._words[index])
+        if not rows:
+            return 0
         return max((len(row) for row in rows if tuple(self._words[index : index + len(row)]) == row), default=0)
 
     # Sources and delegation
@@ -421,18 +426,18 @@ class _Reader:
         for hit in hits:
             if silent[hit.start]:
                 hit.asks = False
-        for hit in hits:
+        for position, hit in enumerate(hits):
             to_others = self._is("reports", hit.start) and not self._is("me", hit.start + 1)
             if to_others or self._is("reports_me", hit.start):
-                self._silence_order_to_others(hit, hits)
+                self._silence_order_to_others(hit, hits[position + 1 : position + 1 + REACH])
 
-    def _silence_order_to_others(self, hit: _Hit, hits: list[_Hit]) -> None:
-        """ "Ask Bob to pay the bill" asks for a message, not for a payment."""
-        for other in hits:
-            if other.start <= hit.start or other.start > hit.start + REACH:
-                continue
+    def _silence_order_to_others(self, hit: _Hit, following: list[_Hit]) -> None:
+        """Somebody asked to pay the bill is sent a message; no payment is asked for."""
+        for other in following:
             between = range(hit.start + 1, other.start + 1)
-            if any(self._tokens[place].pause or self._is("and", place) for place in between):
+            if other.start > hit.start + REACH or any(
+                self._tokens[place].pause or self._is("and", place) for place in between
+            ):
                 break
             other.asks = False
 
@@ -456,12 +461,10 @@ class _Reader:
             silent[index] = quiet
         return silent
 
-    def _negated(self, hit: _Hit, hits: list[_Hit]) -> bool:
+    def _negated(self, hit: _Hit, previous: _Hit | None) -> bool:
         if self._negated_after(hit):
             return True
-        starts = {other.start: other for other in hits if other.start < hit.start}
-        if self._is("either", hit.start - 1) and starts:
-            previous = starts[max(starts)]
+        if previous is not None and self._is("either", hit.start - 1):
             clause = any(self._tokens[place].pause for place in range(previous.start + 1, hit.start + 1))
             if previous.negated and not clause:
                 return True
@@ -472,7 +475,7 @@ class _Reader:
                 self._is("negation", place - back) > back for back in range(1, 4) if place >= back
             ):
                 return not any(self._is("no_negation", place - back) > back for back in range(4) if place >= back)
-            if not self._is("filler", place) and place not in starts and not self._is("either", place):
+            if not self._is("filler", place) and place not in self._starts and not self._is("either", place):
                 return False
         return False
 
@@ -505,32 +508,34 @@ class _Reader:
     # What it is done to
 
     def _actions(self, hits: list[_Hit]) -> list[Action]:
-        actions: list[Action] = []
+        """Each asking verb with what stands behind it, up to the next verb; no word is looked at for two of them."""
+        found: list[tuple[_Hit, Action]] = []
         many = any(self._is("many", index) for index in range(len(self._words)))
-        asking = [hit for hit in hits if hit.asks]
+        said, read, floor = self._before, 0, 0
         for position, hit in enumerate(hits):
-            if not hit.asks:
-                continue
-            end = self._scope_end(position, hits)
-            places = [place for place in range(hit.start, end) if place >= hit.end or place == hit.start]
-            action = self._action(hit, places[1:])
-            if not action.objects:
-                self._look_back(action, hit, hits)
-            action.many = many
-            action.before = self._before | self._said_before(hit.start)
-            actions.append(action)
-        if len(asking) > 1:
-            self._share_objects(asking, actions)
-        return actions
+            said |= {family for place in range(read, hit.start) for family, _ in self._nouns.get(place, ())}
+            read = max(read, hit.start)
+            if hit.asks:
+                action = self._action(hit, range(hit.end, self._scope_end(position, hits)))
+                if not action.objects:
+                    self._look_back(action, hit, floor)
+                action.many = many
+                action.before = said
+                found.append((hit, action))
+            floor = max(floor, hit.end)
+        self._share_objects(found)
+        return [action for _, action in found]
 
     def _scope_end(self, position: int, hits: list[_Hit]) -> int:
-        after = [hit.start for hit in hits[position + 1 :] if hit.start >= hits[position].end]
-        end = after[0] if after else len(self._words)
+        after = position + 1
+        while after < len(hits) and hits[after].start < hits[position].end:
+            after += 1
+        end = hits[after].start if after < len(hits) else len(self._words)
         # What a clause of its own says is no object: "tell Bob that the file is late".
         clauses = (place for place in range(hits[position].end + 1, end) if self._is("content", place))
         return next(clauses, end)
 
-    def _action(self, hit: _Hit, places: list[int]) -> Action:
+    def _action(self, hit: _Hit, places: range) -> Action:
         nouns = [noun for place in places for noun in self._nouns.get(place, ())]
         words = frozenset(self._words[place] for place in places)
         return Action(
@@ -546,7 +551,7 @@ class _Reader:
             stated=self._stated(places),
         )
 
-    def _listed(self, places: list[int]) -> int:
+    def _listed(self, places: range) -> int:
         """How many things or people are listed: "to Anna and Bob" 2."""
         listed = 1
         for place in places[1:]:
@@ -558,7 +563,7 @@ class _Reader:
             listed += bool(parted and named)
         return listed
 
-    def _stated(self, places: list[int]) -> int:
+    def _stated(self, places: range) -> int:
         """The number before a plural: "three mails" 3; 0 when there is none."""
         stated = [
             number
@@ -571,9 +576,8 @@ class _Reader:
     def _said_before(self, start: int) -> frozenset[str]:
         return frozenset(family for place, row in self._nouns.items() if place < start for family, _ in row)
 
-    def _look_back(self, action: Action, hit: _Hit, hits: list[_Hit]) -> None:
+    def _look_back(self, action: Action, hit: _Hit, floor: int) -> None:
         """The object may stand before the verb: "die Datei löschen", "the old draft: delete it"."""
-        floor = max((other.end for other in hits if other.start < hit.start), default=0)
         place = hit.start
         nouns: list[tuple[str, bool]] = []
         while place > floor and not self._is("and", place - 1):
@@ -584,15 +588,15 @@ class _Reader:
         action.objects = frozenset(family for family, _ in nouns)
         action.plural = frozenset(family for family, plural in nouns if plural)
 
-    def _share_objects(self, hits: list[_Hit], actions: list[Action]) -> None:
-        """ "Read and delete the mail": both verbs have the object that stands behind the second."""
-        for index in range(len(hits) - 2, -1, -1):
-            gap = range(hits[index].end, hits[index + 1].start)
-            joined = gap and all(self._is("and", place) or self._is("either", place) for place in gap)
-            if joined or (not gap and hits[index + 1].start > hits[index].start):
-                actions[index].objects |= actions[index + 1].objects
-                actions[index].plural |= actions[index + 1].plural
-                actions[index].words |= actions[index + 1].words
+    def _share_objects(self, found: list[tuple[_Hit, Action]]) -> None:
+        """Both verbs of "read and delete the mail" have the object that stands behind the second."""
+        for index in range(len(found) - 2, -1, -1):
+            (hit, action), (next_hit, next_action) = found[index], found[index + 1]
+            gap = range(hit.end, next_hit.start)
+            if all(self._is("and", place) or self._is("either", place) for place in gap):
+                action.objects |= next_action.objects
+                action.plural |= next_action.plural
+                action.words = next_action.words
 
 
 def _small(word: str) -> int:
@@ -602,7 +606,7 @@ def _small(word: str) -> int:
 def _gapped(row: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     parts: list[tuple[str, ...]] = [()]
     for word in row:
-        if word == "…":
+        if word == "+":
             parts.append(())
         else:
             parts[-1] = (*parts[-1], word)
