@@ -7,12 +7,11 @@ vocabulary, so the whole is linear.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from agentguard.flow.vocabulary import Noun, Phrase, Vocabulary, folded
+from agentguard.flow.tokens import OPAQUE, Token, split
+from agentguard.flow.vocabulary import Noun, Phrase, Vocabulary
 
 __all__ = ["MAX_WORDS", "Action", "Sentence", "sentences"]
 
@@ -20,51 +19,8 @@ MAX_WORDS = 20_000
 # How far the parts of a separable phrase may stand apart, and how far a negation reaches back.
 MAX_GAP = 14
 REACH = 8
-
-# An opening mark inside ends the search, so that unclosed ones cost nothing.
-_QUOTED = re.compile(
-    r"\"[^\"\n]{0,4000}\"|“[^“”]{0,4000}”|„[^„“”]{0,4000}[“”]|«[^«»]{0,4000}»|`[^`]{0,4000}`|(?<!\w)'[^'\n]{2,1000}'(?!\w)"
-)
-_TOKEN = re.compile(r"[^\W_]+|[.!?;:\n,…—–&()-]|[$€£¥#]")
-_OPAQUE = re.compile(r"[@/\\]|\w\.\w")
-_FILE = re.compile(r"\.[a-z][a-z0-9]{1,4}$")
-_STOPS = frozenset(".!?;\n…")
-_PAUSES = frozenset(",:—–()-")
-_NOT = re.compile(r"\b(?:(can)no|(\w+?)n['’])t\b", re.IGNORECASE)
-_APOSTROPHE = re.compile(r"['’]")
-_LETS = re.compile(r"\blet['’]s\b", re.IGNORECASE)
-_AMOUNT = re.compile(r"[$€£¥]")
-_SUFFIX_MIN = 3
-_ABBREVIATIONS = frozenset(
-    [
-        "dr.",
-        "mr.",
-        "mrs.",
-        "ms.",
-        "prof.",
-        "st.",
-        "no.",
-        "nr.",
-        "hr.",
-        "fr.",
-        "sra.",
-        "sr.",
-        "mme.",
-        "vs.",
-        "approx.",
-        "ca.",
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    word: str
-    stop: bool = False  # a sentence ends before it
-    pause: bool = False  # a clause ends before it
-    capital: bool = False
-    past: bool = False  # written with the accent that folding takes from a participle ("envoyé", "envié")
-    objects: tuple[str, ...] = ()
+# A verb without its enclitic pronouns is no shorter.
+SHORTEST_VERB = 3
 
 
 @dataclass(slots=True)
@@ -99,7 +55,7 @@ class Action:
 class Sentence:
     """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated."""
 
-    tokens: list[_Token]
+    tokens: list[Token]
     words: list[str]
     actions: list[Action] = field(default_factory=list)
     delegated: frozenset[str] = frozenset()
@@ -115,74 +71,12 @@ def sentences(texts: Sequence[str], vocabulary: Vocabulary) -> list[Sentence]:
     seen: frozenset[str] = frozenset()
     left = MAX_WORDS
     for text in texts:
-        for tokens in _split(text, left):
+        for tokens in split(text, left):
             left -= len(tokens)
             reader = _Reader(tokens, vocabulary, seen)
             found.append(reader.read())
             seen = seen | reader.seen
     return found
-
-
-def _split(text: str, limit: int) -> Iterator[list[_Token]]:
-    sentence: list[_Token] = []
-    for token in _tokens(text, limit):
-        if token.stop and sentence:
-            yield sentence
-            sentence = []
-        sentence.append(token)
-    if sentence:
-        yield sentence
-
-
-def _tokens(text: str, limit: int) -> Iterator[_Token]:
-    text = _QUOTED.sub(" \x01 ", text[: limit * 40])
-    text = _LETS.sub("lets", text)
-    text = _APOSTROPHE.sub(" ", _NOT.sub(lambda match: f"{match[1] or match[2]} not", text))
-    stop = pause = True
-    for line in text.split("\n"):
-        stop = True
-        for chunk in line.split():
-            if limit <= 0:
-                return
-            bare = chunk.strip("\"'.,;:!?()<>[]{}*_“”„«»")
-            if _OPAQUE.search(bare) and bare:
-                limit -= 1
-                yield _Token("\x00", stop, pause, objects=_opaque_objects(bare))
-                stop = pause = False
-                last = chunk[len(chunk.rstrip("\"'.,;:!?()<>[]{}")) :]
-                stop, pause = bool(_STOPS & set(last)), bool(_PAUSES & set(last))
-                continue
-            for piece in _TOKEN.findall(chunk):
-                if piece == "." and chunk.lower() in _ABBREVIATIONS:
-                    continue
-                if piece in _STOPS:
-                    stop = True
-                elif piece in _PAUSES:
-                    pause = pause or piece != "-" or chunk == "-"
-                elif piece == "#" or _AMOUNT.match(piece):
-                    limit -= 1
-                    yield _Token("\x00", stop, pause, objects=("channel",) if piece == "#" else ("money",))
-                    stop = pause = False
-                else:
-                    limit -= 1
-                    yield _Token(folded(piece), stop, pause, piece[:1].isupper(), _is_past(piece))
-                    stop = pause = False
-            if "\x01" in chunk:
-                yield _Token("\x00", stop, pause)
-                stop = pause = False
-
-
-def _is_past(word: str) -> bool:
-    plain = unicodedata.normalize("NFC", word[-40:]).lower()
-    return plain.endswith(("é", "ée", "és", "ées")) and not plain.endswith(("crée", "crées"))
-
-
-def _opaque_objects(text: str) -> tuple[str, ...]:
-    if "://" in text or text.lower().startswith("www."):
-        return ("web",)
-    if "@" in text:
-        return ("contact",)
-    return ("file",) if _FILE.search(text.lower()) or "/" in text or "\\" in text else ()
 
 
 @dataclass(slots=True)
@@ -198,7 +92,7 @@ class _Hit:
 class _Reader:
     """Reads one sentence."""
 
-    def __init__(self, tokens: list[_Token], vocabulary: Vocabulary, seen: frozenset[str]) -> None:
+    def __init__(self, tokens: list[Token], vocabulary: Vocabulary, seen: frozenset[str]) -> None:
         self._tokens = tokens
         self._vocabulary = vocabulary
         self._before = seen
@@ -372,7 +266,7 @@ class _Reader:
             return
         for suffix in self._vocabulary.suffixes:
             base = word.removesuffix(suffix)
-            if base != word and len(base) >= _SUFFIX_MIN:
+            if base != word and len(base) >= SHORTEST_VERB:
                 yield base
 
     def _clause_start(self, index: int) -> bool:
@@ -398,6 +292,9 @@ class _Reader:
         if phrase.language == "de" and self._tokens[index].capital:
             return False
         if single and before in self._vocabulary.words_of("article", phrase.language) and self._reads_as_noun(index):
+            return False
+        if self._is("ability", index - 1) and index >= 2 and self._is("subject", index - 2):
+            # "The least I can pay" is no order, "can I pay" may be one.
             return False
         if before in self._vocabulary.words_of("subject", phrase.language):
             return any(self._is("modal", place) for place in range(max(0, index - 4), index))
@@ -558,7 +455,7 @@ class _Reader:
             parted = self._is("coordination", place) or self._tokens[place].pause
             named = place + 1 < len(self._words) and (
                 self._tokens[place + 1].capital or self._tokens[place].capital or self._is("article", place + 1)
-                or self._words[place + 1] == "\x00" or self._words[place] == "\x00" or place + 1 in self._nouns
+                or self._words[place + 1] == OPAQUE or self._words[place] == OPAQUE or place + 1 in self._nouns
             )  # fmt: skip
             listed += bool(parted and named)
         return listed
