@@ -24,9 +24,10 @@ from agentguard.flow.vocabulary import split_name
 __all__ = ["Doubt", "Review", "shown"]
 
 # Arguments that hold a title, by the words of their name.
-_TITLES = frozenset(
-    ["title", "subject", "name", "summary", "heading", "headline", "caption", "topic", "label", "betreff", "titel", "objet", "sujet", "titre", "asunto", "titulo"]
-)
+_TITLES = frozenset({
+    "title", "subject", "name", "summary", "heading", "headline", "caption", "topic", "label", "betreff",
+    "titel", "objet", "sujet", "titre", "asunto", "titulo",
+})  # fmt: skip
 # A title: at least so many words, or it is a common phrase; at most so many, or it is a text of its own.
 MIN_TITLE_WORDS = 3
 MAX_TITLE_WORDS = 15
@@ -141,7 +142,8 @@ class Review:
         confidential, labels = self._confidential, self._labels
         if confidential is None or not (labels.side_effect == "send" or labels.egress):
             return
-        receivers = [row.value for row in self.table if row.kind in _RECEIVERS and row.letter is not Letter.FREE]
+        # A target inside a body is what is sent, not whom it is sent to.
+        receivers = [row.value for row in self.table if row.kind in _RECEIVERS and labels.sources_for(row.argument)]
         if confidential.full and not labels.clears:
             message = "More confidential data was read than can be told apart, so a person must confirm this call."
             yield Doubt(Effect.REQUIRE_APPROVAL, "confidential", message)
