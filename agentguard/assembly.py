@@ -6,7 +6,7 @@ the compiled policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Literal
 
@@ -24,12 +24,14 @@ from agentguard.access import (
 )
 from agentguard.access.rbac import BUILT_IN
 from agentguard.audit import AuditLog, EventLogger, decision_record
+from agentguard.audit.record import encode
 from agentguard.conversation import Conversation
-from agentguard.decision import Decision, Stage
+from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
+from agentguard.detect.recognizers import pii, secrets
 from agentguard.errors import ConfigError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
-from agentguard.flow import ArgLabels, Flow, ToolLabels
+from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
 from agentguard.policy.glob import Globs
@@ -49,6 +51,9 @@ __all__ = [
 STATE_APPLICATION_ID = 0x41475354  # "AGST"
 STATE_SCHEMA_VERSION = 1
 
+# Labels of thousands of tools must not make the record of a start too large to be taken.
+MAX_LABEL_BYTES = 1024 * 1024
+
 
 def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
     """The order of checks. Each stage sees the event as the ones before it left it.
@@ -66,8 +71,26 @@ def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
         Access(roles_of(policy), policy.tools, _grants(policy)),
         Content(content_rules(policy)),
         Arguments(policy),
-        Flow({name: _labels(rule) for name, rule in policy.tools.items()}),
+        _flow(policy),
     ]
+
+
+def _flow(policy: Policy) -> Flow:
+    return Flow(
+        {name: _labels(rule) for name, rule in policy.tools.items()},
+        vocabulary=Vocabulary(policy.flow.languages, policy.flow.verbs, policy.flow.objects),
+        memory=policy.flow.memory,
+        classify=_classified,
+        # A streamed answer is only redacted: what would be refused must be held back whole.
+        answers=policy.output.markup != "off",
+    )
+
+
+def _classified(text: str) -> Iterator[tuple[str, Span]]:
+    """Secrets and personal data in a text, by their dotted class."""
+    for recognizer in (secrets(), pii()):
+        for found in recognizer.scan(text):
+            yield found.type, Span(found.start, found.end)
 
 
 def roles_of(policy: Policy) -> RBACManager:
@@ -99,14 +122,15 @@ def shadow_rule(policy: Policy) -> Callable[[Event, Conversation], bool] | None:
 
 def open_sink(policy: Policy, home: Home) -> AuditSink:
     """Open the home's audit log for decisions."""
-    return AuditSink(AuditLog.open(home), payloads=policy.audit.payloads)
+    return AuditSink(AuditLog.open(home), payloads=policy.audit.payloads, policy_digest=policy.digest)
 
 
 class AuditSink:
-    """Puts decisions into an audit log, as records."""
+    """Puts decisions into an audit log, as records that name the policy they were made by."""
 
-    def __init__(self, log: AuditLog, *, payloads: Literal["digest", "full"]) -> None:
+    def __init__(self, log: AuditLog, *, payloads: Literal["digest", "full"], policy_digest: str = "") -> None:
         self.log = log
+        self._policy_digest = policy_digest
         self._payloads: Literal["digest", "full"] = payloads
 
     @property
@@ -117,7 +141,8 @@ class AuditSink:
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:
         """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
         try:
-            return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)
+            record = decision_record(decision, event, run, payloads=self._payloads)
+            return self.log.append({**record, "policy.digest": self._policy_digest or None}, durable=durable)
         except ConfigError as error:
             raise WriteError("the decision has no record that the log could hold, so it was not stored") from error
 
@@ -132,12 +157,21 @@ class AuditSink:
             "policy.digest": policy.digest,
             "mode": policy.mode,
             "stages": [stage.name for stage in stages],
+            # What later decisions rest on: with it a changed policy can be judged by them.
+            "labels": _recorded_labels(policy),
+            "flow": policy.flow.labels(),
+            "texts": policy.texts_digest,
         }
         self.log.append(record, durable=True).result()
 
     def close(self) -> None:
         """Flush and close the log."""
         self.log.close()
+
+
+def _recorded_labels(policy: Policy) -> Json:
+    labels: dict[str, Json] = {name: rule.labels() for name, rule in policy.tools.items()}
+    return labels if len(encode(labels)) <= MAX_LABEL_BYTES else None
 
 
 def content_rules(policy: Policy) -> ContentRules:
