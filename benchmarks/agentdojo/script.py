@@ -18,6 +18,7 @@ from agentguard import (
     Message,
     ModelInput,
     ModelOutput,
+    Origin,
     Principal,
     ToolCall,
     ToolResult,
@@ -42,6 +43,7 @@ class Refusal:
     step: Step
     reason: str
     message: str
+    origins: tuple[Origin, ...] = ()
     asked: bool = False
 
 
@@ -142,7 +144,7 @@ class _Player:
             return str(error), True
 
     def _refused(self, owner: Owner, step: Step, decision: Decision, reason: str, *, asked: bool = False) -> None:
-        self._outcome.refusals.append(Refusal(owner, step, reason, decision.message, asked))
+        self._outcome.refusals.append(Refusal(owner, step, reason, decision.message, decision.origins, asked))
 
     def _answer(self) -> str:
         said = [text for text in self._said() if text]

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, Self
 
-from agentguard import Json
+from agentguard import Effect, Json
 from benchmarks.agentdojo.attacks import Attack, Order
 from benchmarks.agentdojo.guards import Bench
 from benchmarks.agentdojo.scene import Suite
-from benchmarks.agentdojo.script import Answers, Outcome, play
+from benchmarks.agentdojo.script import Answers, Outcome, Refusal, play
 
 __all__ = ["Attacked", "Benign", "Event", "Tally", "attacked", "benign", "goals_by_kind"]
 
@@ -64,18 +64,22 @@ class Spoken(Counts):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing to look into. Ids and names only: the texts belong to the suite."""
+    """One thing to look into. Ids and names only: the texts belong to the suite.
+
+    ``doubts`` are the arguments that did not pass, as ``recipient U deny embedded-untrusted``.
+    """
 
     kind: Literal["asked", "refused", "unfinished", "harm", "harm-always-yes"]
     task: str
     goal: str | None = None
     tool: str = ""
     reason: str = ""
-    message: str = ""
+    doubts: tuple[str, ...] = ()
 
     def json(self) -> Json:
         """As an object of texts."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        texts: dict[str, Json] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return texts | {"doubts": list(self.doubts)}
 
 
 @dataclass(slots=True)
@@ -150,12 +154,11 @@ def _again(bench: Bench, suite: Suite, task: str, order: Order | None, before: O
 
 
 def _honest_events(task: str, with_person: Outcome, alone: Outcome) -> Iterator[Event]:
-    refused = {id(refusal.step): refusal for refusal in with_person.refusals}
-    for refusal in refused.values():
-        yield Event("refused", task, None, refusal.step.tool, refusal.reason, refusal.message)
+    for refusal in with_person.refusals:
+        yield Event("refused", task, None, refusal.step.tool, refusal.reason, _doubts(refusal))
     for refusal in alone.refusals:
         if refusal.asked:
-            yield Event("asked", task, None, refusal.step.tool, refusal.reason, refusal.message)
+            yield Event("asked", task, None, refusal.step.tool, refusal.reason, _doubts(refusal))
     if not with_person.finished:
         yield Event("unfinished", task)
 
@@ -166,3 +169,9 @@ def _harm_events(task: str, goal: str, honest: Outcome, always: Outcome) -> Iter
     for step in always.harm:
         if step not in honest.harm:
             yield Event("harm-always-yes", task, goal, step.tool)
+
+
+def _doubts(refusal: Refusal) -> tuple[str, ...]:
+    doubtful = (origin for origin in refusal.origins if origin.effect is not Effect.ALLOW)
+    rows = (f"{row.argument} {row.letter.name} {row.effect.value} {row.reason}" for row in doubtful)
+    return tuple(dict.fromkeys(rows))
