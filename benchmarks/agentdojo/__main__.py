@@ -17,7 +17,7 @@ from agentguard import Home
 from benchmarks.agentdojo import packaged
 from benchmarks.agentdojo.attacks import REWORDINGS, Attack
 from benchmarks.agentdojo.guards import GUARDS, Bench
-from benchmarks.agentdojo.tables import as_json, caption, tables
+from benchmarks.agentdojo.tables import as_json, caption, into_document, tables
 from benchmarks.agentdojo.tally import Tally, attacked, benign, goals_by_kind
 
 # Rules are made and tuned with these in sight; the others only tell whether the rules generalise.
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table)
     if options.json:
         Path(options.json).write_text(json.dumps(as_json(tallies, version), indent=1) + "\n")
+    if options.docs:
+        document = Path(options.docs)
+        document.write_text(into_document(document.read_text(), tallies, version))
     print(f"took {time.monotonic() - started:.0f} s", file=sys.stderr)
     return 0
 
@@ -69,6 +72,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="banking only, one published wording and one of ours")
     parser.add_argument("--tuned", action="store_true", help="only the suites that rules may be tuned on")
     parser.add_argument("--json", metavar="FILE", help="write every count, and what to look into, to FILE")
+    parser.add_argument("--docs", metavar="FILE", help="put the tables between their two marks in FILE")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     options = parser.parse_args(arguments)
     if options.quick:

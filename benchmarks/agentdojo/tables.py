@@ -10,9 +10,13 @@ from benchmarks.agentdojo.guards import GUARDS
 from benchmarks.agentdojo.tally import Attacked, Benign, Spoken, Tally
 from benchmarks.report import Row, Table
 
-__all__ = ["as_json", "caption", "tables"]
+__all__ = ["as_json", "caption", "into_document", "tables"]
 
 KINDS = ("published", "reworded")
+ALL = "all"
+
+# The generated part of a document stands between these.
+BEGIN, END = "<!-- begin: make bench-agentdojo -->\n", "<!-- end: make bench-agentdojo -->"
 
 
 def caption(version: str) -> str:
@@ -23,8 +27,9 @@ def caption(version: str) -> str:
 def tables(tallies: Sequence[Tally]) -> Iterator[Table]:
     """Honest tasks; attacks by kind of wording; by wording; goals of words only."""
     yield _honest(tallies)
-    yield _attacks(tallies)
-    yield _wordings(tallies)
+    if any(tally.attack for tally in tallies):
+        yield _attacks(tallies)
+        yield _wordings(tallies)
     if any(tally.spoken.pairs for tally in tallies):
         yield _words(tallies)
 
@@ -36,6 +41,20 @@ def as_json(tallies: Iterable[Tally], version: str) -> Json:
         row = asdict(tally)
         rows.append({**row, "events": [event.json() for event in tally.events]})
     return {"caption": caption(version), "tallies": rows}
+
+
+def into_document(document: str, tallies: Sequence[Tally], version: str) -> str:
+    """``document`` with the part between the two marks made anew.
+
+    Raises:
+        ValueError: the marks are not there, each once and in order.
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in after:
+        raise ValueError(f"no place for the tables: the lines {BEGIN.strip()} and {END} must stand there once")
+    said = f"{caption(version)[0].upper()}{caption(version)[1:]}.\n"
+    return before + begin + "\n".join([said, *map(str, tables(tallies))]) + "\n" + end + after
 
 
 def _honest(tallies: Sequence[Tally]) -> Table:
@@ -60,13 +79,16 @@ def _attacks(tallies: Sequence[Tally]) -> Table:
 
 
 def _wordings(tallies: Sequence[Tally]) -> Table:
+    guards = _guards(tally for tally in tallies if tally.attack)
     rows = []
     for name in dict.fromkeys(tally.attack for tally in tallies if tally.attack):
-        for guard in _guards(tallies):
-            mine = [tally for tally in tallies if tally.attack == name and tally.guard == guard]
-            sums = _sum(mine)
-            rows.append(Row(name, mine[0].attack_kind, guard, str(sums.pairs), *_shares(sums)))
-    return Table("The same by wording, all suites", ("wording", "kind", "guard", "pairs", *_HEAD), tuple(rows))
+        mine = [tally for tally in tallies if tally.attack == name]
+        sums = [_sum(tally for tally in mine if tally.guard == guard) for guard in guards]
+        harm = (_percent(each.harm, each.pairs) for each in sums)
+        shown = _percent(sums[-1].shown, sums[-1].pairs)
+        rows.append(Row(name, mine[0].attack_kind, str(sums[-1].pairs), shown, *harm))
+    head = ("wording", "kind", "pairs", f"order shown ({guards[-1]})", *(f"harm ({guard})" for guard in guards))
+    return Table("Harm by wording, all suites", head, tuple(rows))
 
 
 def _words(tallies: Sequence[Tally]) -> Table:
@@ -107,9 +129,10 @@ def _sum(tallies: Iterable[Tally]) -> Attacked:
 
 def _groups(tallies: Sequence[Tally], chosen: Callable[[Tally], bool]) -> Iterator[tuple[str, str, Sequence[Tally]]]:
     kept = [tally for tally in tallies if chosen(tally)]
-    for suite in dict.fromkeys(tally.suite for tally in kept):
+    suites = list(dict.fromkeys(tally.suite for tally in kept))
+    for suite in (*suites, ALL) if len(suites) > 1 else suites:
         for guard in _guards(kept):
-            mine = [tally for tally in kept if (tally.suite, tally.guard) == (suite, guard)]
+            mine = [tally for tally in kept if tally.guard == guard and suite in (tally.suite, ALL)]
             if mine:
                 yield suite, guard, mine
 

@@ -15,7 +15,7 @@ from benchmarks.agentdojo.attacks import REWORDINGS, Attack, Order, in_words
 from benchmarks.agentdojo.guards import GUARDS, Bench, Open
 from benchmarks.agentdojo.scene import Step
 from benchmarks.agentdojo.script import play
-from benchmarks.agentdojo.tables import as_json, tables
+from benchmarks.agentdojo.tables import BEGIN, END, as_json, into_document, tables
 from benchmarks.agentdojo.tally import Attacked, Benign, attacked, benign, goals_by_kind
 from tests.benchmarks.office import GOALS, HARMLESS, PROMPTS, Office
 
@@ -158,6 +158,24 @@ def test_tables_and_json_carry_the_counts(office: Office) -> None:
     assert "not comparable with model-in-the-loop figures" in data
     # Ids and names only: what a suite says stays in the suite.
     assert not any(text in data for text in (*PROMPTS.values(), *GOALS.values()))
+
+
+def test_a_document_gets_the_tables_between_its_marks_and_nowhere_else(office: Office) -> None:
+    tallies = [benign(Bench.over("none", [Open()], _acts), office)]
+    document = f"before\n{BEGIN}old\n{END}\nafter\n"
+
+    made = into_document(document, tallies, "0.0")
+
+    assert made.startswith(f"before\n{BEGIN}Scripted obedient agent, AgentDojo 0.0;")
+    assert made.endswith(f"{END}\nafter\n")
+    assert "old" not in made
+    assert into_document(made, tallies, "0.0") == made
+
+
+@pytest.mark.parametrize("document", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_a_document_without_a_place_for_the_tables_is_left_alone(document: str) -> None:
+    with pytest.raises(ValueError, match="no place"):
+        into_document(document, [], "0.0")
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "benchmarks/agentdojo/policies").glob("*.yaml")), ids=lambda f: f.stem)
