@@ -18,16 +18,24 @@ __all__ = ["Extreme", "extremes", "superlatives"]
 
 Extreme: TypeAlias = tuple[Literal["most", "least"], Literal["number", "date"]]
 
+# In lower case and without accents; a space stands for any one or two.
 _WORDS: dict[Extreme, str] = {
-    ("most", "number"): "largest|biggest|highest|heaviest|longest|greatest|priciest|most expensive|grosste[nmrs]?|hochste[nmrs]?|"
-    "langste[nmrs]?|teuerste[nmrs]?|plus grande?|plus gros(?:se)?|plus elevee?|plus cher|mas grande|mas alt[oa]|mas car[oa]",
-    ("least", "number"): "smallest|lowest|lightest|shortest|cheapest|least expensive|kleinste[nmrs]?|niedrigste[nmrs]?|"
-    "kurzeste[nmrs]?|billigste[nmrs]?|gunstigste[nmrs]?|plus petite?|moins cher|mas pequen[oa]|mas baj[oa]|mas barat[oa]",
+    ("most", "number"): (
+        "largest|biggest|highest|heaviest|longest|greatest|priciest|most expensive|"
+        "grosste[nmrs]?|hochste[nmrs]?|langste[nmrs]?|teuerste[nmrs]?|"
+        "plus grande?|plus gros(?:se)?|plus elevee?|plus ch(?:er|ere)s?|mas grande|mas alt[oa]|mas car[oa]"
+    ),
+    ("least", "number"): (
+        "smallest|lowest|lightest|shortest|cheapest|least expensive|"
+        "kleinste[nmrs]?|niedrigste[nmrs]?|kurzeste[nmrs]?|billigste[nmrs]?|gunstigste[nmrs]?|"
+        "plus petite?|moins ch(?:er|ere)s?|mas pequen[oa]|mas baj[oa]|mas barat[oa]"
+    ),
     ("most", "date"): "latest|newest|most recent|neueste[nmrs]?|jungste[nmrs]?|plus recente?|mas reciente",
     ("least", "date"): "oldest|earliest|alteste[nmrs]?|fruheste[nmrs]?|plus ancien(?:ne)?|mas antigu[oa]",
-}  # fmt: skip
+}
 _PATTERNS = {
-    extreme: re.compile(rf"(?<![^\W_])(?:{words.replace(' ', r'\s{1,2}')})(?![^\W_])") for extreme, words in _WORDS.items()
+    extreme: re.compile(r"(?<![^\W_])(?:" + words.replace(" ", r"\s{1,2}") + r")(?![^\W_])")
+    for extreme, words in _WORDS.items()
 }
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.{0,20})?")
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?")
@@ -36,9 +44,7 @@ _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?")
 def superlatives(texts: Sequence[str]) -> frozenset[Extreme]:
     """The comparisons that a request chooses by."""
     plain = [folded(text) for text in texts]
-    return frozenset(
-        extreme for extreme, pattern in _PATTERNS.items() if any(pattern.search(text) for text in plain)
-    )
+    return frozenset(extreme for extreme, pattern in _PATTERNS.items() if any(pattern.search(text) for text in plain))
 
 
 def extremes(rows: Sequence[Iterable[tuple[str, str]]]) -> list[frozenset[Extreme]]:
@@ -55,7 +61,7 @@ def extremes(rows: Sequence[Iterable[tuple[str, str]]]) -> list[frozenset[Extrem
                 columns[name, "number"].append((Decimal(text), index))
     found: list[set[Extreme]] = [set() for _ in rows]
     for (_, kind), cells in columns.items():
-        ordered = sorted(cells, key=lambda cell: cell[0])  # type: ignore[arg-type, return-value]  # one kind a column
+        ordered = sorted(cells, key=lambda cell: cell[0])
         if len(ordered) > 1:
             if ordered[-1][0] != ordered[-2][0]:
                 found[ordered[-1][1]].add(("most", kind))
