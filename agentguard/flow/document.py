@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agentguard.event import Json, Label, ToolResult, json_copy
-from agentguard.flow.forms import is_value, key, looks_like_field, members, tokens
+from agentguard.flow.forms import grouped_key, is_value, key, looks_like_field, members, tokens
 from agentguard.flow.labels import ToolLabels
 from agentguard.flow.record import Record, is_id, settle
 
@@ -176,7 +176,10 @@ class _Reader:
         written = members(text)
         if not self._mixed:
             written |= tokens(text)
-        for each in {key(form) for form in written}:
+        keys = {key(form) for form in written}
+        if grouped := grouped_key(text):
+            keys.add(grouped)
+        for each in keys:
             self._reading.values.setdefault(each, []).append(value)
 
 
