@@ -76,7 +76,7 @@ class Calculation:
                     yield from self._joined(formula, share)
             yield from self._joined(str(base), base)
             for count in self._numbers:
-                if count == int(count) and 2 <= count <= 100:
+                if count != base and count == int(count) and 2 <= count <= 100:
                     yield f"{base} times {count}", base * count
                     yield f"{base} by {count}", base / count
 
