@@ -179,7 +179,7 @@ class Ledger:
             documents = (text.document for text in self._memory.texts() if text.source in sources)
             for document in islice(filter(None, documents), MAX_DOCUMENTS):
                 for values in self._reading(document).values.values():
-                    yield from (value.text for value in values if not value.identifies and is_number(value.text))
+                    yield from (value.text for value in values if not value.identity and is_number(value.text))
 
     def unclassified(self) -> list[Document]:
         """The trusted and mixed results read since the last call: for those who look for confidential values."""

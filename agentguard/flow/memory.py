@@ -128,10 +128,10 @@ class _Pack:
             start = self.starts[index + 1]
 
     def token(self, token: str) -> list[Text]:
-        """The texts that hold ``token`` as a token of its own, newest first."""
+        """The texts that hold ``token`` as a token of its own."""
         if self._tokens is None:
             self._tokens = {}
-            for text in reversed(self.texts):
+            for text in self.texts:
                 body = text.text if text.document is None else text.document.body.replace(",", " ")
                 for each in short_tokens(body):
                     self._tokens.setdefault(each, []).append(text)
@@ -193,9 +193,9 @@ class Memory:
             yield from pack.hits(needle, grams)
 
     def find_token(self, token: str) -> Iterator[Hit]:
-        """Where a short value stands as a token of its own: at most one hit per text."""
+        """The texts in which a short value stands as a token of its own."""
         for pack in reversed(self._packs):
-            yield from (Hit(text, 0, 0, 0) for text in pack.token(token))
+            yield from (Hit(text, 0, 0, 0) for text in reversed(pack.token(token)))
 
     def _seal(self) -> None:
         if self._open is not None:
