@@ -14,7 +14,17 @@ from dataclasses import dataclass
 import msgspec
 
 from agentguard.event import Json, Label, ToolResult, json_copy
-from agentguard.flow.forms import MIN_SQUASHED, grouped_key, is_value, key, looks_like_field, members, tokens
+from agentguard.flow.forms import (
+    MIN_SQUASHED,
+    canonical,
+    grouped_key,
+    is_number,
+    is_value,
+    key,
+    looks_like_field,
+    members,
+    tokens,
+)
 from agentguard.flow.labels import ToolLabels
 from agentguard.flow.record import Record, is_id, settle
 from agentguard.text.squash import squash
@@ -128,6 +138,7 @@ class _Reader:
         self._free = {name.rpartition(".")[2].casefold() for name in labels.free_text}
         self._selectors = selectors
         self._echoes = [squash(text) for text in selectors]
+        self._echoed_numbers = {canonical(text) for text in selectors if is_number(text)}
         self._records: list[Record] = []
 
     def read(self, document: Json) -> None:
@@ -180,6 +191,9 @@ class _Reader:
 
     def _echoed(self, form: str) -> bool:
         """Whether the call itself named the value: an answer that repeats its question vouches for nothing in it."""
+        if is_number(form):
+            # Squashed, 10.0 would be the 100 that a call was limited to.
+            return canonical(form) in self._echoed_numbers
         folded = squash(form)
         if len(folded) < MIN_SQUASHED:
             return folded in self._echoes

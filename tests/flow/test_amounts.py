@@ -81,3 +81,12 @@ def test_the_table_says_how_an_amount_was_worked_out() -> None:
     table = flow.origins(run, ToolCall("pay", {"account": HARBOUR, "amount": 528.0}))
 
     assert [row.excerpt for row in table if row.argument == "amount"] == ["worked out: sum of 480.0 and 10% of it"]
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(4800, Effect.ALLOW), (480, Effect.REQUIRE_APPROVAL)])
+def test_an_amount_is_an_echo_of_the_same_number_only(limit: int, expected: Effect) -> None:
+    """Letters and digits alone, 480.0 would repeat the 4800 that the call was limited to."""
+    flow, run = Flow(LABELS), Conversation(request=f"Pay {HARBOUR} the mooring.")
+    flow.inspect(ToolResult("ledger_rows", {"limit": limit}, ROWS), run)
+
+    assert flow.inspect(ToolCall("pay", {"account": HARBOUR, "amount": 480.0}), run).effect is expected
