@@ -113,7 +113,9 @@ def _decoded(value: object, before: Json, after: Json) -> object:
         return {key: decode(item, old, new) for item, old, (key, new) in pairs}
     if isinstance(value, list | tuple):
         items = [decode(*parts) for parts in zip(value, _array(before), _array(after), strict=True)]
-        return items if isinstance(value, list) else tuple(items)
+        if isinstance(value, list):
+            return items
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, BaseModel):
         return type(value).model_validate(after)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -7,18 +7,23 @@ one, nearer to the model or tool, has already checked the same words.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
+from langgraph.errors import GraphBubbleUp
 
 from agentguard import Conversation, Decision, Event, Guard, Leaf
 
 from .events import texts_of
+
+if TYPE_CHECKING:
+    from .approval import Asking, Asks
 
 __all__ = ["REFUSED", "Gate", "Passage", "Scope", "note_rewritten", "outside_scopes", "release", "scope"]
 
@@ -48,9 +53,10 @@ class Gate:
 
     guard: Guard
     agent: str | None = None
+    asks: Asks | None = None
 
-    def admit(self, value: T, passage: Passage[T, E], run: Conversation) -> T:
-        """``value`` as it may go on.
+    def admit(self, value: T, passage: Passage[T, E], run: Conversation, asking: Asking | None = None) -> T:
+        """``value`` as it may go on. With ``asking``, an escalated call may pause the graph for a person's answer.
 
         Raises:
             Denied: it may not.
@@ -58,22 +64,30 @@ class Gate:
         try:
             event = passage.event(value)
             decision = self.guard.check(event, run=run)
+            if asking is not None and asking.applies(decision):
+                decision = asking.settled(decision, run)
             result = _applied(value, passage, event, decision)
             if decision.allowed:
                 release(self.guard, decision.event)
+        except GraphBubbleUp:
+            raise
         except Exception as error:  # noqa: BLE001  # our own failure must be a refusal, not an open door
             decision, result = self.guard.failed(passage.nearest(), error, run=run), value
         _raise_if_denied(decision)
         return result
 
-    async def aadmit(self, value: T, passage: Passage[T, E], run: Conversation) -> T:
+    async def aadmit(self, value: T, passage: Passage[T, E], run: Conversation, asking: Asking | None = None) -> T:
         """As ``admit``, without blocking the event loop."""
         try:
             event = passage.event(value)
             decision = await self.guard.acheck(event, run=run)
+            if asking is not None and asking.applies(decision):
+                decision = await asking.asettled(decision, run)
             result = _applied(value, passage, event, decision)
             if decision.allowed:
                 release(self.guard, decision.event)
+        except GraphBubbleUp:
+            raise
         except Exception as error:  # noqa: BLE001  # as in admit
             decision, result = await self.guard.afailed(passage.nearest(), error, run=run), value
         _raise_if_denied(decision)
@@ -91,10 +105,10 @@ class Gate:
             _raise_if_denied(self.guard.failed(nearest, error, run=Conversation()))
             return otherwise
 
-    async def aattempt(self, work: Callable[[], R], nearest: Event, otherwise: R) -> R:
-        """As ``attempt``, without blocking the event loop."""
+    async def aattempt(self, work: Callable[[], R], nearest: Event, otherwise: R, *, slow: bool = False) -> R:
+        """As ``attempt``, without blocking the event loop; ``slow`` work leaves it."""
         try:
-            return work()
+            return await asyncio.to_thread(work) if slow else work()
         except Exception as error:  # noqa: BLE001  # as in admit
             _raise_if_denied(await self.guard.afailed(nearest, error, run=Conversation()))
             return otherwise

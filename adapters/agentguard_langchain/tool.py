@@ -7,6 +7,7 @@ the checked copy. The result is checked inside the run, before callbacks, tracer
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import types
@@ -23,6 +24,7 @@ from langgraph.errors import GraphBubbleUp
 
 from agentguard import AdapterError, Conversation, Denied, Guard, ToolCall, ToolResult, error_text
 
+from .approval import APPROVAL_TTL, ApproveWith, Asking, asks_of
 from .canary import prove_hooks
 from .events import decode, encode
 from .gate import REFUSED, Gate, Passage, outside_scopes, release
@@ -38,7 +40,14 @@ _GUARDS = "_agentguard_guards"
 _LONE = "input"
 
 
-def guarded_tool(tool: BaseTool | Callable[..., Any], guard: Guard, *, agent: str | None = None) -> BaseTool:
+def guarded_tool(
+    tool: BaseTool | Callable[..., Any],
+    guard: Guard,
+    *,
+    agent: str | None = None,
+    approve_with: ApproveWith | None = None,
+    approval_ttl: float = APPROVAL_TTL,
+) -> BaseTool:
     """A tool like ``tool`` whose every call and result passes ``guard``. Guarding twice is guarding once.
 
     A refused tool call answers with an error ``ToolMessage``; a refused plain invocation raises ``Denied``.
@@ -48,25 +57,28 @@ def guarded_tool(tool: BaseTool | Callable[..., Any], guard: Guard, *, agent: st
         tool: a tool, or a function to make one of.
         guard: decides.
         agent: who acts when no conversation is open.
+        approve_with: ``"interrupt"`` pauses a graph that has a checkpointer when a call needs a person's approval;
+            answer with ``resume_with``. By default such a call is refused, unless the guard has an approver.
+        approval_ttl: seconds for which the question can be answered.
 
     Raises:
-        AdapterError: not a tool, or LangChain does not call our hooks.
+        AdapterError: not a tool, a guard that cannot ask this way, or LangChain does not call our hooks.
     """
     prove_hooks()
     warn_untested()
-    return wrap_tool(tool, guard, agent=agent)
+    return wrap_tool(tool, Gate(guard, agent, asks_of(guard, approve_with, approval_ttl)))
 
 
-def wrap_tool(tool: object, guard: Guard, *, agent: str | None = None) -> BaseTool:
+def wrap_tool(tool: object, gate: Gate) -> BaseTool:
     """As ``guarded_tool``, without the self-test."""
     if not isinstance(tool, BaseTool):
         if not callable(tool) or isinstance(tool, type):
             raise AdapterError(f"got a {type(tool).__name__}; a tool (BaseTool) or a function can be guarded")
         tool = as_tool(tool)
-    if is_guarded(tool, guard):
+    if is_guarded(tool, gate.guard):
         return tool
     copy = tool.model_copy()
-    object.__setattr__(copy, "__class__", _guarded_class(type(tool), Gate(guard, agent)))
+    object.__setattr__(copy, "__class__", _guarded_class(type(tool), gate))
     return copy
 
 
@@ -215,15 +227,20 @@ def _run_of(base: type[BaseTool], gate: Gate) -> Any:
     def run(
         self: BaseTool, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any
     ) -> Any:
+        asking = Asking(gate.guard, gate.asks, self)
         try:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
             given, conversation = gate.attempt(start, nearest, (_Arguments.raw(tool_input), Conversation()))
-            given = gate.admit(given, _call_passage(_view(self, base), tool_call_id), conversation)
+            passage = _call_passage(_view(self, base), tool_call_id)
+            given = gate.admit(given, passage, conversation, asking)
             invocation = _invoked(self, given, tool_call_id, conversation, gate)
             with _invoking(invocation):
                 output = base.run(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
             return _refusal_answer(self, refusal, tool_call_id)
+        except GraphBubbleUp:
+            asking.paused()
+            raise
         return _passed(gate, invocation.call, output)
 
     return run
@@ -234,15 +251,20 @@ def _arun_of(base: type[BaseTool], gate: Gate) -> Any:
     async def arun(
         self: BaseTool, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any
     ) -> Any:
+        asking = Asking(gate.guard, gate.asks, self)
         try:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
             given, conversation = await gate.aattempt(start, nearest, (_Arguments.raw(tool_input), Conversation()))
-            given = await gate.aadmit(given, _call_passage(_view(self, base), tool_call_id), conversation)
+            passage = _call_passage(_view(self, base), tool_call_id)
+            given = await gate.aadmit(given, passage, conversation, asking)
             invocation = _invoked(self, given, tool_call_id, conversation, gate)
             with _invoking(invocation):
                 output = await base.arun(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
             return _refusal_answer(self, refusal, tool_call_id)
+        except GraphBubbleUp:
+            await asyncio.to_thread(asking.paused)
+            raise
         return _passed(gate, invocation.call, output)
 
     return arun
