@@ -329,14 +329,15 @@ class Guard:
 
     @contextmanager
     def conversation(
-        self, principal: Principal | str, prompt: str | None = None, *, thread: str | None = None
+        self, principal: Principal | str, prompt: str | None = None, *, thread: str | None = None, id: str | None = None
     ) -> Iterator[Conversation]:
         """Open a run for ``principal`` (an agent's name, or a verified ``Principal``) asked to do ``prompt``.
 
-        Only ``prompt`` counts as the user's will; mark what was pasted into it with ``run.untrusted(text)``.
+        Only ``prompt`` counts as the user's will; mark what was pasted into it with ``run.untrusted(text)``. ``id``
+        names a run that goes on later, so that an approval asked for in its first part counts in its second.
         """
         who = Principal(principal) if isinstance(principal, str) else principal
-        run = Conversation(principal=who, request=prompt, parent=current_conversation(), thread=thread)
+        run = Conversation(principal=who, request=prompt, parent=current_conversation(), thread=thread, id=id)
         for stage in self.stages:
             explainer = getattr(stage, "origins", None)
             if explainer is not None:

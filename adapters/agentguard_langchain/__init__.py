@@ -1,8 +1,8 @@
 """AgentGuard for LangChain and LangGraph: every model input, model output, tool call and tool result passes the guard.
 
 ``guarded_agent`` builds an agent with every hook in place; ``GuardMiddleware`` goes into ``create_agent``;
-``guarded_model``, ``guarded_tool`` and ``guarded_checkpointer`` guard single objects; ``tool_wrappers`` a ``ToolNode``
-built by hand; ``resume_with`` answers what an agent that waits for approval has asked;
+``guarded_model``, ``guarded_tool``, ``guarded_retriever`` and ``guarded_checkpointer`` guard single objects;
+``tool_wrappers`` a ``ToolNode`` built by hand; ``resume_with`` answers what an agent that waits for approval has asked;
 ``GuardCallbackHandler`` denies and audits in chains; ``protect`` guards what is already built, or refuses.
 """
 
@@ -17,6 +17,7 @@ from .events import retrieved  # noqa: E402
 from .handler import GuardCallbackHandler  # noqa: E402
 from .middleware import GuardMiddleware, tool_wrappers  # noqa: E402
 from .model import guarded_model  # noqa: E402
+from .retriever import guarded_retriever  # noqa: E402
 from .tool import guarded_tool  # noqa: E402
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "guarded_agent",
     "guarded_checkpointer",
     "guarded_model",
+    "guarded_retriever",
     "guarded_tool",
     "protect",
     "resume_with",

@@ -9,8 +9,11 @@ from typing import Any
 from langchain.agents import create_agent
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import RunnableBinding
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 
@@ -23,6 +26,7 @@ from .gate import Gate
 from .handler import GuardCallbackHandler
 from .middleware import GuardMiddleware
 from .model import OnDeny, guarded_model
+from .retriever import guarded_retriever
 from .tool import guarded_tool, wrap_tool
 
 __all__ = ["Protection", "guarded_agent", "protect"]
@@ -112,9 +116,9 @@ def protect(
     observe_output_only: bool = False,
     allow_raw_checkpoints: bool = False,
 ) -> Protection:
-    """Guard something that exists: a chat model, a tool, a ``ToolNode`` or a compiled graph. Idempotent.
+    """Guard something that exists: a model, tool, retriever, checkpointer, ``ToolNode`` or compiled graph. Idempotent.
 
-    Models and tools give a guarded copy. In a ``ToolNode`` and in a compiled graph, subgraphs included, the tools are
+    The first four give a guarded copy. In a ``ToolNode`` and in a compiled graph, subgraphs included, the tools are
     swapped in place; a graph's models cannot be reached, so it is refused when the guard changes or refuses answers,
     unless ``observe_output_only`` accepts that they are judged after they were streamed. Its checkpointer is replaced
     by a guarded one over the same storage, unless ``allow_raw_checkpoints``. Agents hidden in a tool's code cannot be
@@ -124,16 +128,21 @@ def protect(
         AdapterError: the target cannot be guarded as asked.
     """
     prove_hooks()
-    if isinstance(target, BaseChatModel | RunnableBinding):
+    if isinstance(target, BaseChatModel | RunnableBindingBase | RunnableWithFallbacks):
         return Protection(guarded_model(target, guard, agent=agent))
     if isinstance(target, BaseTool):
         return Protection(guarded_tool(target, guard, agent=agent))
+    if isinstance(target, BaseRetriever):
+        return Protection(guarded_retriever(target, guard, agent=agent))
+    if isinstance(target, BaseCheckpointSaver):
+        return Protection(wrap_saver(target, guard, agent=agent))
     if isinstance(target, ToolNode):
         return Protection(target, [_swap_tools(target, guard, agent)])
     if isinstance(target, Pregel):
         return _protect_graph(target, guard, agent, observe_output_only, allow_raw_checkpoints)
     raise AdapterError(
-        f"got a {type(target).__name__}; a chat model, a tool, a ToolNode or a compiled graph can be protected"
+        f"got a {type(target).__name__}; a chat model, a tool, a retriever, a checkpointer, a ToolNode or a compiled "
+        "graph can be protected"
     )
 
 

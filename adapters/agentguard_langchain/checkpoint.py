@@ -7,27 +7,20 @@ stores the checked copy, and leaves the live state alone. What is refused is sto
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import hashlib
-import secrets
-import threading
 import types
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.types import Command, Interrupt, Send
 
-from agentguard import AdapterError, Conversation, Denied, Guard, Leaf, Message, ModelInput, error_text
+from agentguard import AdapterError, Conversation, Denied, Guard, ModelInput
 
 from .canary import prove_hooks
-from .events import ModelRequest, decode, encode, model_input, model_input_applied
-from .gate import REFUSED, Gate, Passage
+from .gate import Gate, Passage
 from .runs import FRAMEWORK, RUN_CHANNEL, acting
+from .storage import Done, Known, Unit, as_one, stored
 from .versions import warn_untested
 
 __all__ = ["guarded_checkpointer", "raw_saver", "refuse_raw_saver", "saver_of", "wrap_saver"]
@@ -42,8 +35,6 @@ _BOOKKEEPING = frozenset(
     {"v", "ts", "id", "channel_values", "channel_versions", "versions_seen", "updated_channels"}
     | {"source", "step", "parents", "run_id", "counters_since_delta_snapshot"}
 )
-# Texts remembered as checked, per guarded saver: some megabytes, and a forgotten one is only checked again.
-KNOWN_TEXTS = 1 << 16
 
 
 def guarded_checkpointer(saver: S, guard: Guard, *, agent: str | None = None) -> S:
@@ -109,135 +100,6 @@ def saver_of(config: Mapping[str, Any]) -> object:
     return (config.get("configurable") or {}).get(_SAVER)
 
 
-# -- what is stored --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """One message, error or other value on its way into storage, and the segments it is checked as."""
-
-    value: Any
-    segments: tuple[Message, ...]
-
-    @classmethod
-    def of(cls, value: Any) -> _Unit:
-        """Raises ``UnsupportedValueError`` when the value has no JSON form."""
-        if isinstance(value, BaseMessage):
-            return cls(value, model_input(ModelRequest([value], {})).messages)
-        content = error_text(value) if isinstance(value, Exception) else encode(value)
-        # Nobody knows who wrote it, so it is read as material.
-        return cls(value, (Message("retriever", content),))
-
-    @property
-    def event(self) -> ModelInput:
-        """The unit alone."""
-        return ModelInput(self.segments, is_call=False)
-
-    def applied(self, after: tuple[Message, ...]) -> Any:
-        """The value as the checked segments say."""
-        if after == self.segments:
-            return self.value
-        if isinstance(self.value, BaseMessage):
-            changed = ModelInput(after, is_call=False)
-            return model_input_applied(ModelRequest([self.value], {}), self.event, changed).messages[0]
-        if isinstance(self.value, Exception):
-            return RuntimeError(after[0].content)
-        return decode(self.value, self.segments[0].content, after[0].content)
-
-    def blank(self) -> Any:
-        """The value with every text of it replaced: what is stored in place of something refused."""
-        if isinstance(self.value, BaseMessage):
-            return _blank_message(self.value)
-        texts = {leaf.path: REFUSED for leaf in self.event.leaves() if leaf.kind == "text"}
-        return self.applied(self.event.with_texts(texts).messages)
-
-
-def _blank_message(message: BaseMessage) -> BaseMessage:
-    emptied: dict[str, Any] = {"content": REFUSED, "additional_kwargs": {}, "response_metadata": {}, "name": None}
-    extra = dict.fromkeys(message.model_extra or {})
-    if isinstance(message, AIMessage):
-        # Every call keeps its id: an answer to it may stand in the history already.
-        emptied["tool_calls"] = [{**call, "args": {}} for call in message.tool_calls]
-        emptied["invalid_tool_calls"] = []
-    if hasattr(message, "artifact"):
-        emptied["artifact"] = None
-    return message.model_copy(update={**emptied, **extra})
-
-
-def _stored(value: Any, visit: Callable[[Any], Any]) -> Any:
-    """``value`` with ``visit`` applied to each message and error in it, and to whatever holds none, as a whole."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, BaseMessage | BaseException) or not _is_composite(value):
-        return visit(value)
-    if isinstance(value, Send):
-        return Send(value.node, _stored(value.arg, visit))
-    if isinstance(value, Interrupt):
-        # Its id is LangGraph's own; an answer names it.
-        return dataclasses.replace(value, value=_stored(value.value, visit))
-    if isinstance(value, Mapping):
-        return {key: _stored(item, visit) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [_stored(item, visit) for item in value]
-        return items if isinstance(value, list) else _tuple_like(value, items)
-    names = ("update", "goto", "resume") if isinstance(value, Command) else [f.name for f in dataclasses.fields(value)]
-    return dataclasses.replace(value, **{name: _stored(getattr(value, name), visit) for name in names})
-
-
-def _tuple_like(value: tuple[Any, ...], items: list[Any]) -> Any:
-    return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-
-
-def _is_composite(value: Any) -> bool:
-    if isinstance(value, Interrupt) or (isinstance(value, tuple) and hasattr(value, "_fields")):
-        return True
-    return any(isinstance(item, BaseMessage | BaseException) or _is_composite(item) for item in _items(value))
-
-
-def _items(value: Any) -> Iterator[Any]:
-    if isinstance(value, Send):
-        yield value.arg
-    elif isinstance(value, Mapping):
-        yield from value.values()
-    elif isinstance(value, list | tuple):
-        yield from value
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from (getattr(value, field.name) for field in dataclasses.fields(value))
-
-
-class _Known:
-    """Texts that have passed as model input, by author, under a key of this process. Thread-safe, bounded."""
-
-    def __init__(self) -> None:
-        self._key = secrets.token_bytes(32)
-        self._lock = threading.Lock()
-        self._texts: OrderedDict[bytes, None] = OrderedDict()
-
-    def holds(self, leaves: Iterator[Leaf]) -> bool:
-        """Whether every text among ``leaves`` has passed."""
-        marks = [self._mark(leaf) for leaf in leaves]
-        with self._lock:
-            if not all(mark in self._texts for mark in marks):
-                return False
-            for mark in marks:
-                self._texts.move_to_end(mark)
-            return True
-
-    def add(self, leaves: Iterator[Leaf]) -> None:
-        """Remember that they have passed."""
-        marks = [self._mark(leaf) for leaf in leaves]
-        with self._lock:
-            self._texts.update(dict.fromkeys(marks))
-            while len(self._texts) > KNOWN_TEXTS:
-                self._texts.popitem(last=False)
-
-    def _mark(self, leaf: Leaf) -> bytes:
-        # Under a dictionary's key a value may read as a password: the key is part of what was checked.
-        under = next((step for step in reversed(leaf.path) if isinstance(step, str)), "")
-        text = f"{leaf.author}\0{leaf.kind}\0{under}\0{leaf.text}".encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(text, digest_size=16, key=self._key).digest()
-
-
 # -- checking --------------------------------------------------------------------------------------------------------
 
 
@@ -246,7 +108,8 @@ class _Store:
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-        self.known = _Known()
+        self.known = Known()
+        self.refused = Known()
 
     def clean(self, values: list[Any], config: Any) -> list[Any]:
         """``values`` as they may be stored.
@@ -258,13 +121,14 @@ class _Store:
         units = self.gate.attempt(lambda: self._units(values), ModelInput(()), None)
         if units is None:
             return values
-        fresh = [unit for unit in units if unit is not None]
+        fresh = [unit for unit in units if isinstance(unit, Unit)]
         if not fresh:
-            return values
+            return self._rebuilt(values, units, [])
         try:
             cleaned = self.gate.admit(fresh, self._passage(), run)
-        except Denied:
-            cleaned = [self._alone(unit, run) for unit in fresh]
+        except Denied as refusal:
+            alone = len(fresh) == 1
+            cleaned = [self._refused(fresh[0], refusal, run) if alone else self._alone(unit, run) for unit in fresh]
         return self._rebuilt(values, units, cleaned)
 
     async def aclean(self, values: list[Any], config: Any) -> list[Any]:
@@ -273,13 +137,16 @@ class _Store:
         units = await self.gate.aattempt(lambda: self._units(values), ModelInput(()), None)
         if units is None:
             return values
-        fresh = [unit for unit in units if unit is not None]
+        fresh = [unit for unit in units if isinstance(unit, Unit)]
         if not fresh:
-            return values
+            return self._rebuilt(values, units, [])
         try:
             cleaned = await self.gate.aadmit(fresh, self._passage(), run)
-        except Denied:
-            cleaned = [await self._aalone(unit, run) for unit in fresh]
+        except Denied as refusal:
+            alone = len(fresh) == 1
+            cleaned = [
+                await (self._arefused(fresh[0], refusal, run) if alone else self._aalone(unit, run)) for unit in fresh
+            ]
         return self._rebuilt(values, units, cleaned)
 
     def _run(self, config: Any) -> Conversation:
@@ -290,46 +157,68 @@ class _Store:
             thread=None if thread is None else str(thread),
         )
 
-    def _units(self, values: list[Any]) -> list[_Unit | None]:
-        """The parts of ``values`` in order; None for each whose texts have all passed before."""
-        found: list[_Unit | None] = []
+    def _units(self, values: list[Any]) -> list[Unit | Done]:
+        """The parts of ``values`` in order; those that passed or were refused before are done."""
+        found: list[Unit | Done] = []
 
         def note(part: Any) -> Any:
-            unit = _Unit.of(part)
-            found.append(None if self.known.holds(unit.event.leaves()) else unit)
+            unit = Unit.of(part)
+            leaves = list(unit.event.leaves())
+            if self.known.holds(leaves):
+                found.append(Done(part))
+            else:
+                found.append(Done(unit.blank()) if self.refused.holds([as_one(leaves)]) else unit)
             return part
 
         for value in values:
-            _stored(value, note)
+            stored(value, note)
         return found
 
-    def _rebuilt(self, values: list[Any], units: list[_Unit | None], cleaned: Sequence[Any]) -> list[Any]:
-        kept, fresh = iter(units), iter(cleaned)
-        return [_stored(value, lambda part: part if next(kept) is None else next(fresh)) for value in values]
+    def _rebuilt(self, values: list[Any], units: list[Unit | Done], cleaned: Sequence[Any]) -> list[Any]:
+        parts, fresh = iter(units), iter(cleaned)
+
+        def replaced(_part: Any) -> Any:
+            known = next(parts)
+            return known.value if isinstance(known, Done) else next(fresh)
+
+        return [stored(value, replaced) for value in values]
 
     def _passage(self) -> Passage[Any, ModelInput]:
         return Passage(event=_event, apply=self._applied, nearest=lambda: ModelInput((), is_call=False))
 
-    def _applied(self, units: list[_Unit], _before: ModelInput, after: ModelInput) -> list[Any]:
+    def _applied(self, units: list[Unit], _before: ModelInput, after: ModelInput) -> list[Any]:
         segments = iter(after.messages)
         found = [unit.applied(tuple(next(segments) for _ in unit.segments)) for unit in units]
         self.known.add(after.leaves())
         return found
 
-    def _alone(self, unit: _Unit, run: Conversation) -> Any:
+    def _alone(self, unit: Unit, run: Conversation) -> Any:
         try:
             return self.gate.admit([unit], self._passage(), run)[0]
-        except Denied:
-            return self.gate.admit([_Unit.of(unit.blank())], self._passage(), run)[0]
+        except Denied as refusal:
+            return self._refused(unit, refusal, run)
 
-    async def _aalone(self, unit: _Unit, run: Conversation) -> Any:
+    async def _aalone(self, unit: Unit, run: Conversation) -> Any:
         try:
             return (await self.gate.aadmit([unit], self._passage(), run))[0]
-        except Denied:
-            return (await self.gate.aadmit([_Unit.of(unit.blank())], self._passage(), run))[0]
+        except Denied as refusal:
+            return await self._arefused(unit, refusal, run)
+
+    def _refused(self, unit: Unit, refusal: Denied, run: Conversation) -> Any:
+        self._remember(unit, refusal)
+        return self.gate.admit([Unit.of(unit.blank())], self._passage(), run)[0]
+
+    async def _arefused(self, unit: Unit, refusal: Denied, run: Conversation) -> Any:
+        self._remember(unit, refusal)
+        return (await self.gate.aadmit([Unit.of(unit.blank())], self._passage(), run))[0]
+
+    def _remember(self, unit: Unit, refusal: Denied) -> None:
+        # A check that failed, or a record that was not stored, says nothing about the text.
+        if refusal.decision.cause is None:
+            self.refused.add([as_one(list(unit.event.leaves()))])
 
 
-def _event(units: list[_Unit]) -> ModelInput:
+def _event(units: list[Unit]) -> ModelInput:
     return ModelInput(tuple(segment for unit in units for segment in unit.segments), is_call=False)
 
 

@@ -178,23 +178,32 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Part of a message with one author; ``blocks`` are the positions of its content blocks, None for all."""
+    """Part of a message with one author: content blocks by position, a span of its text, or the whole message."""
 
     message: int
     blocks: tuple[int, ...] | None = None
+    span: tuple[int, int] | None = None
+    quoted: bool = False
 
 
-def model_input(request: ModelRequest, *, human: str = "user") -> ModelInput:
-    """What is about to be sent to a model, tool schemas included. ``human`` is the author of human messages."""
-    messages = [_segment_message(request.messages[part.message], part, human) for part in _segments(request.messages)]
+def model_input(request: ModelRequest, *, human: str = "user", quoted: Sequence[str] = ()) -> ModelInput:
+    """What is about to be sent to a model, tool schemas included.
+
+    ``human`` is the author of human messages; ``quoted`` are texts that are material where they stand in one.
+    """
+    parts = _segments(request.messages, quoted)
+    messages = [_segment_message(request.messages[part.message], part, human) for part in parts]
     return ModelInput(tuple(messages), tuple(encode(_schema_options(request.options)).values()))  # type: ignore[union-attr]
 
 
-def model_input_applied(request: ModelRequest, before: ModelInput, after: ModelInput) -> ModelRequest:
+def model_input_applied(
+    request: ModelRequest, before: ModelInput, after: ModelInput, *, quoted: Sequence[str] = ()
+) -> ModelRequest:
     """The request as the checked event says, in new objects wherever something changed."""
     messages = list(request.messages)
-    parts = zip(_segments(request.messages), before.messages, after.messages, strict=True)
-    for part, old, new in parts:
+    parts = zip(_segments(request.messages, quoted), before.messages, after.messages, strict=True)
+    # Spans last first, so that those before them still stand where they stood.
+    for part, old, new in reversed(list(parts)):
         messages[part.message] = _with_segment(messages[part.message], part, old, new)
     schemas = _schema_options(request.options)
     changed = {
@@ -208,15 +217,42 @@ def _schema_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in SCHEMA_OPTIONS if options.get(name)}
 
 
-def _segments(messages: Sequence[BaseMessage]) -> list[_Segment]:
+def _segments(messages: Sequence[BaseMessage], quoted: Sequence[str] = ()) -> list[_Segment]:
     found: list[_Segment] = []
     for index, message in enumerate(messages):
+        if quoted and isinstance(message, HumanMessage) and isinstance(message.content, str):
+            found += _spans(index, message.content, quoted)
+            continue
         documents = _document_blocks(message)
         if documents and len(documents) < len(message.content):
             rest = tuple(i for i in range(len(message.content)) if i not in documents)
             found += [_Segment(index, rest), _Segment(index, documents)]
         else:
             found.append(_Segment(index))
+    return found
+
+
+def _spans(index: int, text: str, quoted: Sequence[str]) -> list[_Segment]:
+    """The user's words and the material among them, in order."""
+    places: list[tuple[int, int]] = []
+    for passage in sorted(filter(None, quoted), key=len, reverse=True):
+        start = text.find(passage)
+        while start >= 0:
+            end = start + len(passage)
+            if all(end <= a or b <= start for a, b in places):
+                places.append((start, end))
+            start = text.find(passage, end)
+    if not places:
+        return [_Segment(index)]
+    found: list[_Segment] = []
+    at = 0
+    for start, end in sorted(places):
+        if start > at:
+            found.append(_Segment(index, span=(at, start)))
+        found.append(_Segment(index, span=(start, end), quoted=True))
+        at = end
+    if at < len(text):
+        found.append(_Segment(index, span=(at, len(text))))
     return found
 
 
@@ -228,6 +264,11 @@ def _document_blocks(message: BaseMessage) -> tuple[int, ...]:
 
 
 def _segment_message(message: BaseMessage, part: _Segment, human: str) -> Message:
+    if part.span is not None:
+        whole = _message(message, "retriever" if part.quoted else _author(message, human))
+        text = cast(str, message.content)[slice(*part.span)]
+        # What stands beside the text goes with its first part.
+        return dataclasses.replace(whole, content=text, extra=whole.extra if part.span[0] == 0 else None)
     if part.blocks is None:
         return _message(message, _author(message, human))
     content = [encode(message.content[i]) for i in part.blocks]
@@ -239,6 +280,11 @@ def _segment_message(message: BaseMessage, part: _Segment, human: str) -> Messag
 def _with_segment(message: BaseMessage, part: _Segment, before: Message, after: Message) -> BaseMessage:
     if before == after:
         return message
+    if part.span is not None:
+        start, end = part.span
+        text = cast(str, message.content)
+        changed = dataclasses.replace(after, content=text[:start] + cast(str, after.content) + text[end:])
+        return _message_applied(message, dataclasses.replace(before, content=text), changed)
     if part.blocks is None:
         return _message_applied(message, before, after)
     content = list(message.content)

@@ -248,7 +248,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
                 passage = result_passage(nearest)
                 return result if _covered(within, nearest, result) else self._gate.admit(result, passage, run)
         except Denied as refusal:
-            return denied_message(refusal, call["name"], call["id"] or "")
+            return denied_message(self.guard, refusal, call["name"], call["id"] or "")
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]
@@ -266,7 +266,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
                 passage = result_passage(nearest)
                 return result if _covered(within, nearest, result) else await self._gate.aadmit(result, passage, run)
         except Denied as refusal:
-            return denied_message(refusal, call["name"], call["id"] or "")
+            return denied_message(self.guard, refusal, call["name"], call["id"] or "")
 
     def _tool_ready(self, request: ToolCallRequest) -> Callable[[], tuple[ToolCallRequest, Conversation]]:
         def ready() -> tuple[ToolCallRequest, Conversation]:

@@ -23,7 +23,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableBinding
+from langchain_core.runnables import RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
 
 from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput, ModelOutput, StreamFilter
 
@@ -73,11 +74,12 @@ _NATIVE_EVENTS = ("_stream_chat_model_events", "_astream_chat_model_events")
 def guarded_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnDeny = "raise") -> M:
     """A model like ``model`` whose every input and output passes ``guard``. Guarding twice is guarding once.
 
-    A bound model (``model.bind_tools(...)``) is guarded inside its binding. LangChain's response cache is switched off:
-    an answer it holds may have been stored unchecked.
+    A bound model (``model.bind_tools(...)``) is guarded inside its binding, and so are the models of ``with_retry`` and
+    ``with_fallbacks``: every attempt is checked. LangChain's response cache is switched off: an answer it holds may
+    have been stored unchecked.
 
     Args:
-        model: a chat model, or a binding of one.
+        model: a chat model, or one with bindings, retries or fallbacks.
         guard: decides.
         agent: who acts when no conversation is open.
         on_deny: raise ``Denied``, or answer with a message that says so.
@@ -92,9 +94,13 @@ def guarded_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: 
 
 def wrap_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnDeny = "raise") -> M:
     """As ``guarded_model``, without the self-test."""
-    if isinstance(model, RunnableBinding):
-        bound = wrap_model(model.bound, guard, agent=agent, on_deny=on_deny)
-        return cast(M, model.model_copy(update={"bound": bound}))
+    options: Any = {"agent": agent, "on_deny": on_deny}
+    if isinstance(model, RunnableBindingBase):
+        return cast(M, model.model_copy(update={"bound": wrap_model(model.bound, guard, **options)}))
+    if isinstance(model, RunnableWithFallbacks):
+        others = [wrap_model(other, guard, **options) for other in model.fallbacks]
+        first = wrap_model(model.runnable, guard, **options)
+        return cast(M, model.model_copy(update={"runnable": first, "fallbacks": others}))
     if not isinstance(model, BaseChatModel):
         raise AdapterError(f"got a {type(model).__name__}; a chat model (BaseChatModel) can be guarded")
     if is_guarded(model, guard):
@@ -235,9 +241,10 @@ class _Hooks:
 
 
 def _input(run: Conversation) -> Passage[ModelRequest, ModelInput]:
+    quoted = run.quoted
     return Passage(
-        event=lambda request: model_input(request, human=human_author(run)),
-        apply=model_input_applied,
+        event=lambda request: model_input(request, human=human_author(run), quoted=quoted),
+        apply=lambda request, before, after: model_input_applied(request, before, after, quoted=quoted),
         nearest=lambda: ModelInput(()),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ __all__ = [
     "application_run",
     "human_author",
     "inside_tool",
+    "note_passages",
     "opened",
     "resumed",
 ]
@@ -56,6 +58,12 @@ RUN_CHANNEL = "agentguard_run"
 PRINCIPAL_KEY = "agentguard_principal"
 # Conversations kept for runs that continue. A run whose conversation was dropped goes on with less trust, never more.
 KEPT_RUNS = 4096
+
+# Passages remembered per guard. A forgotten one stands among the user's words, so the bounds are wide.
+KEPT_PASSAGES = 1024
+KEPT_PASSAGE_CHARS = 4_000_000
+# Shorter texts are words anybody uses, the user too.
+MIN_PASSAGE_CHARS = 4
 
 _tool_run: ContextVar[Conversation | None] = ContextVar("agentguard_langchain_tool_run", default=None)
 
@@ -170,6 +178,8 @@ def opened(
             kept.put(key, run)
     if messages and isinstance(messages[-1], HumanMessage):
         _trust(run, messages[-1])
+        for text in _passages_in(guard, run):
+            run.untrusted(text)
     return run
 
 
@@ -231,6 +241,8 @@ def ephemeral(guard: Guard, agent: str | None) -> Conversation:
         principal=acting(guard, agent, config),
         framework=FRAMEWORK,
         thread=None if thread is None else str(thread),
+        # The same name every time: a graph that pauses for approval goes on in another call of this function.
+        id=None if thread is None else hashlib.sha256(f"langgraph thread {thread}".encode()).hexdigest()[:32],
     )
 
 
@@ -256,6 +268,50 @@ def human_author(run: Conversation) -> str:
     if run.parent is not None and run.framework == FRAMEWORK:
         return f"agent:{run.parent.principal.id}"
     return "user"
+
+
+class _Passages:
+    """Texts that retrievers found lately. Thread-safe, bounded by count and by characters."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._texts: OrderedDict[str, None] = OrderedDict()
+        self._chars = 0
+
+    def add(self, text: str) -> None:
+        with self._lock:
+            if text in self._texts:
+                self._texts.move_to_end(text)
+                return
+            self._texts[text] = None
+            self._chars += len(text)
+            while len(self._texts) > KEPT_PASSAGES or self._chars > KEPT_PASSAGE_CHARS:
+                self._chars -= len(self._texts.popitem(last=False)[0])
+
+    def within(self, requests: Sequence[str]) -> list[str]:
+        """Those that stand in one of ``requests``."""
+        with self._lock:
+            texts = list(self._texts)
+        return [text for text in texts if any(text in request for request in requests)]
+
+
+_passages: weakref.WeakKeyDictionary[Guard, _Passages] = weakref.WeakKeyDictionary()
+
+
+def note_passages(guard: Guard, texts: Sequence[str]) -> None:
+    """Remember what a retriever found: standing in the message an agent is entered by, it is quoted material.
+
+    A chain retrieves before it builds the prompt, so before the agent's conversation is open.
+    """
+    kept = _passages.setdefault(guard, _Passages())
+    for text in texts:
+        if len(text.strip()) >= MIN_PASSAGE_CHARS:
+            kept.add(text)
+
+
+def _passages_in(guard: Guard, run: Conversation) -> list[str]:
+    kept = _passages.get(guard)
+    return kept.within(run.requests) if kept is not None else []
 
 
 def _child(parent: Conversation, principal: Principal, id: str | None) -> Conversation:

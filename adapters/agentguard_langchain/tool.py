@@ -30,6 +30,7 @@ from .events import decode, encode
 from .gate import REFUSED, Gate, Passage, outside_scopes, release
 from .runs import ephemeral, inside_tool
 from .versions import warn_untested
+from .writer import guarded_writers
 
 __all__ = ["denied_message", "guarded_tool", "is_being_guarded", "is_guarded", "result_passage", "wrap_tool"]
 
@@ -87,9 +88,11 @@ def is_guarded(tool: object, guard: Guard) -> bool:
     return any(known is guard for known in getattr(type(tool), _GUARDS, ()))
 
 
-def denied_message(refusal: Denied, name: str, call_id: str) -> ToolMessage:
-    """The answer to a refused tool call; it carries the decision's safe words and nothing else."""
-    return ToolMessage(content=str(refusal) or REFUSED, name=name, tool_call_id=call_id, status="error")
+def denied_message(guard: Guard, refusal: Denied, name: str, call_id: str) -> ToolMessage:
+    """The answer to a refused tool call; it carries the decision's safe words, which no outer hook checks again."""
+    words = str(refusal) or REFUSED
+    release(guard, ToolResult("", {}, words))
+    return ToolMessage(content=words, name=name, tool_call_id=call_id, status="error")
 
 
 def result_passage(call: ToolCall, *, is_error: bool = False) -> Passage[Any, ToolResult]:
@@ -237,7 +240,7 @@ def _run_of(base: type[BaseTool], gate: Gate) -> Any:
             with _invoking(invocation):
                 output = base.run(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
-            return _refusal_answer(self, refusal, tool_call_id)
+            return _refusal_answer(gate, self, refusal, tool_call_id)
         except GraphBubbleUp:
             asking.paused()
             raise
@@ -261,7 +264,7 @@ def _arun_of(base: type[BaseTool], gate: Gate) -> Any:
             with _invoking(invocation):
                 output = await base.arun(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
-            return _refusal_answer(self, refusal, tool_call_id)
+            return _refusal_answer(gate, self, refusal, tool_call_id)
         except GraphBubbleUp:
             await asyncio.to_thread(asking.paused)
             raise
@@ -275,8 +278,8 @@ def _inner_run_of(base: type[BaseTool], gate: Gate) -> Any:
     def _run(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
         invocation = _current(self, gate)
         try:
-            with _invoking(None), inside_tool(invocation.run), outside_scopes():
-                value = _view(self, base)._run(*args, **kwargs)
+            with _running(invocation, gate, kwargs) as given:
+                value = _view(self, base)._run(*args, **given)
         except (GraphBubbleUp, Denied):
             raise
         except Exception as error:  # noqa: BLE001  # its text goes to a model, so it is a result like any other
@@ -294,8 +297,8 @@ def _inner_arun_of(base: type[BaseTool], gate: Gate) -> Any:
     async def _arun(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
         invocation = _current(self, gate)
         try:
-            with _invoking(None), inside_tool(invocation.run), outside_scopes():
-                value = await _view(self, base)._arun(*args, **kwargs)
+            with _running(invocation, gate, kwargs) as given:
+                value = await _view(self, base)._arun(*args, **given)
         except (GraphBubbleUp, Denied):
             raise
         except Exception as error:  # noqa: BLE001  # as in _run
@@ -306,6 +309,17 @@ def _inner_arun_of(base: type[BaseTool], gate: Gate) -> Any:
         raise _failure(failure, text, checked)
 
     return _arun
+
+
+@contextmanager
+def _running(invocation: _Invocation, gate: Gate, kwargs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Around the tool's own function; gives the arguments it runs with."""
+
+    def check(piece: Any) -> Any:
+        return gate.admit(piece, result_passage(invocation.call), invocation.run)
+
+    with _invoking(None), inside_tool(invocation.run), outside_scopes(), guarded_writers(check, kwargs) as given:
+        yield given
 
 
 def _starting(
@@ -334,10 +348,10 @@ def _failure(failure: Exception, text: str, checked: str) -> Exception:
     return failure if checked == text else ToolException(checked)
 
 
-def _refusal_answer(tool: BaseTool, refusal: Denied, call_id: str | None) -> ToolMessage:
+def _refusal_answer(gate: Gate, tool: BaseTool, refusal: Denied, call_id: str | None) -> ToolMessage:
     if call_id is None:
         raise refusal
-    return denied_message(refusal, tool.name, call_id)
+    return denied_message(gate.guard, refusal, tool.name, call_id)
 
 
 def _passed(gate: Gate, call: ToolCall, output: Any) -> Any:

@@ -6,7 +6,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import MetaData
 from sqlalchemy.exc import IntegrityError
@@ -131,6 +131,7 @@ def test_of_several_processes_one_uses_it(tmp_path: Path) -> None:
     assert sorted(map(str, found)) == ["None", "approval-used", "approval-used", "approval-used"]
 
 
+@settings(deadline=None, max_examples=25)
 @given(later=st.floats(0.001, 1e6, allow_nan=False))
 def test_expiry_survives_the_database(tmp_path_factory: pytest.TempPathFactory, later: float) -> None:
     """The digest covers the expiry, so it must come back to the last bit."""

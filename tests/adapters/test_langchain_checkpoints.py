@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
@@ -307,6 +307,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(value=TREES)
 def test_any_tree_is_stored_clean_and_in_shape(value: Any) -> None:
     """Whatever the state holds: same shape, no raw text, and the caller's own value untouched."""
