@@ -117,8 +117,8 @@ class _Store:
         Raises:
             Denied: something in them cannot be read, or is refused in a form that cannot be replaced.
         """
-        run = self.gate.attempt(lambda: self._run(config), ModelInput(()), Conversation())
-        units = self.gate.attempt(lambda: self._units(values), ModelInput(()), None)
+        run = self.gate.attempt(lambda: self._run(config), ModelInput(()), Conversation)
+        units = self.gate.attempt(lambda: self._units(values), ModelInput(()), lambda: None)
         if units is None:
             return values
         fresh = [unit for unit in units if isinstance(unit, Unit)]
@@ -133,8 +133,8 @@ class _Store:
 
     async def aclean(self, values: list[Any], config: Any) -> list[Any]:
         """As ``clean``, without blocking the event loop."""
-        run = await self.gate.aattempt(lambda: self._run(config), ModelInput(()), Conversation())
-        units = await self.gate.aattempt(lambda: self._units(values), ModelInput(()), None)
+        run = await self.gate.aattempt(lambda: self._run(config), ModelInput(()), Conversation)
+        units = await self.gate.aattempt(lambda: self._units(values), ModelInput(()), lambda: None)
         if units is None:
             return values
         fresh = [unit for unit in units if isinstance(unit, Unit)]

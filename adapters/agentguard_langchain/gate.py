@@ -93,8 +93,8 @@ class Gate:
         _raise_if_denied(decision)
         return result
 
-    def attempt(self, work: Callable[[], R], nearest: Event, otherwise: R) -> R:
-        """Do work of ours that may fail; a failure is recorded and refused. In shadow mode ``otherwise`` stands in.
+    def attempt(self, work: Callable[[], R], nearest: Event, otherwise: Callable[[], R]) -> R:
+        """Do work of ours that may fail; a failure is recorded and refused. In shadow mode ``otherwise()`` stands in.
 
         Raises:
             Denied: the work failed.
@@ -103,15 +103,17 @@ class Gate:
             return work()
         except Exception as error:  # noqa: BLE001  # as in admit
             _raise_if_denied(self.guard.failed(nearest, error, run=Conversation()))
-            return otherwise
+            return otherwise()
 
-    async def aattempt(self, work: Callable[[], R], nearest: Event, otherwise: R, *, slow: bool = False) -> R:
+    async def aattempt(
+        self, work: Callable[[], R], nearest: Event, otherwise: Callable[[], R], *, slow: bool = False
+    ) -> R:
         """As ``attempt``, without blocking the event loop; ``slow`` work leaves it."""
         try:
             return await asyncio.to_thread(work) if slow else work()
         except Exception as error:  # noqa: BLE001  # as in admit
             _raise_if_denied(await self.guard.afailed(nearest, error, run=Conversation()))
-            return otherwise
+            return otherwise()
 
 
 def _applied(value: T, passage: Passage[T, E], event: E, decision: Decision) -> T:

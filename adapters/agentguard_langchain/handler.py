@@ -168,7 +168,7 @@ class GuardCallbackHandler(BaseCallbackHandler):
     # -- open calls
 
     def _run(self, nearest: Event) -> Conversation:
-        return self._gate.attempt(lambda: ephemeral(self.guard, self._gate.agent), nearest, Conversation())
+        return self._gate.attempt(lambda: ephemeral(self.guard, self._gate.agent), nearest, Conversation)
 
     def _note(self, run_id: UUID, call: ToolCall | None) -> None:
         with self._lock:

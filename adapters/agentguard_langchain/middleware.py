@@ -28,6 +28,7 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 
 from agentguard import (
+    AdapterError,
     Conversation,
     Denied,
     Guard,
@@ -143,12 +144,12 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """Open the run's conversation; its trusted request is the last human message."""
-        return self._gate.attempt(lambda: self._open(state), ModelInput(()), None)
+        return self._gate.attempt(lambda: self._open(state), ModelInput(()), lambda: None)
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         """As ``before_agent``."""
         slow = self._is_lost(state)
-        return await self._gate.aattempt(lambda: self._open(state), ModelInput(()), None, slow=slow)
+        return await self._gate.aattempt(lambda: self._open(state), ModelInput(()), lambda: None, slow=slow)
 
     def _open(self, state: Any) -> dict[str, Any] | None:
         self._refuse_raw_saver()
@@ -187,7 +188,11 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
     def _is_lost(self, state: Any) -> bool:
         """Whether finding the conversation means to read a history again: it was opened in another process."""
         key = RunKey.parse(state.get(RUN_CHANNEL) if isinstance(state, Mapping) else None)
-        return key is not None and application_run() is None and KEPT.get(self._kept(key)) is None
+        try:
+            return key is not None and application_run() is None and KEPT.get(self._kept(key)) is None
+        except AdapterError:
+            # Somebody forged a principal; the work itself refuses and records that.
+            return False
 
     def _kept(self, key: RunKey) -> object:
         """Where a run is kept: whoever resumes another's thread acts as themselves, without the other's request."""
@@ -198,7 +203,9 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
         """Call a guarded model; check what comes back unless it came from there."""
         try:
-            ready, run = self._gate.attempt(self._model_ready(request), ModelInput(()), (request, Conversation()))
+            ready, run = self._gate.attempt(
+                self._model_ready(request), ModelInput(()), lambda: (request, Conversation())
+            )
             with run.active(), scope(self.guard) as within:
                 answer = _Answer(handler(ready))
                 found = [self._gate.admit(value, passage, run) for value, passage in answer.unchecked(within)]
@@ -213,7 +220,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             start = self._model_ready(request)
             slow = self._is_lost(request.state)
-            ready, run = await self._gate.aattempt(start, ModelInput(()), (request, Conversation()), slow=slow)
+            ready, run = await self._gate.aattempt(start, ModelInput(()), lambda: (request, Conversation()), slow=slow)
             with run.active(), scope(self.guard) as within:
                 answer = _Answer(await handler(ready))
                 found = [await self._gate.aadmit(value, passage, run) for value, passage in answer.unchecked(within)]
@@ -240,7 +247,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         call = request.tool_call
         try:
             start, nearest = self._tool_ready(request), ToolCall(call["name"], {}, call["id"])
-            ready, run = self._gate.attempt(start, nearest, (request, Conversation()))
+            ready, run = self._gate.attempt(start, nearest, lambda: (request, Conversation()))
             if ready.tool is None:
                 ready = self._gate.admit(ready, UNKNOWN_TOOL, run)
             with run.active(), scope(self.guard) as within:
@@ -258,7 +265,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
         try:
             start, nearest = self._tool_ready(request), ToolCall(call["name"], {}, call["id"])
             slow = self._is_lost(request.state)
-            ready, run = await self._gate.aattempt(start, nearest, (request, Conversation()), slow=slow)
+            ready, run = await self._gate.aattempt(start, nearest, lambda: (request, Conversation()), slow=slow)
             if ready.tool is None:
                 ready = await self._gate.aadmit(ready, UNKNOWN_TOOL, run)
             with run.active(), scope(self.guard) as within:

@@ -5,28 +5,26 @@ fields still works. It overrides exactly the methods through which every public 
 methods run on an unguarded view of the same object, because providers call their own ``_stream`` from ``_generate``
 and that must not count twice.
 
-Streaming: text passes through ``Guard.stream_filter`` as it arrives, or waits until the whole answer was checked where
-there is no filter. Tool calls and everything beside the text always wait. What was streamed equals the final message.
+What happens to a streamed answer is told in ``stream.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import types
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase
 
-from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput, ModelOutput, StreamFilter
+from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput, ModelOutput
 
 from .canary import prove_hooks
 from .events import (
@@ -39,6 +37,7 @@ from .events import (
 )
 from .gate import REFUSED, Gate, Passage, note_rewritten
 from .runs import ephemeral, human_author
+from .stream import Held, blocked_chunk
 from .versions import warn_untested
 
 __all__ = [
@@ -167,7 +166,7 @@ class _Hooks:
         try:
             run = self._run()
             admitted = self._noted(request, self.gate.admit(request, _input(run), run))
-            held = _Held(self._filter(), shadow=self.gate.guard.mode == "shadow")
+            held = Held(self.gate.guard.stream_filter, shadow=self.gate.guard.mode == "shadow")
             try:
                 for chunk in call(admitted):
                     yield from held.take(chunk)
@@ -177,12 +176,12 @@ class _Hooks:
                 raise
             if not held.chunks:
                 return
-            whole = self.gate.attempt(held.whole, OUTPUT.nearest(), held.partial())
+            whole = self.gate.attempt(held.whole, OUTPUT.nearest(), held.partial)
             yield from held.close(self.gate.admit(whole, _streamed(held), run))
         except Denied as refusal:
             if self.on_deny == "raise":
                 raise
-            yield _blocked_chunk(refusal)
+            yield blocked_chunk(blocked_message(refusal))
 
     async def astream(
         self, call: Callable[[ModelRequest], AsyncIterator[ChatGenerationChunk]], request: ModelRequest
@@ -190,7 +189,7 @@ class _Hooks:
         try:
             run = await self._arun()
             admitted = self._noted(request, await self.gate.aadmit(request, _input(run), run))
-            held = _Held(self._filter(), shadow=self.gate.guard.mode == "shadow")
+            held = Held(self.gate.guard.stream_filter, shadow=self.gate.guard.mode == "shadow")
             try:
                 async for chunk in call(admitted):
                     for ready in held.take(chunk):
@@ -200,29 +199,29 @@ class _Hooks:
                 raise
             if not held.chunks:
                 return
-            whole = await self.gate.aattempt(held.whole, OUTPUT.nearest(), held.partial())
+            whole = await self.gate.aattempt(held.whole, OUTPUT.nearest(), held.partial)
             for ready in held.close(await self.gate.aadmit(whole, _streamed(held), run)):
                 yield ready
         except Denied as refusal:
             if self.on_deny == "raise":
                 raise
-            yield _blocked_chunk(refusal)
+            yield blocked_chunk(blocked_message(refusal))
 
-    def _broken_off(self, held: _Held, run: Conversation) -> None:
-        if held.sent:
+    def _broken_off(self, held: Held, run: Conversation) -> None:
+        if any(held.sent.values()):
             with contextlib.suppress(Denied):
                 self.gate.admit(held.partial(), OUTPUT, run)
 
-    async def _abroken_off(self, held: _Held, run: Conversation) -> None:
-        if held.sent:
+    async def _abroken_off(self, held: Held, run: Conversation) -> None:
+        if any(held.sent.values()):
             with contextlib.suppress(Denied):
                 await self.gate.aadmit(held.partial(), OUTPUT, run)
 
     def _run(self) -> Conversation:
-        return self.gate.attempt(self._found, ModelInput(()), Conversation())
+        return self.gate.attempt(self._found, ModelInput(()), Conversation)
 
     async def _arun(self) -> Conversation:
-        return await self.gate.aattempt(self._found, ModelInput(()), Conversation())
+        return await self.gate.aattempt(self._found, ModelInput(()), Conversation)
 
     def _found(self) -> Conversation:
         return ephemeral(self.gate.guard, self.gate.agent)
@@ -230,9 +229,6 @@ class _Hooks:
     def _noted(self, request: ModelRequest, admitted: ModelRequest) -> ModelRequest:
         note_rewritten(self.gate.guard, request.messages, admitted.messages)
         return admitted
-
-    def _filter(self) -> StreamFilter | None:
-        return self.gate.guard.stream_filter()
 
     def _blocked(self, refusal: Denied) -> ChatResult:
         if self.on_deny == "raise":
@@ -256,7 +252,7 @@ OUTPUT: Passage[ModelResult, ModelOutput] = Passage(
 )
 
 
-def _streamed(held: _Held) -> Passage[ModelResult, ModelOutput]:
+def _streamed(held: Held) -> Passage[ModelResult, ModelOutput]:
     return Passage(event=model_output, apply=held.applied, nearest=OUTPUT.nearest)
 
 
@@ -269,101 +265,6 @@ def _rebuilt(result: ChatResult, found: list[ModelResult]) -> ChatResult:
     ]
     output = found[0].output if found else result.llm_output
     return ChatResult(generations=generations, llm_output=output)
-
-
-# -- what a stream holds back ----------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Held:
-    """The part of one streamed answer that has not been passed on."""
-
-    filter: StreamFilter | None
-    shadow: bool
-    chunks: list[ChatGenerationChunk] = field(default_factory=list)
-    sent: str = ""
-    original: ModelResult | None = None
-
-    def take(self, chunk: ChatGenerationChunk) -> Iterator[ChatGenerationChunk]:
-        """Keep the chunk; give what of its text may be read now."""
-        self.chunks.append(chunk)
-        content = chunk.message.content
-        if self.shadow:
-            self.sent += chunk.text
-            yield chunk
-        elif not isinstance(content, str):
-            # Text in blocks is checked whole; nothing more is passed on until then.
-            self.filter = None
-        elif self.filter is not None and content and (ready := self.filter.feed(content)):
-            self.sent += ready
-            yield ChatGenerationChunk(message=AIMessageChunk(content=ready, id=chunk.message.id))
-
-    def whole(self) -> ModelResult:
-        """The answer as the provider gave it."""
-        merged = self.chunks[0]
-        for chunk in self.chunks[1:]:
-            merged = merged + chunk
-        message = message_chunk_to_message(cast(AIMessageChunk, merged.message))
-        self.original = ModelResult(message, merged.generation_info)
-        return self.original
-
-    def partial(self) -> ModelResult:
-        """What a reader has seen of an answer that broke off."""
-        return ModelResult(AIMessage(content=self.sent))
-
-    def applied(self, result: ModelResult, before: ModelOutput, after: ModelOutput) -> ModelResult:
-        """The checked answer, if it goes on where the reader stopped."""
-        applied = model_output_applied(result, before, after)
-        content = applied.message.content
-        if not self.shadow and self.sent and not (isinstance(content, str) and content.startswith(self.sent)):
-            raise AdapterError("the stream filter and the stages disagree about a text that was already passed on")
-        return applied
-
-    def close(self, result: ModelResult) -> Iterator[ChatGenerationChunk]:
-        """What is still to be passed on, now that the whole was checked."""
-        if self.shadow:
-            return
-        untouched = self.original is not None and result.message is self.original.message
-        if untouched and result.info is self.original.info and not self.sent:  # type: ignore[union-attr]
-            yield from self.chunks
-        else:
-            yield _final_chunk(result, self.sent)
-
-
-def _final_chunk(result: ModelResult, sent: str) -> ChatGenerationChunk:
-    """Everything of a checked answer that was not sent as text: one chunk that ends the stream."""
-    message = result.message
-    if not isinstance(message, AIMessage):
-        raise AdapterError(f"a stream of {type(message).__name__} cannot be guarded")
-    content = message.content[len(sent) :] if isinstance(message.content, str) else message.content
-    calls = [
-        {"name": call["name"], "args": _arguments(call["args"]), "id": call["id"], "index": index}
-        for index, call in enumerate([*message.tool_calls, *message.invalid_tool_calls])
-    ]
-    chunk = AIMessageChunk(
-        content=content,
-        additional_kwargs=message.additional_kwargs,
-        response_metadata=message.response_metadata,
-        tool_call_chunks=cast(Any, calls),
-        usage_metadata=message.usage_metadata,
-        id=message.id,
-        name=message.name,
-        chunk_position="last",
-    )
-    return ChatGenerationChunk(message=chunk, generation_info=result.info)
-
-
-def _arguments(args: object) -> str | None:
-    return args if args is None or isinstance(args, str) else json.dumps(args)
-
-
-def _blocked_chunk(refusal: Denied) -> ChatGenerationChunk:
-    message = blocked_message(refusal)
-    return ChatGenerationChunk(
-        message=AIMessageChunk(
-            content=message.content, response_metadata=message.response_metadata, chunk_position="last"
-        )
-    )
 
 
 # -- the guarded class -----------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ async def acleaned_documents(gate: Gate, documents: Sequence[Document]) -> list[
 
 
 def _run(gate: Gate) -> Conversation:
-    return gate.attempt(lambda: ephemeral(gate.guard, gate.agent), ModelInput((), is_call=False), Conversation())
+    return gate.attempt(lambda: ephemeral(gate.guard, gate.agent), ModelInput((), is_call=False), Conversation)
 
 
 def _alone(gate: Gate, document: Document, run: Conversation) -> list[Document]:

@@ -233,7 +233,7 @@ def _run_of(base: type[BaseTool], gate: Gate) -> Any:
         asking = Asking(gate.guard, gate.asks, self)
         try:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
-            given, conversation = gate.attempt(start, nearest, (_Arguments.raw(tool_input), Conversation()))
+            given, conversation = gate.attempt(start, nearest, lambda: (_Arguments.raw(tool_input), Conversation()))
             passage = _call_passage(_view(self, base), tool_call_id)
             given = gate.admit(given, passage, conversation, asking)
             invocation = _invoked(self, given, tool_call_id, conversation, gate)
@@ -257,7 +257,9 @@ def _arun_of(base: type[BaseTool], gate: Gate) -> Any:
         asking = Asking(gate.guard, gate.asks, self)
         try:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
-            given, conversation = await gate.aattempt(start, nearest, (_Arguments.raw(tool_input), Conversation()))
+            given, conversation = await gate.aattempt(
+                start, nearest, lambda: (_Arguments.raw(tool_input), Conversation())
+            )
             passage = _call_passage(_view(self, base), tool_call_id)
             given = await gate.aadmit(given, passage, conversation, asking)
             invocation = _invoked(self, given, tool_call_id, conversation, gate)

@@ -236,13 +236,14 @@ Each attach runs a canary through the hooks in memory and refuses when one does 
 
 ## LangChain: which part for what
 
-| You have | Use |
-|---|---|
-| a new agent | `guarded_agent(model, tools, guard=guard)`: model, tools and checkpointer guarded, `GuardMiddleware` outermost and innermost |
-| your own `create_agent` call | `middleware=[GuardMiddleware(guard)]`, and `checkpointer=guarded_checkpointer(saver, guard)` |
-| `create_react_agent`, a `StateGraph`, plain nodes | `guarded_model`, `guarded_tool` (or `ToolNode(tools, **tool_wrappers(guard))`), `guarded_checkpointer`, inside `with guard.conversation(principal, prompt)` |
-| something built already | `protect(target, guard)`: covers it, or refuses and says why |
-| a retriever, a RAG chain | `guarded_retriever`; or `GuardCallbackHandler(guard)` in the chain's config |
+* A new agent: `guarded_agent(model, tools, guard=guard)` guards model, tools and checkpointer, and puts
+  `GuardMiddleware` outermost and innermost.
+* Your own `create_agent` call: `middleware=[GuardMiddleware(guard)]`, and `checkpointer=guarded_checkpointer(saver,
+  guard)`.
+* `create_react_agent`, a `StateGraph`, plain nodes: `guarded_model`, `guarded_tool` (or a `ToolNode(tools,
+  **tool_wrappers(guard))`) and `guarded_checkpointer`, run inside `with guard.conversation(principal, prompt):`.
+* A retriever or a RAG chain: `guarded_retriever`, or `GuardCallbackHandler(guard)` in the chain's config.
+* Something built already: `protect(target, guard)` covers it, or refuses and says why.
 
 ## LangChain: approval that waits
 
@@ -255,22 +256,22 @@ agent.invoke(resume_with(paused["__interrupt__"], approved=True), config)  # now
 A call that needs a person pauses the graph instead of being refused. The question is JSON: tool, arguments, why, the
 values in doubt with their origin and sentence, expiry and digest, every text escaped. The digest covers tool, schema,
 arguments, principal and whom it acts for, conversation, policy and expiry. When the graph goes on, the policy decides
-again on the exact arguments, and a deny wins; the yes is looked up in `state.db` and used up by one statement. A yes to
-another call, from another run, too late or used before is refused and recorded. `approval_ttl` is in seconds, one day by
-default. A tool that pauses the graph itself after it was approved keeps its yes. In a graph without `GuardMiddleware`
-open both parts with the same `guard.conversation(..., id=...)`. A `ToolNode` that gets several calls at once runs all of
-them again after a pause: there, a second call that was approved before is refused. `create_agent`, and `version="v2"` of
-`create_react_agent`, run each call by itself.
+again on the exact arguments, and a deny wins; the yes is looked up in `state.db` and used up by one statement. A yes
+to another call, from another run, too late or used before is refused and recorded. `approval_ttl` is in seconds, one
+day by default. A tool that pauses the graph itself after it was approved keeps its yes. In a graph without
+`GuardMiddleware` open both parts with the same `guard.conversation(..., id=...)`. A `ToolNode` that gets several
+calls at once runs all of them again after a pause: there, a second call that was approved before is refused.
+`create_agent`, and `version="v2"` of `create_react_agent`, run each call by itself.
 
 ## LangChain: checkpoints
 
 `guarded_checkpointer(saver, guard)` reads what is about to be stored, in every step and pending write, as the model
-input it will become; it stores the checked copy and leaves the live run alone. What is refused is stored as words that
-say so. `GuardMiddleware` refuses a raw checkpointer when the agent is built, and one that comes later (from the graph
-around, or set by hand) at the first run, when that graph has stored its input already; `allow_raw_checkpoints=True`
-accepts it. Bytes and objects without a JSON form cannot be checked: a run that keeps them ends with `Denied`. A run that
-is resumed in another process is the same conversation for the same principal: its request is the message it was entered
-by, and the tool results of its history are read again.
+input it will become; it stores the checked copy and leaves the live run alone. What is refused is stored as words
+that say so. `GuardMiddleware` refuses a raw checkpointer when the agent is built, and one that comes later (from the
+graph around, or set by hand) at the first run, when that graph has stored its input already;
+`allow_raw_checkpoints=True` accepts it. Bytes and objects without a JSON form cannot be checked: a run that keeps
+them ends with `Denied`. A run that is resumed in another process is the same conversation for the same principal: its
+request is the message it was entered by, and the tool results of its history are read again.
 
 ## LangChain: what remains outside
 
@@ -288,8 +289,8 @@ by, and the tool results of its history are read again.
 * With `ToolNode(handle_tool_errors=True)` a tool's exception is recorded twice, once as raised and once in the words
   LangChain wraps around it.
 * A stream that breaks off is recorded as far as it was read; text the filter still held is dropped.
-* Answers made of content blocks, and the arguments of tool calls, are not streamed piece by piece: they arrive whole,
-  checked.
+* Of a streamed answer only text is read as it comes, and only under rules that redact; the arguments of tool calls,
+  other content blocks, and text after these arrive whole, checked.
 * In a compiled graph the models cannot be reached; `protect` refuses unless `observe_output_only=True` accepts that.
   Plain functions that its nodes call cannot be seen at all.
 * A document block (`document`, `file`, `search_result`), messages made by `retrieved(...)`, and passages that a guarded

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain.agents.middleware.types import AgentMiddleware
@@ -131,6 +131,7 @@ def look_up(text: str, times: int = 3) -> str:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, 60), max_size=8), filtered=st.booleans())
 def test_secret_split_over_chunks_never_gets_out(cuts: list[int], filtered: bool) -> None:
     """Any chunking, with a stream filter or without: the joined chunks are the redacted whole."""
@@ -215,6 +216,61 @@ def test_streamed_tool_call_arguments_wait_and_come_redacted(chunking: int) -> N
         total = total + part
     assert SECRET not in repr(got)
     assert total.tool_calls == [{"name": "t", "args": {"text": MASK}, "id": "1", "type": "tool_call"}]
+
+
+def blocks(parts: list[tuple[int, str]]) -> list[AIMessageChunk]:
+    """Chunks of text blocks, as providers with content blocks stream them."""
+    return [AIMessageChunk(content=[{"type": "text", "text": text, "index": index}]) for index, text in parts]
+
+
+def added(parts: list[AIMessageChunk]) -> AIMessageChunk:
+    """What the chunks of a stream add up to."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+@settings(deadline=None)
+@given(
+    texts=st.lists(st.sampled_from([SECRET, f"x {SECRET} y", "plain", "s", "sk-li"]), min_size=1, max_size=3),
+    size=st.integers(1, 30),
+    filtered=st.booleans(),
+)
+def test_streamed_content_blocks_equal_the_whole(texts: list[str], size: int, filtered: bool) -> None:
+    """Any blocks in any chunking, with a filter or without: the chunks add up to the redacted blocks, in order."""
+    parts = [(n, text[i : i + size]) for n, text in enumerate(texts) for i in range(0, len(text), size)]
+    stream: Callable[[], StreamFilter] | None = TailFilter if filtered else None
+
+    got = list(guarded_model(ChunkModel(chunks=blocks(parts)), Setup(stream=stream).guard).stream("go"))
+
+    assert [block["text"] for block in added(got).content if isinstance(block, dict)] == [
+        text.replace(SECRET, MASK) for text in texts
+    ]
+    assert SECRET not in repr(got)
+
+
+def test_content_blocks_are_read_early_unless_something_before_them_waits() -> None:
+    """Text comes as it arrives; after a block that must wait, it waits too, and the order stays."""
+    thinking = AIMessageChunk(content=[{"type": "thinking", "thinking": SECRET, "index": 0}])
+    calls = AIMessageChunk(
+        content=[{"type": "tool_use", "name": "t", "id": "1", "input": {}, "index": 1}],
+        tool_call_chunks=[{"name": "t", "args": '{"a": "' + SECRET + '"}', "id": "1", "index": 1}],
+    )
+    early = guarded_model(
+        ChunkModel(chunks=[*blocks([(0, "hello ")]), calls, *blocks([(2, "later")])]), Setup(stream=TailFilter).guard
+    )
+    late = guarded_model(ChunkModel(chunks=[thinking, *blocks([(1, "hello")])]), Setup(stream=TailFilter).guard)
+
+    first, *rest = early.stream("go")
+    only = list(late.stream("go"))
+
+    assert first.text == "hello "
+    assert [block["type"] for block in added([first, *rest]).content] == ["text", "tool_use", "text"]  # type: ignore[index]
+    assert added([first, *rest]).tool_calls[0]["args"] == {"a": MASK}
+    assert [part.text for part in only if part.text] == ["hello"]
+    assert [block["type"] for block in added(only).content] == ["thinking", "text"]  # type: ignore[index]
+    assert SECRET not in repr([first, rest, only])
 
 
 def test_text_streamed_before_an_error_is_recorded() -> None:
