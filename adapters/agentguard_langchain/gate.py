@@ -25,7 +25,7 @@ from .events import texts_of
 if TYPE_CHECKING:
     from .approval import Asking, Asks
 
-__all__ = ["REFUSED", "Gate", "Passage", "Scope", "note_rewritten", "outside_scopes", "release", "scope"]
+__all__ = ["REFUSED", "Gate", "Passage", "Scope", "note_pause", "note_rewritten", "outside_scopes", "release", "scope"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -147,6 +147,7 @@ class Scope:
     outer: Scope | None
     texts: dict[type, set[str]] = field(default_factory=dict)
     rewritten: dict[str, tuple[BaseMessage, BaseMessage]] = field(default_factory=dict)
+    pause: GraphBubbleUp | None = None
 
     def covers(self, event: Event, *also: str) -> bool:
         """Whether every text of ``event`` has passed, as an event of its kind, inside this scope."""
@@ -187,6 +188,14 @@ def release(guard: Guard, event: Event) -> None:
     while within is not None:
         if within.guard is guard:
             within.texts.setdefault(type(event), set()).update(texts)
+        within = within.outer
+
+
+def note_pause(pause: GraphBubbleUp) -> None:
+    """Note in every open scope that the graph is to pause: early retry middleware takes that for a failure."""
+    within = _scope.get()
+    while within is not None:
+        within.pause = within.pause or pause
         within = within.outer
 
 

@@ -252,6 +252,8 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
                 ready = self._gate.admit(ready, UNKNOWN_TOOL, run)
             with run.active(), scope(self.guard) as within:
                 result = handler(ready)
+                if within.pause is not None:
+                    raise within.pause
                 passage = result_passage(nearest)
                 return result if _covered(within, nearest, result) else self._gate.admit(result, passage, run)
         except Denied as refusal:
@@ -270,6 +272,8 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
                 ready = await self._gate.aadmit(ready, UNKNOWN_TOOL, run)
             with run.active(), scope(self.guard) as within:
                 result = await handler(ready)
+                if within.pause is not None:
+                    raise within.pause
                 passage = result_passage(nearest)
                 return result if _covered(within, nearest, result) else await self._gate.aadmit(result, passage, run)
         except Denied as refusal:

@@ -1,7 +1,8 @@
 """``guarded_model``: a chat model that cannot be called, streamed or batched past the guard.
 
 The guarded model is an instance of a subclass of the model's own class, so everything that reads its type or its
-fields still works. It overrides exactly the methods through which every public one goes. Inside them the original
+fields still works. It overrides exactly the methods through which every public one goes, and checks the input in front
+of them already, before callbacks hear of it (``entry.py``). Inside them the original
 methods run on an unguarded view of the same object, because providers call their own ``_stream`` from ``_generate``
 and that must not count twice.
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import types
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
 
@@ -27,6 +28,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput, ModelOutput
 
 from .canary import prove_hooks
+from .entry import has_passed, public_methods
 from .events import (
     ModelRequest,
     ModelResult,
@@ -136,12 +138,31 @@ class _Hooks:
     gate: Gate
     on_deny: OnDeny
 
+    @property
+    def guard(self) -> Guard:
+        return self.gate.guard
+
+    # -- in front of callbacks
+
+    def before(self, request: ModelRequest) -> tuple[ModelRequest, ModelInput | None]:
+        run, passed = self._run(), _Passed()
+        return self._admitted(request, run, passed), passed.event
+
+    async def abefore(self, request: ModelRequest) -> tuple[ModelRequest, ModelInput | None]:
+        run, passed = await self._arun(), _Passed()
+        return await self._aadmitted(request, run, passed), passed.event
+
+    def refused(self, refusal: Denied) -> AIMessage:
+        if self.on_deny == "raise":
+            raise refusal
+        return blocked_message(refusal)
+
     # -- whole answers
 
     def generate(self, call: Callable[[ModelRequest], ChatResult], request: ModelRequest) -> ChatResult:
         try:
             run = self._run()
-            result = call(self._noted(request, self.gate.admit(request, _input(run), run)))
+            result = call(self._admitted(request, run))
             found = [self.gate.admit(ModelResult.of(g, result.llm_output), OUTPUT, run) for g in result.generations]
             return _rebuilt(result, found)
         except Denied as refusal:
@@ -150,7 +171,7 @@ class _Hooks:
     async def agenerate(self, call: Callable[[ModelRequest], Any], request: ModelRequest) -> ChatResult:
         try:
             run = await self._arun()
-            result = await call(self._noted(request, await self.gate.aadmit(request, _input(run), run)))
+            result = await call(await self._aadmitted(request, run))
             found = [
                 await self.gate.aadmit(ModelResult.of(g, result.llm_output), OUTPUT, run) for g in result.generations
             ]
@@ -165,7 +186,7 @@ class _Hooks:
     ) -> Iterator[ChatGenerationChunk]:
         try:
             run = self._run()
-            admitted = self._noted(request, self.gate.admit(request, _input(run), run))
+            admitted = self._admitted(request, run)
             held = Held(self.gate.guard.stream_filter, shadow=self.gate.guard.mode == "shadow")
             try:
                 for chunk in call(admitted):
@@ -188,7 +209,7 @@ class _Hooks:
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
             run = await self._arun()
-            admitted = self._noted(request, await self.gate.aadmit(request, _input(run), run))
+            admitted = await self._aadmitted(request, run)
             held = Held(self.gate.guard.stream_filter, shadow=self.gate.guard.mode == "shadow")
             try:
                 async for chunk in call(admitted):
@@ -226,6 +247,18 @@ class _Hooks:
     def _found(self) -> Conversation:
         return ephemeral(self.gate.guard, self.gate.agent)
 
+    def _admitted(self, request: ModelRequest, run: Conversation, passed: _Passed | None = None) -> ModelRequest:
+        passage = _input(run, passed)
+        if has_passed(self.guard, lambda: passage.event(request)):
+            return request
+        return self._noted(request, self.gate.admit(request, passage, run))
+
+    async def _aadmitted(self, request: ModelRequest, run: Conversation, passed: _Passed | None = None) -> ModelRequest:
+        passage = _input(run, passed)
+        if has_passed(self.guard, lambda: passage.event(request)):
+            return request
+        return self._noted(request, await self.gate.aadmit(request, passage, run))
+
     def _noted(self, request: ModelRequest, admitted: ModelRequest) -> ModelRequest:
         note_rewritten(self.gate.guard, request.messages, admitted.messages)
         return admitted
@@ -236,11 +269,24 @@ class _Hooks:
         return ChatResult(generations=[ChatGeneration(message=blocked_message(refusal))])
 
 
-def _input(run: Conversation) -> Passage[ModelRequest, ModelInput]:
-    quoted = run.quoted
+@dataclass(slots=True)
+class _Passed:
+    """Where the event of an admitted input is left."""
+
+    event: ModelInput | None = None
+
+    def applied(
+        self, request: ModelRequest, before: ModelInput, after: ModelInput, quoted: Sequence[str]
+    ) -> ModelRequest:
+        self.event = after
+        return model_input_applied(request, before, after, quoted=quoted)
+
+
+def _input(run: Conversation, passed: _Passed | None = None) -> Passage[ModelRequest, ModelInput]:
+    quoted, kept = run.quoted, passed or _Passed()
     return Passage(
         event=lambda request: model_input(request, human=human_author(run), quoted=quoted),
-        apply=lambda request, before, after: model_input_applied(request, before, after, quoted=quoted),
+        apply=lambda request, before, after: kept.applied(request, before, after, quoted),
         nearest=lambda: ModelInput(()),
     )
 
@@ -271,8 +317,8 @@ def _rebuilt(result: ChatResult, found: list[ModelResult]) -> ChatResult:
 
 
 def _guarded_class(base: type[BaseChatModel], hooks: _Hooks) -> type[BaseChatModel]:
-    """A subclass of ``base`` that overrides what ``base`` itself implements of the four methods."""
-    methods: dict[str, Any] = {"_generate": _generate_of(base, hooks)}
+    """A subclass of ``base`` that overrides what ``base`` itself implements of the four methods, and their callers."""
+    methods: dict[str, Any] = {"_generate": _generate_of(base, hooks), **public_methods(base, hooks)}
     if base._agenerate is not BaseChatModel._agenerate:
         methods["_agenerate"] = _agenerate_of(base, hooks)
     if base._stream is not BaseChatModel._stream:

@@ -27,7 +27,7 @@ from agentguard import AdapterError, Conversation, Denied, Guard, ToolCall, Tool
 from .approval import APPROVAL_TTL, ApproveWith, Asking, asks_of
 from .canary import prove_hooks
 from .events import decode, encode
-from .gate import REFUSED, Gate, Passage, outside_scopes, release
+from .gate import REFUSED, Gate, Passage, note_pause, outside_scopes, release
 from .runs import ephemeral, inside_tool
 from .versions import warn_untested
 from .writer import guarded_writers
@@ -241,7 +241,8 @@ def _run_of(base: type[BaseTool], gate: Gate) -> Any:
                 output = base.run(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
             return _refusal_answer(gate, self, refusal, tool_call_id)
-        except GraphBubbleUp:
+        except GraphBubbleUp as pause:
+            note_pause(pause)
             asking.paused()
             raise
         return _passed(gate, invocation.call, output)
@@ -267,7 +268,8 @@ def _arun_of(base: type[BaseTool], gate: Gate) -> Any:
                 output = await base.arun(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
             return _refusal_answer(gate, self, refusal, tool_call_id)
-        except GraphBubbleUp:
+        except GraphBubbleUp as pause:
+            note_pause(pause)
             await asyncio.to_thread(asking.paused)
             raise
         return _passed(gate, invocation.call, output)

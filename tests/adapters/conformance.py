@@ -275,7 +275,8 @@ request is the message it was entered by, and the tool results of its history ar
 
 ## LangChain: what remains outside
 
-* A tracer is told of a run's input as its caller wrote it, in the events of the graph, its nodes and its prompts.
+* A tracer is told of what models, tools and guarded retrievers read and answer as the guard left it, and nothing of a
+  refused input. Of the input of a run, its graph, nodes and prompts it is told as the caller wrote it.
 * `tool.func` and `tool._run` are the function itself. What a tool's own code sends with `dispatch_custom_event` goes to
   the callbacks as it is; what it writes to the custom stream is checked.
 * Middleware nearer to the model than a single `GuardMiddleware` may swap in another model (a fallback), whose input is

@@ -16,7 +16,9 @@ from langchain.agents import create_agent
 from langchain.agents.middleware.types import AgentMiddleware
 from langchain.agents.structured_output import ProviderStrategy
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -308,6 +310,88 @@ async def test_astream_events_carry_no_raw_output() -> None:
     events = [event async for event in agent.astream_events(ASK)]
 
     assert SECRET not in repr(events)
+
+
+class Listener(BaseCallbackHandler):
+    """What a tracer is told of models."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, **_: Any) -> None:
+        """Note the input."""
+        self.told.append(repr(messages))
+
+    def on_llm_end(self, response: Any, **_: Any) -> None:
+        """Note the answer."""
+        self.told.append(repr(response))
+
+    def on_llm_error(self, error: Any, **_: Any) -> None:
+        """Note the error."""
+        self.told.append(repr(error))
+
+
+class Plainly(ScriptedModel):
+    """A model that cannot stream."""
+
+    _stream = BaseChatModel._stream
+
+
+CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    "invoke": lambda model, config: [model.invoke(f"is it {SECRET}", config)],
+    "ainvoke": lambda model, config: [asyncio.run(model.ainvoke(f"is it {SECRET}", config))],
+    "stream": lambda model, config: list(model.stream(f"is it {SECRET}", config)),
+    "astream": lambda model, config: asyncio.run(_all(model.astream(f"is it {SECRET}", config))),
+    "batch": lambda model, config: model.batch([f"is it {SECRET}"], config),
+}
+
+
+async def _all(parts: Any) -> list[Any]:
+    return [part async for part in parts]
+
+
+@pytest.mark.parametrize("kind", [ScriptedModel, Plainly])
+@pytest.mark.parametrize("call", CALLS)
+def test_tracers_are_told_of_checked_words_only(kind: type[ScriptedModel], call: str) -> None:
+    """Input and answer, whichever way the model is called; and each is checked once."""
+    setup, listener = Setup(), Listener()
+    model = kind(final=f"yes {SECRET}")
+
+    answer = CALLS[call](guarded_model(model, setup.guard), {"callbacks": [listener]})
+
+    assert len(listener.told) == 2
+    assert SECRET not in "".join(listener.told) + repr(answer) + model.read[0]
+    assert MASK in listener.told[0]
+    assert [type(event) for event in setup.stage.seen] == [ModelInput, ModelOutput]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("on_deny", ["raise", "message"])
+def test_tracers_are_not_told_of_refused_input(call: str, on_deny: Any) -> None:
+    """The call did not happen; its answer says so, or it raises."""
+    setup, listener = Setup(denying(ModelInput)), Listener()
+    model = guarded_model(ScriptedModel(), setup.guard, on_deny=on_deny)
+
+    if on_deny == "raise":
+        with pytest.raises(Denied):
+            CALLS[call](model, {"callbacks": [listener]})
+    else:
+        assert [part.text for part in CALLS[call](model, {"callbacks": [listener]})] == ["Refused by the test."]
+
+    assert listener.told == []
+    assert len(setup.stage.seen) == 1
+
+
+def test_refused_inputs_among_others_keep_their_places() -> None:
+    """A batch of prompts for one provider call."""
+    setup = Setup(lambda e: denying(ModelInput)(e) if any("bad" in leaf.text for leaf in e.leaves()) else None)
+    model = guarded_model(ScriptedModel(final="fine"), setup.guard, on_deny="message")
+    prompts: list[list[BaseMessage]] = [[HumanMessage(text)] for text in ("bad", "a", "b", "bad", "c")]
+
+    for result in (model.generate(prompts), asyncio.run(model.agenerate(prompts))):
+        refused = "Refused by the test."
+        assert [found[0].text for found in result.generations] == [refused, "fine", "fine", refused, "fine"]
+    assert model.generate([]).generations == []
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
