@@ -208,7 +208,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
             )
             with run.active(), scope(self.guard) as within:
                 answer = _Answer(handler(ready))
-                found = [self._gate.admit(value, passage, run) for value, passage in answer.unchecked(within)]
+                found = [self._gate.admit(part, OUTPUT, run) for part in answer.unchecked(within)]
                 return answer.finished(found, _cleaned(request, within))
         except Denied as refusal:
             return self._blocked(refusal)
@@ -223,7 +223,7 @@ class GuardMiddleware(AgentMiddleware[Any, Any, Any]):
             ready, run = await self._gate.aattempt(start, ModelInput(()), lambda: (request, Conversation()), slow=slow)
             with run.active(), scope(self.guard) as within:
                 answer = _Answer(await handler(ready))
-                found = [await self._gate.aadmit(value, passage, run) for value, passage in answer.unchecked(within)]
+                found = [await self._gate.aadmit(part, OUTPUT, run) for part in answer.unchecked(within)]
                 return answer.finished(found, _cleaned(request, within))
         except Denied as refusal:
             return self._blocked(refusal)
@@ -355,27 +355,31 @@ class _Answer:
         self._command = given.command if isinstance(given, ExtendedModelResponse) else None
         inner = given.model_response if isinstance(given, ExtendedModelResponse) else given
         self._response = ModelResponse(result=[inner]) if isinstance(inner, AIMessage) else inner
-        self._open: list[int] = []
 
-    def unchecked(self, within: Scope) -> list[tuple[Any, Passage[Any, Any]]]:
-        """The messages that say something the guard has not passed in this call, and how each passes.
+    def unchecked(self, within: Scope) -> list[ModelResult]:
+        """The messages of an answer that says something the guard has not passed in this call.
 
-        The last answer carries the structured response, so that both are rewritten alike.
+        The last answer carries the structured response, so that both are rewritten alike. A tool message in an answer
+        only repeats that response: it is the model's word, and no tool has run.
         """
         messages = self._response.result
         if all(self._known(message, within) for message in messages if not isinstance(message, ToolMessage)):
             return []
-        self._open = list(range(len(messages)))
-        return [self._part(index, message) for index, message in enumerate(messages)]
+        structured, last = self._response.structured_response, self._last_answer
+        return [ModelResult(m, structured=structured if index == last else None) for index, m in enumerate(messages)]
+
+    @property
+    def _last_answer(self) -> int | None:
+        found = [i for i, message in enumerate(self._response.result) if not isinstance(message, ToolMessage)]
+        return found[-1] if found else None
 
     def finished(self, found: Sequence[Any], cleaned: Sequence[BaseMessage]) -> Any:
         """The answer with its checked parts, and the state's messages that the guard has rewritten."""
         response = self._response
         if found:
-            last = [part for part in found if isinstance(part, ModelResult)][-1:]
-            messages = [part.message if isinstance(part, ModelResult) else part for part in found]
-            structured = last[0].structured if last else response.structured_response
-            response = ModelResponse(result=messages, structured_response=structured)
+            last = self._last_answer
+            structured = response.structured_response if last is None else found[last].structured
+            response = ModelResponse(result=[part.message for part in found], structured_response=structured)
         command = self._command
         if cleaned:
             command = _merged(command, cleaned)
@@ -388,13 +392,6 @@ class _Answer:
             return within.covers(model_output(result), *_json_texts(message.text))
         except UnsupportedValueError:
             return False
-
-    def _part(self, index: int, message: BaseMessage) -> tuple[Any, Passage[Any, Any]]:
-        if isinstance(message, ToolMessage):
-            return message, result_passage(ToolCall(message.name or "unknown", {}, message.tool_call_id))
-        answers = [i for i, other in enumerate(self._response.result) if not isinstance(other, ToolMessage)]
-        structured = self._response.structured_response if index == answers[-1] else None
-        return ModelResult(message, structured=structured), OUTPUT
 
 
 def _merged(command: Any, cleaned: Sequence[BaseMessage]) -> Any:

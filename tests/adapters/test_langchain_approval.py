@@ -23,8 +23,17 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
-from agentguard import AdapterError, AuditLog, Guard, Home, Policy, Principal
-from agentguard_langchain import GuardMiddleware, guarded_agent, guarded_checkpointer, guarded_tool, resume_with
+from agentguard import AdapterError, AuditLog, Guard, Home, Policy, Principal, StoreError
+from agentguard.access import PendingApprovals
+from agentguard_langchain import (
+    GuardMiddleware,
+    guarded_agent,
+    guarded_checkpointer,
+    guarded_tool,
+    middleware,
+    resume_with,
+)
+from agentguard_langchain.runs import RunRegistry
 from tests.adapters.langchain_driver import ScriptedModel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -397,6 +406,73 @@ def test_guard_that_asks_at_once_does_not_ask_later(tmp_path: Path) -> None:
         pytest.raises(AdapterError, match="approver"),
     ):
         GuardMiddleware(guard, approve_with="interrupt")
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("resumer", ["same", "other"])
+def test_forgotten_run_goes_on_for_its_owner_only(
+    world: World, mode: str, resumer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a restart: the request and the results are read again from the checkpoint, but not for somebody else."""
+    saver = InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "t", "agentguard_principal": Principal("ann", kind="user")}}
+    paused = drive(world.agent_of(CHAIN(calls=FOUND), saver), ASK, mode, config)
+    monkeypatch.setattr(middleware, "KEPT", RunRegistry())
+    if resumer == "other":
+        config = {"configurable": {**config["configurable"], "agentguard_principal": Principal("eve", kind="user")}}
+
+    answer = resume_with(paused["__interrupt__"], approved=True)
+    drive(world.agent_of(CHAIN(calls=FOUND), saver), answer, mode, config)
+
+    assert world.paid == (["5 to DE89370400440532013000"] if resumer == "same" else [])
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_sub_agent_in_a_tool_can_wait_too(world: World, mode: str) -> None:
+    """Its pause is its caller's pause; the answer finds its way in."""
+    inner = guarded_agent(
+        ScriptedModel(calls=[dict(PAY)]),
+        world.tools(),
+        guard=world.guard,
+        agent="a",
+        checkpointer=True,
+        approve_with="interrupt",
+    )
+
+    @tool
+    async def look() -> str:
+        """Delegate."""
+        return str((await inner.ainvoke({"messages": [HumanMessage("pay 5 to DE89")]}))["messages"][-1].text)
+
+    @tool("look")
+    def look_sync() -> str:
+        """Delegate."""
+        return str(inner.invoke({"messages": [HumanMessage("pay 5 to DE89")]})["messages"][-1].text)
+
+    model = ScriptedModel(calls=[dict(LOOK)])
+    tools = [look if mode == "async" else look_sync]
+    outer = guarded_agent(model, tools, guard=world.guard, checkpointer=InMemorySaver())
+
+    paused = drive(outer, ASK, mode)
+    before = list(world.paid)
+    drive(outer, resume_with(paused["__interrupt__"], approved=True), mode)
+
+    assert (before, world.paid) == ([], ["5 to DE89"])
+
+
+def test_question_that_cannot_be_kept_is_a_deny(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for an answer that could never count."""
+
+    def broken(*_: Any) -> None:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(PendingApprovals, "keep", broken)
+
+    state = world.agent(InMemorySaver()).invoke(ASK, THREAD)
+
+    assert "__interrupt__" not in state
+    assert answers(state)[0][0] == "error"
+    assert world.reasons()[-1] == ("deny", "store-unusable")
 
 
 RESUME = """

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
+from langchain.agents.middleware.types import AgentMiddleware, ModelResponse
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
@@ -30,6 +32,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, create_react_agent, tools_condition
 from langgraph.types import CachePolicy
 from langgraph.warnings import LangGraphDeprecatedSinceV10
+from pydantic import BaseModel
 
 from agentguard import AuditLog, Guard, Home, Policy
 from agentguard.decision import Effect, Verdict
@@ -262,6 +265,47 @@ def test_quoted_texts_are_told_apart_and_rewritten_in_place(text: str, quoted: l
     assert applied.messages[0].text == "".join(f"<{part}>" for part in parts)
     assert applied.messages[0].additional_kwargs == {"k": "<beside>"}
     assert model_input_applied(request, event, event, quoted=quoted).messages[0] is request.messages[0]
+
+
+# -- structured output under a real policy -----------------------------------------------------------------------------
+
+
+class Reply(BaseModel):
+    """A structured answer."""
+
+    text: str
+
+
+class Repeating(AgentMiddleware[Any, Any, Any]):
+    """Writes something of its own into an answer that has a structured response."""
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        """Change the text beside it."""
+        answer = handler(request)
+        first = answer.result[0].model_copy(update={"content": "as I said before"})
+        return ModelResponse(result=[first, *answer.result[1:]], structured_response=answer.structured_response)
+
+
+@pytest.mark.parametrize("strategy", [ToolStrategy, ProviderStrategy])
+@pytest.mark.parametrize("between", [(), (Repeating(),)], ids=["alone", "other-middleware"])
+@pytest.mark.parametrize("mode", ["invoke", "stream"])
+def test_structured_output_needs_no_row_in_the_policy(guard: Guard, strategy: Any, between: Any, mode: str) -> None:
+    """It is the model's answer, not a tool; secrets in it are redacted wherever they stand."""
+    token = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
+    call = {"name": "Reply", "args": {"text": f"it is {token}"}, "id": "1"}
+    tool_called = strategy is ToolStrategy
+    model = ScriptedModel(calls=[call] if tool_called else [], final='{"text": "it is ' + token + '"}')
+    agent = guarded_agent(model, [], guard=guard, middleware=between, response_format=strategy(Reply))
+
+    if mode == "stream":
+        parts = list(agent.stream(ASK, stream_mode=["values", "updates", "messages"]))
+        state = [part for kind, part in parts if kind == "values"][-1]
+    else:
+        state = agent.invoke(ASK)
+        parts = [state]
+
+    assert state["structured_response"].text.startswith("it is [")
+    assert token not in repr(parts)
 
 
 # -- prebuilt and hand-built graphs ------------------------------------------------------------------------------------
