@@ -50,7 +50,15 @@ DOCUMENT_BLOCKS = frozenset({"document", "file", "search_result", "text-plain"})
 SCHEMA_OPTIONS = ("tools", "functions", "response_format")
 
 # Fields of a message, beside its content and calls, that may hold further copies of its text.
-_EXTRA_FIELDS = ("additional_kwargs", "response_metadata", "invalid_tool_calls", "tool_call_chunks", "artifact", "name")
+_EXTRA_FIELDS = (
+    "additional_kwargs",
+    "response_metadata",
+    "invalid_tool_calls",
+    "tool_call_chunks",
+    "artifact",
+    "name",
+    "tool_calls",
+)
 _CHAT_ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant"}
 
 
@@ -68,6 +76,8 @@ def encode(value: object) -> Json:
     Raises:
         UnsupportedValueError: something inside has no JSON form.
     """
+    if value is None or type(value) in (str, bool, int):
+        return value  # type: ignore[return-value]  # narrowed by the exact type just tested
     if isinstance(value, BaseMessage):
         return {name: encode(item) for name, item in _message_fields(value).items()}
     if isinstance(value, Command):
@@ -138,11 +148,11 @@ def _fields(value: object, before: Json, after: Json, names: Sequence[str]) -> d
 
 def _message_fields(message: BaseMessage) -> dict[str, object]:
     """The fields of a message that hold text, without the empty ones."""
-    fields: dict[str, object] = {"content": message.content}
-    for name in (*_EXTRA_FIELDS, "tool_calls", *(message.model_extra or {})):
-        item = getattr(message, name, None)
-        if item:
-            fields[name] = item
+    # Straight from where pydantic keeps them: asking for a field that a class lacks costs more than all the rest.
+    held = message.__dict__
+    fields: dict[str, object] = {"content": held.get("content", "")}
+    fields.update((name, held[name]) for name in _EXTRA_FIELDS if held.get(name))
+    fields.update((name, item) for name, item in (message.model_extra or {}).items() if item)
     return fields
 
 
@@ -200,6 +210,8 @@ def model_input_applied(
     request: ModelRequest, before: ModelInput, after: ModelInput, *, quoted: Sequence[str] = ()
 ) -> ModelRequest:
     """The request as the checked event says, in new objects wherever something changed."""
+    if after is before:
+        return request
     messages = list(request.messages)
     parts = zip(_segments(request.messages, quoted), before.messages, after.messages, strict=True)
     # Spans last first, so that those before them still stand where they stood.
@@ -314,8 +326,8 @@ def _author(message: BaseMessage, human: str) -> str:
 
 def _message(message: BaseMessage, author: str) -> Message:
     fields = {name: encode(item) for name, item in _message_fields(message).items()}
-    content, calls = fields.pop("content"), fields.pop("tool_calls", [])
-    return Message(author, content, tuple(_call(call) for call in _array(calls)), fields or None)
+    content, calls = fields.pop("content"), fields.pop("tool_calls", None)
+    return Message(author, content, tuple(_call(call) for call in _array(calls)) if calls else (), fields or None)
 
 
 def _call(call: Json) -> Json:
@@ -371,6 +383,8 @@ def model_output(result: ModelResult) -> ModelOutput:
 
 def model_output_applied(result: ModelResult, before: ModelOutput, after: ModelOutput) -> ModelResult:
     """The answer as the checked event says."""
+    if after is before:
+        return result
     old, new = _object(before.message.extra or {}), _object(after.message.extra or {})
     return ModelResult(
         _message_applied(result.message, before.message, after.message),

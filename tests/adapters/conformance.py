@@ -231,7 +231,8 @@ recorded. **shadow**: recorded, and nothing changed. **-**: no such cell; the no
 LIMITS = """
 stream and astream read every stream mode (messages, updates, values, custom, debug); events reads `astream_events` v2.
 retry and fallback use LangChain's own middleware. The suite has passed on langchain 1.2.11 with langgraph 1.1.10 (the
-floor) and on langchain 1.4.7 with langgraph 1.2.22.
+floor), on langchain 1.4.7 with langgraph 1.2.22, and on langchain 1.5.2 with langgraph 1.2.24.
+
 Each attach runs a canary through the hooks in memory and refuses when one does not fire.
 
 ## LangChain: which part for what
