@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agentguard.access import (
     Access,
     AgentGrants,
+    PendingApprovals,
     Permission,
     ProcessCounter,
     RateLimit,
@@ -37,11 +38,15 @@ from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_engine
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, MetaData
+
 __all__ = [
     "AuditSink",
     "SecurityAuditLogger",
     "default_stages",
     "open_sink",
+    "pending_approvals",
     "rewrites_output",
     "roles_of",
     "shadow_rule",
@@ -246,20 +251,36 @@ def _limit(rule: RateRule) -> RateLimit:
     return RateLimit(count=rule.count, seconds=rule.seconds, burst=rule.burst, scope=rule.scope)
 
 
+def pending_approvals(home: Home) -> PendingApprovals:
+    """Where questions to a person wait in the home's state database; it is opened at the first question."""
+
+    def opened() -> Engine:
+        from sqlalchemy import MetaData
+
+        metadata = MetaData()
+        PendingApprovals.define(metadata)
+        # FULL: a used approval must not come back after a power cut.
+        return _state_engine(home, metadata, "FULL")
+
+    return PendingApprovals(opened)
+
+
 def _store_counter(home: Home) -> StoreCounter:
     from sqlalchemy import MetaData
 
     metadata = MetaData()
     StoreCounter.define(metadata)
-    return StoreCounter(
-        open_engine(
-            home.state_path,
-            application_id=STATE_APPLICATION_ID,
-            schema_version=STATE_SCHEMA_VERSION,
-            metadata=metadata,
-            # A count lost in a power cut costs at most one refill; a sync per call would cost every call.
-            synchronous="NORMAL",
-        )
+    # A count lost in a power cut costs at most one refill; a sync per call would cost every call.
+    return StoreCounter(_state_engine(home, metadata, "NORMAL"))
+
+
+def _state_engine(home: Home, metadata: MetaData, synchronous: Literal["FULL", "NORMAL"]) -> Engine:
+    return open_engine(
+        home.state_path,
+        application_id=STATE_APPLICATION_ID,
+        schema_version=STATE_SCHEMA_VERSION,
+        metadata=metadata,
+        synchronous=synchronous,
     )
 
 

@@ -102,10 +102,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """What is about to be sent to a model. ``tools`` are the tool schemas sent along: their texts are read too."""
+    """What is about to be sent to a model. ``tools`` are the tool schemas sent along: their texts are read too.
+
+    ``is_call`` is False for texts on their way into a prompt or a store that a model will read later: every check
+    reads them alike, and no limit counts them, because no model is called.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Json, ...] = ()
+    is_call: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "messages", tuple(self.messages))
@@ -128,7 +133,7 @@ class ModelInput:
         messages = tuple(
             _message_from(old, new) for old, new in zip(self.messages, _list(root["messages"]), strict=True)
         )
-        return ModelInput(messages, tuple(_list(root["tools"])))
+        return ModelInput(messages, tuple(_list(root["tools"])), self.is_call)
 
 
 @dataclass(frozen=True, slots=True)

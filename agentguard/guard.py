@@ -24,7 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, overload
 
-from agentguard.access.approval import ApprovalRequest
+from agentguard.access.approval import DEFAULT_TTL, ApprovalRequest
+from agentguard.access.pending import PendingApprovals
 from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
 from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError, UnsupportedValueError
@@ -89,6 +90,7 @@ class Guard:
             is recorded durably before it may run.
         shadowed: says whether policy puts this one event in shadow mode.
         approver: asks a person about escalated calls; without one an escalation is a deny.
+        approvals: where questions wait that are answered later, maybe in another process.
         stream: makes a filter for streamed answers; without one a streamed answer is held back whole.
         stage_budget_s: seconds after which a stage's answer comes too late.
         policy_digest: the policy an approval is bound to.
@@ -107,6 +109,7 @@ class Guard:
         side_effects: Mapping[str, str] | None = None,
         shadowed: Callable[[Event, Conversation], bool] | None = None,
         approver: Approver | None = None,
+        approvals: PendingApprovals | None = None,
         stream: Callable[[], StreamFilter] | None = None,
         stage_budget_s: float = STAGE_BUDGET_S,
         policy_digest: str = "",
@@ -127,6 +130,7 @@ class Guard:
         self._side_effects = dict(side_effects or {})
         self._shadowed = shadowed
         self._approver = approver
+        self._approvals = approvals
         self._stream = stream
         self._budget_ns = int(stage_budget_s * 1e9)
         self._policy_digest = policy_digest
@@ -189,6 +193,7 @@ class Guard:
             side_effects={name: rule.side_effect for name, rule in policy.tools.items()},
             shadowed=assembly.shadow_rule(policy),
             approver=approver,
+            approvals=assembly.pending_approvals(opened),
             stream=assembly.stream_factory(policy),
             policy_digest=policy.digest,
             unsafe_open=policy.audit.fail == "unsafe-open",
@@ -232,6 +237,65 @@ class Guard:
         run = _conversation(run)
         return await self._arecorded(self._failure(event, run, error), event, run)
 
+    # -- approvals that come later ---------------------------------------------------------------------------------
+
+    @property
+    def can_ask_later(self) -> bool:
+        """Whether a call may wait for a person's answer: nobody answers at once, and there is a place to wait in."""
+        return self._approver is None and self._approvals is not None
+
+    def question(
+        self, decision: Decision, run: Conversation, *, schema: str = "", ttl: float = DEFAULT_TTL
+    ) -> ApprovalRequest:
+        """What to ask a person about an escalated call. ``schema`` is the digest of the tool's argument schema.
+
+        Raises:
+            ConfigError: ``decision`` is not about a tool call, or ``ttl`` (seconds) is out of range.
+        """
+        if not isinstance(decision.event, ToolCall):
+            raise ConfigError(f"got a decision about a {type(decision.event).__name__}; only tool calls are approved")
+        return ApprovalRequest.of(
+            decision.event,
+            run,
+            policy_digest=self._policy_digest,
+            findings=decision.findings,
+            origins=decision.origins,
+            schema=schema,
+            ttl=ttl,
+        )
+
+    def ask_later(self, request: ApprovalRequest) -> None:
+        """Keep the question, so that a later answer to it can count.
+
+        Raises:
+            ConfigError: this guard has no place where questions wait.
+        """
+        if self._approvals is None:
+            raise ConfigError("this guard keeps no questions; make it with Guard.from_file, or pass approvals=")
+        self._approvals.keep(request)
+
+    def answer(
+        self, decision: Decision, request: ApprovalRequest, digest: str | None, *, run: Conversation
+    ) -> Decision:
+        """Decide and record an escalated call now that its answer has come: the ``digest`` approved, or None.
+
+        ``decision`` and ``request`` are made anew from what is about to run, so a deny of today's policy wins, and a
+        yes to another call, a used or an expired one is a deny with its own reason.
+        """
+        return self._recorded(self._settled(decision, request, digest), decision.event, run)
+
+    async def aanswer(
+        self, decision: Decision, request: ApprovalRequest, digest: str | None, *, run: Conversation
+    ) -> Decision:
+        """As ``answer``, without blocking the event loop."""
+        settled = await asyncio.to_thread(self._settled, decision, request, digest)
+        return await self._arecorded(settled, decision.event, run)
+
+    def give_back(self, digest: str) -> None:
+        """Let a yes count again: the call it was used for paused itself, and will start again from its beginning."""
+        if self._approvals is not None:
+            self._approvals.give_back(digest)
+
     # -- tools ---------------------------------------------------------------------------------------------------
 
     @overload
@@ -265,14 +329,15 @@ class Guard:
 
     @contextmanager
     def conversation(
-        self, principal: Principal | str, prompt: str | None = None, *, thread: str | None = None
+        self, principal: Principal | str, prompt: str | None = None, *, thread: str | None = None, id: str | None = None
     ) -> Iterator[Conversation]:
         """Open a run for ``principal`` (an agent's name, or a verified ``Principal``) asked to do ``prompt``.
 
-        Only ``prompt`` counts as the user's will; mark what was pasted into it with ``run.untrusted(text)``.
+        Only ``prompt`` counts as the user's will; mark what was pasted into it with ``run.untrusted(text)``. ``id``
+        names a run that goes on later, so that an approval asked for in its first part counts in its second.
         """
         who = Principal(principal) if isinstance(principal, str) else principal
-        run = Conversation(principal=who, request=prompt, parent=current_conversation(), thread=thread)
+        run = Conversation(principal=who, request=prompt, parent=current_conversation(), thread=thread, id=id)
         for stage in self.stages:
             explainer = getattr(stage, "origins", None)
             if explainer is not None:
@@ -290,6 +355,8 @@ class Guard:
             close = getattr(stage, "close", None)
             if close is not None:
                 close()
+        if self._approvals is not None:
+            self._approvals.close()
         self._audit.close()
 
     def __enter__(self) -> Self:
@@ -386,6 +453,20 @@ class Guard:
         )
         return self._approver, request
 
+    def _settled(self, decision: Decision, request: ApprovalRequest, digest: str | None) -> Decision:
+        if decision.effect is not Effect.REQUIRE_APPROVAL:
+            return decision
+        if digest is None:
+            return self._answered(decision, approved=False)
+        try:
+            refusal = "approval-unknown" if self._approvals is None else self._approvals.use(request, digest)
+        except Exception as error:  # noqa: BLE001  # a yes that cannot be looked up is no yes
+            _log.error("the approval could not be looked up, so nothing was approved: %s", type(error).__name__)
+            refusal = "approval-unknown"
+        if refusal is None:
+            return self._answered(decision, approved=True)
+        return replace(self._answered(decision, approved=False), reason=refusal, message=_NOT_APPROVED[refusal])
+
     def _answered(self, decision: Decision, approved: bool) -> Decision:
         if approved:
             return replace(decision, effect=Effect.ALLOW, reason="approved", message="")
@@ -444,6 +525,14 @@ class Guard:
             rewritten=False,
             cause=error,
         )
+
+
+_NOT_APPROVED = {
+    "approval-unknown": "No open question matches this approval.",
+    "approval-mismatch": "The approval was given for another call.",
+    "approval-expired": "The approval came too late.",
+    "approval-used": "The approval has been used already.",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """AgentGuard for LangChain and LangGraph: every model input, model output, tool call and tool result passes the guard.
 
 ``guarded_agent`` builds an agent with every hook in place; ``GuardMiddleware`` goes into ``create_agent``;
-``guarded_model`` and ``guarded_tool`` guard single objects; ``tool_wrappers`` a ``ToolNode`` built by hand;
+``guarded_model``, ``guarded_tool``, ``guarded_retriever`` and ``guarded_checkpointer`` guard single objects;
+``tool_wrappers`` a ``ToolNode`` built by hand; ``resume_with`` answers what an agent that waits for approval has asked;
 ``GuardCallbackHandler`` denies and audits in chains; ``protect`` guards what is already built, or refuses.
 """
 
@@ -10,10 +11,13 @@ from .versions import require_supported
 require_supported()
 
 from .agent import Protection, guarded_agent, protect  # noqa: E402  # only once the versions are known to fit
+from .approval import resume_with  # noqa: E402
+from .checkpoint import guarded_checkpointer  # noqa: E402
 from .events import retrieved  # noqa: E402
 from .handler import GuardCallbackHandler  # noqa: E402
 from .middleware import GuardMiddleware, tool_wrappers  # noqa: E402
 from .model import guarded_model  # noqa: E402
+from .retriever import guarded_retriever  # noqa: E402
 from .tool import guarded_tool  # noqa: E402
 
 __all__ = [
@@ -21,9 +25,12 @@ __all__ = [
     "GuardMiddleware",
     "Protection",
     "guarded_agent",
+    "guarded_checkpointer",
     "guarded_model",
+    "guarded_retriever",
     "guarded_tool",
     "protect",
+    "resume_with",
     "retrieved",
     "tool_wrappers",
 ]

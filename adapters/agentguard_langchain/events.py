@@ -50,7 +50,15 @@ DOCUMENT_BLOCKS = frozenset({"document", "file", "search_result", "text-plain"})
 SCHEMA_OPTIONS = ("tools", "functions", "response_format")
 
 # Fields of a message, beside its content and calls, that may hold further copies of its text.
-_EXTRA_FIELDS = ("additional_kwargs", "response_metadata", "invalid_tool_calls", "tool_call_chunks", "artifact", "name")
+_EXTRA_FIELDS = (
+    "additional_kwargs",
+    "response_metadata",
+    "invalid_tool_calls",
+    "tool_call_chunks",
+    "artifact",
+    "name",
+    "tool_calls",
+)
 _CHAT_ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant"}
 
 
@@ -68,6 +76,8 @@ def encode(value: object) -> Json:
     Raises:
         UnsupportedValueError: something inside has no JSON form.
     """
+    if value is None or type(value) in (str, bool, int):
+        return value  # type: ignore[return-value]  # narrowed by the exact type just tested
     if isinstance(value, BaseMessage):
         return {name: encode(item) for name, item in _message_fields(value).items()}
     if isinstance(value, Command):
@@ -113,7 +123,9 @@ def _decoded(value: object, before: Json, after: Json) -> object:
         return {key: decode(item, old, new) for item, old, (key, new) in pairs}
     if isinstance(value, list | tuple):
         items = [decode(*parts) for parts in zip(value, _array(before), _array(after), strict=True)]
-        return items if isinstance(value, list) else tuple(items)
+        if isinstance(value, list):
+            return items
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, BaseModel):
         return type(value).model_validate(after)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -136,11 +148,11 @@ def _fields(value: object, before: Json, after: Json, names: Sequence[str]) -> d
 
 def _message_fields(message: BaseMessage) -> dict[str, object]:
     """The fields of a message that hold text, without the empty ones."""
-    fields: dict[str, object] = {"content": message.content}
-    for name in (*_EXTRA_FIELDS, "tool_calls", *(message.model_extra or {})):
-        item = getattr(message, name, None)
-        if item:
-            fields[name] = item
+    # Straight from where pydantic keeps them: asking for a field that a class lacks costs more than all the rest.
+    held = message.__dict__
+    fields: dict[str, object] = {"content": held.get("content", "")}
+    fields.update((name, held[name]) for name in _EXTRA_FIELDS if held.get(name))
+    fields.update((name, item) for name, item in (message.model_extra or {}).items() if item)
     return fields
 
 
@@ -176,23 +188,34 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Part of a message with one author; ``blocks`` are the positions of its content blocks, None for all."""
+    """Part of a message with one author: content blocks by position, a span of its text, or the whole message."""
 
     message: int
     blocks: tuple[int, ...] | None = None
+    span: tuple[int, int] | None = None
+    quoted: bool = False
 
 
-def model_input(request: ModelRequest, *, human: str = "user") -> ModelInput:
-    """What is about to be sent to a model, tool schemas included. ``human`` is the author of human messages."""
-    messages = [_segment_message(request.messages[part.message], part, human) for part in _segments(request.messages)]
+def model_input(request: ModelRequest, *, human: str = "user", quoted: Sequence[str] = ()) -> ModelInput:
+    """What is about to be sent to a model, tool schemas included.
+
+    ``human`` is the author of human messages; ``quoted`` are texts that are material where they stand in one.
+    """
+    parts = _segments(request.messages, quoted)
+    messages = [_segment_message(request.messages[part.message], part, human) for part in parts]
     return ModelInput(tuple(messages), tuple(encode(_schema_options(request.options)).values()))  # type: ignore[union-attr]
 
 
-def model_input_applied(request: ModelRequest, before: ModelInput, after: ModelInput) -> ModelRequest:
+def model_input_applied(
+    request: ModelRequest, before: ModelInput, after: ModelInput, *, quoted: Sequence[str] = ()
+) -> ModelRequest:
     """The request as the checked event says, in new objects wherever something changed."""
+    if after is before:
+        return request
     messages = list(request.messages)
-    parts = zip(_segments(request.messages), before.messages, after.messages, strict=True)
-    for part, old, new in parts:
+    parts = zip(_segments(request.messages, quoted), before.messages, after.messages, strict=True)
+    # Spans last first, so that those before them still stand where they stood.
+    for part, old, new in reversed(list(parts)):
         messages[part.message] = _with_segment(messages[part.message], part, old, new)
     schemas = _schema_options(request.options)
     changed = {
@@ -206,15 +229,42 @@ def _schema_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in SCHEMA_OPTIONS if options.get(name)}
 
 
-def _segments(messages: Sequence[BaseMessage]) -> list[_Segment]:
+def _segments(messages: Sequence[BaseMessage], quoted: Sequence[str] = ()) -> list[_Segment]:
     found: list[_Segment] = []
     for index, message in enumerate(messages):
+        if quoted and isinstance(message, HumanMessage) and isinstance(message.content, str):
+            found += _spans(index, message.content, quoted)
+            continue
         documents = _document_blocks(message)
         if documents and len(documents) < len(message.content):
             rest = tuple(i for i in range(len(message.content)) if i not in documents)
             found += [_Segment(index, rest), _Segment(index, documents)]
         else:
             found.append(_Segment(index))
+    return found
+
+
+def _spans(index: int, text: str, quoted: Sequence[str]) -> list[_Segment]:
+    """The user's words and the material among them, in order."""
+    places: list[tuple[int, int]] = []
+    for passage in sorted(filter(None, quoted), key=len, reverse=True):
+        start = text.find(passage)
+        while start >= 0:
+            end = start + len(passage)
+            if all(end <= a or b <= start for a, b in places):
+                places.append((start, end))
+            start = text.find(passage, end)
+    if not places:
+        return [_Segment(index)]
+    found: list[_Segment] = []
+    at = 0
+    for start, end in sorted(places):
+        if start > at:
+            found.append(_Segment(index, span=(at, start)))
+        found.append(_Segment(index, span=(start, end), quoted=True))
+        at = end
+    if at < len(text):
+        found.append(_Segment(index, span=(at, len(text))))
     return found
 
 
@@ -226,6 +276,11 @@ def _document_blocks(message: BaseMessage) -> tuple[int, ...]:
 
 
 def _segment_message(message: BaseMessage, part: _Segment, human: str) -> Message:
+    if part.span is not None:
+        whole = _message(message, "retriever" if part.quoted else _author(message, human))
+        text = cast(str, message.content)[slice(*part.span)]
+        # What stands beside the text goes with its first part.
+        return dataclasses.replace(whole, content=text, extra=whole.extra if part.span[0] == 0 else None)
     if part.blocks is None:
         return _message(message, _author(message, human))
     content = [encode(message.content[i]) for i in part.blocks]
@@ -237,6 +292,11 @@ def _segment_message(message: BaseMessage, part: _Segment, human: str) -> Messag
 def _with_segment(message: BaseMessage, part: _Segment, before: Message, after: Message) -> BaseMessage:
     if before == after:
         return message
+    if part.span is not None:
+        start, end = part.span
+        text = cast(str, message.content)
+        changed = dataclasses.replace(after, content=text[:start] + cast(str, after.content) + text[end:])
+        return _message_applied(message, dataclasses.replace(before, content=text), changed)
     if part.blocks is None:
         return _message_applied(message, before, after)
     content = list(message.content)
@@ -266,8 +326,8 @@ def _author(message: BaseMessage, human: str) -> str:
 
 def _message(message: BaseMessage, author: str) -> Message:
     fields = {name: encode(item) for name, item in _message_fields(message).items()}
-    content, calls = fields.pop("content"), fields.pop("tool_calls", [])
-    return Message(author, content, tuple(_call(call) for call in _array(calls)), fields or None)
+    content, calls = fields.pop("content"), fields.pop("tool_calls", None)
+    return Message(author, content, tuple(_call(call) for call in _array(calls)) if calls else (), fields or None)
 
 
 def _call(call: Json) -> Json:
@@ -323,6 +383,8 @@ def model_output(result: ModelResult) -> ModelOutput:
 
 def model_output_applied(result: ModelResult, before: ModelOutput, after: ModelOutput) -> ModelResult:
     """The answer as the checked event says."""
+    if after is before:
+        return result
     old, new = _object(before.message.extra or {}), _object(after.message.extra or {})
     return ModelResult(
         _message_applied(result.message, before.message, after.message),

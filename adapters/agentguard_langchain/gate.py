@@ -7,20 +7,25 @@ one, nearer to the model or tool, has already checked the same words.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
+from langgraph.errors import GraphBubbleUp
 
 from agentguard import Conversation, Decision, Event, Guard, Leaf
 
 from .events import texts_of
 
-__all__ = ["REFUSED", "Gate", "Passage", "Scope", "note_rewritten", "outside_scopes", "release", "scope"]
+if TYPE_CHECKING:
+    from .approval import Asking, Asks
+
+__all__ = ["REFUSED", "Gate", "Passage", "Scope", "note_pause", "note_rewritten", "outside_scopes", "release", "scope"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,9 +53,10 @@ class Gate:
 
     guard: Guard
     agent: str | None = None
+    asks: Asks | None = None
 
-    def admit(self, value: T, passage: Passage[T, E], run: Conversation) -> T:
-        """``value`` as it may go on.
+    def admit(self, value: T, passage: Passage[T, E], run: Conversation, asking: Asking | None = None) -> T:
+        """``value`` as it may go on. With ``asking``, an escalated call may pause the graph for a person's answer.
 
         Raises:
             Denied: it may not.
@@ -58,29 +64,37 @@ class Gate:
         try:
             event = passage.event(value)
             decision = self.guard.check(event, run=run)
+            if asking is not None and asking.applies(decision):
+                decision = asking.settled(decision, run)
             result = _applied(value, passage, event, decision)
             if decision.allowed:
                 release(self.guard, decision.event)
+        except GraphBubbleUp:
+            raise
         except Exception as error:  # noqa: BLE001  # our own failure must be a refusal, not an open door
             decision, result = self.guard.failed(passage.nearest(), error, run=run), value
         _raise_if_denied(decision)
         return result
 
-    async def aadmit(self, value: T, passage: Passage[T, E], run: Conversation) -> T:
+    async def aadmit(self, value: T, passage: Passage[T, E], run: Conversation, asking: Asking | None = None) -> T:
         """As ``admit``, without blocking the event loop."""
         try:
             event = passage.event(value)
             decision = await self.guard.acheck(event, run=run)
+            if asking is not None and asking.applies(decision):
+                decision = await asking.asettled(decision, run)
             result = _applied(value, passage, event, decision)
             if decision.allowed:
                 release(self.guard, decision.event)
+        except GraphBubbleUp:
+            raise
         except Exception as error:  # noqa: BLE001  # as in admit
             decision, result = await self.guard.afailed(passage.nearest(), error, run=run), value
         _raise_if_denied(decision)
         return result
 
-    def attempt(self, work: Callable[[], R], nearest: Event, otherwise: R) -> R:
-        """Do work of ours that may fail; a failure is recorded and refused. In shadow mode ``otherwise`` stands in.
+    def attempt(self, work: Callable[[], R], nearest: Event, otherwise: Callable[[], R]) -> R:
+        """Do work of ours that may fail; a failure is recorded and refused. In shadow mode ``otherwise()`` stands in.
 
         Raises:
             Denied: the work failed.
@@ -89,15 +103,17 @@ class Gate:
             return work()
         except Exception as error:  # noqa: BLE001  # as in admit
             _raise_if_denied(self.guard.failed(nearest, error, run=Conversation()))
-            return otherwise
+            return otherwise()
 
-    async def aattempt(self, work: Callable[[], R], nearest: Event, otherwise: R) -> R:
-        """As ``attempt``, without blocking the event loop."""
+    async def aattempt(
+        self, work: Callable[[], R], nearest: Event, otherwise: Callable[[], R], *, slow: bool = False
+    ) -> R:
+        """As ``attempt``, without blocking the event loop; ``slow`` work leaves it."""
         try:
-            return work()
+            return await asyncio.to_thread(work) if slow else work()
         except Exception as error:  # noqa: BLE001  # as in admit
             _raise_if_denied(await self.guard.afailed(nearest, error, run=Conversation()))
-            return otherwise
+            return otherwise()
 
 
 def _applied(value: T, passage: Passage[T, E], event: E, decision: Decision) -> T:
@@ -131,6 +147,7 @@ class Scope:
     outer: Scope | None
     texts: dict[type, set[str]] = field(default_factory=dict)
     rewritten: dict[str, tuple[BaseMessage, BaseMessage]] = field(default_factory=dict)
+    pause: GraphBubbleUp | None = None
 
     def covers(self, event: Event, *also: str) -> bool:
         """Whether every text of ``event`` has passed, as an event of its kind, inside this scope."""
@@ -171,6 +188,14 @@ def release(guard: Guard, event: Event) -> None:
     while within is not None:
         if within.guard is guard:
             within.texts.setdefault(type(event), set()).update(texts)
+        within = within.outer
+
+
+def note_pause(pause: GraphBubbleUp) -> None:
+    """Note in every open scope that the graph is to pause: early retry middleware takes that for a failure."""
+    within = _scope.get()
+    while within is not None:
+        within.pause = within.pause or pause
         within = within.outer
 
 

@@ -1,4 +1,4 @@
-"""``GuardCallbackHandler``: deny and audit for LangChain chains; it rewrites model input only.
+"""``GuardCallbackHandler``: deny and audit for LangChain chains; it rewrites model input and passages only.
 
 A callback hears of things; it stands in nobody's way except by raising. What that means here:
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from .canary import prove_hooks
 from .events import ModelRequest, ModelResult, encode, model_input, model_input_applied, model_output
 from .gate import Gate, Passage
 from .model import OUTPUT, is_described_as_guarded
+from .retriever import checked_already, cleaned_documents
 from .runs import ephemeral, human_author
 from .tool import is_being_guarded, result_passage
 from .versions import warn_untested
@@ -80,9 +82,10 @@ class GuardCallbackHandler(BaseCallbackHandler):
             return
         options = kwargs.get("invocation_params") or {}
         run = self._run(ModelInput(()))
+        quoted = run.quoted
         passage = Passage(
-            event=lambda request: model_input(request, human=human_author(run)),
-            apply=_rewritten_in_place,
+            event=lambda request: model_input(request, human=human_author(run), quoted=quoted),
+            apply=lambda request, before, after: _rewritten_in_place(request, before, after, quoted),
             nearest=lambda: ModelInput(()),
         )
         for batch in messages:
@@ -153,10 +156,19 @@ class GuardCallbackHandler(BaseCallbackHandler):
         passage = Passage(event=checked.event, apply=_unchanged, nearest=checked.nearest)
         self._gate.admit(value, passage, self._run(checked.nearest()))
 
+    # -- retrievers
+
+    def on_retriever_end(self, documents: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Check the passages and mark them as nobody's own words; what is rewritten or refused changes in the list."""
+        if not checked_already(self.guard, run_id):
+            found = cleaned_documents(self._gate, documents)
+            if len(found) != len(documents) or any(new is not old for new, old in zip(found, documents, strict=True)):
+                documents[:] = found
+
     # -- open calls
 
     def _run(self, nearest: Event) -> Conversation:
-        return self._gate.attempt(lambda: ephemeral(self.guard, self._gate.agent), nearest, Conversation())
+        return self._gate.attempt(lambda: ephemeral(self.guard, self._gate.agent), nearest, Conversation)
 
     def _note(self, run_id: UUID, call: ToolCall | None) -> None:
         with self._lock:
@@ -176,12 +188,14 @@ def _unchanged(value: T, before: Event, after: Event) -> T:
     return value
 
 
-def _rewritten_in_place(request: ModelRequest, before: ModelInput, after: ModelInput) -> ModelRequest:
+def _rewritten_in_place(
+    request: ModelRequest, before: ModelInput, after: ModelInput, quoted: Sequence[str]
+) -> ModelRequest:
     if before == after:
         return request
     if before.tools != after.tools:
         raise AdapterError("a callback cannot rewrite tool schemas; guard the model itself")
-    applied = model_input_applied(request, before, after)
+    applied = model_input_applied(request, before, after, quoted=quoted)
     for old, new in zip(request.messages, applied.messages, strict=True):
         if new is old:
             continue

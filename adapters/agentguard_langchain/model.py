@@ -1,33 +1,34 @@
 """``guarded_model``: a chat model that cannot be called, streamed or batched past the guard.
 
 The guarded model is an instance of a subclass of the model's own class, so everything that reads its type or its
-fields still works. It overrides exactly the methods through which every public one goes. Inside them the original
+fields still works. It overrides exactly the methods through which every public one goes, and checks the input in front
+of them already, before callbacks hear of it (``entry.py``). Inside them the original
 methods run on an unguarded view of the same object, because providers call their own ``_stream`` from ``_generate``
 and that must not count twice.
 
-Streaming: text passes through ``Guard.stream_filter`` as it arrives, or waits until the whole answer was checked where
-there is no filter. Tool calls and everything beside the text always wait. What was streamed equals the final message.
+What happens to a streamed answer is told in ``stream.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import types
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableBinding
+from langchain_core.runnables import RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
 
-from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput, ModelOutput, StreamFilter
+from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput, ModelOutput
 
 from .canary import prove_hooks
+from .entry import has_passed, public_methods
 from .events import (
     ModelRequest,
     ModelResult,
@@ -38,6 +39,7 @@ from .events import (
 )
 from .gate import REFUSED, Gate, Passage, note_rewritten
 from .runs import ephemeral, human_author
+from .stream import Held, blocked_chunk
 from .versions import warn_untested
 
 __all__ = [
@@ -73,11 +75,12 @@ _NATIVE_EVENTS = ("_stream_chat_model_events", "_astream_chat_model_events")
 def guarded_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnDeny = "raise") -> M:
     """A model like ``model`` whose every input and output passes ``guard``. Guarding twice is guarding once.
 
-    A bound model (``model.bind_tools(...)``) is guarded inside its binding. LangChain's response cache is switched off:
-    an answer it holds may have been stored unchecked.
+    A bound model (``model.bind_tools(...)``) is guarded inside its binding, and so are the models of ``with_retry`` and
+    ``with_fallbacks``: every attempt is checked. LangChain's response cache is switched off: an answer it holds may
+    have been stored unchecked.
 
     Args:
-        model: a chat model, or a binding of one.
+        model: a chat model, or one with bindings, retries or fallbacks.
         guard: decides.
         agent: who acts when no conversation is open.
         on_deny: raise ``Denied``, or answer with a message that says so.
@@ -92,9 +95,13 @@ def guarded_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: 
 
 def wrap_model(model: M, guard: Guard, *, agent: str | None = None, on_deny: OnDeny = "raise") -> M:
     """As ``guarded_model``, without the self-test."""
-    if isinstance(model, RunnableBinding):
-        bound = wrap_model(model.bound, guard, agent=agent, on_deny=on_deny)
-        return cast(M, model.model_copy(update={"bound": bound}))
+    options: Any = {"agent": agent, "on_deny": on_deny}
+    if isinstance(model, RunnableBindingBase):
+        return cast(M, model.model_copy(update={"bound": wrap_model(model.bound, guard, **options)}))
+    if isinstance(model, RunnableWithFallbacks):
+        others = [wrap_model(other, guard, **options) for other in model.fallbacks]
+        first = wrap_model(model.runnable, guard, **options)
+        return cast(M, model.model_copy(update={"runnable": first, "fallbacks": others}))
     if not isinstance(model, BaseChatModel):
         raise AdapterError(f"got a {type(model).__name__}; a chat model (BaseChatModel) can be guarded")
     if is_guarded(model, guard):
@@ -131,12 +138,31 @@ class _Hooks:
     gate: Gate
     on_deny: OnDeny
 
+    @property
+    def guard(self) -> Guard:
+        return self.gate.guard
+
+    # -- in front of callbacks
+
+    def before(self, request: ModelRequest) -> tuple[ModelRequest, ModelInput | None]:
+        run, passed = self._run(), _Passed()
+        return self._admitted(request, run, passed), passed.event
+
+    async def abefore(self, request: ModelRequest) -> tuple[ModelRequest, ModelInput | None]:
+        run, passed = await self._arun(), _Passed()
+        return await self._aadmitted(request, run, passed), passed.event
+
+    def refused(self, refusal: Denied) -> AIMessage:
+        if self.on_deny == "raise":
+            raise refusal
+        return blocked_message(refusal)
+
     # -- whole answers
 
     def generate(self, call: Callable[[ModelRequest], ChatResult], request: ModelRequest) -> ChatResult:
         try:
             run = self._run()
-            result = call(self._noted(request, self.gate.admit(request, _input(run), run)))
+            result = call(self._admitted(request, run))
             found = [self.gate.admit(ModelResult.of(g, result.llm_output), OUTPUT, run) for g in result.generations]
             return _rebuilt(result, found)
         except Denied as refusal:
@@ -145,7 +171,7 @@ class _Hooks:
     async def agenerate(self, call: Callable[[ModelRequest], Any], request: ModelRequest) -> ChatResult:
         try:
             run = await self._arun()
-            result = await call(self._noted(request, await self.gate.aadmit(request, _input(run), run)))
+            result = await call(await self._aadmitted(request, run))
             found = [
                 await self.gate.aadmit(ModelResult.of(g, result.llm_output), OUTPUT, run) for g in result.generations
             ]
@@ -160,8 +186,8 @@ class _Hooks:
     ) -> Iterator[ChatGenerationChunk]:
         try:
             run = self._run()
-            admitted = self._noted(request, self.gate.admit(request, _input(run), run))
-            held = _Held(self._filter(), shadow=self.gate.guard.mode == "shadow")
+            admitted = self._admitted(request, run)
+            held = Held(self.gate.guard.stream_filter, shadow=self.gate.guard.mode == "shadow")
             try:
                 for chunk in call(admitted):
                     yield from held.take(chunk)
@@ -171,20 +197,20 @@ class _Hooks:
                 raise
             if not held.chunks:
                 return
-            whole = self.gate.attempt(held.whole, OUTPUT.nearest(), held.partial())
+            whole = self.gate.attempt(held.whole, OUTPUT.nearest(), held.partial)
             yield from held.close(self.gate.admit(whole, _streamed(held), run))
         except Denied as refusal:
             if self.on_deny == "raise":
                 raise
-            yield _blocked_chunk(refusal)
+            yield blocked_chunk(blocked_message(refusal))
 
     async def astream(
         self, call: Callable[[ModelRequest], AsyncIterator[ChatGenerationChunk]], request: ModelRequest
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
             run = await self._arun()
-            admitted = self._noted(request, await self.gate.aadmit(request, _input(run), run))
-            held = _Held(self._filter(), shadow=self.gate.guard.mode == "shadow")
+            admitted = await self._aadmitted(request, run)
+            held = Held(self.gate.guard.stream_filter, shadow=self.gate.guard.mode == "shadow")
             try:
                 async for chunk in call(admitted):
                     for ready in held.take(chunk):
@@ -194,39 +220,48 @@ class _Hooks:
                 raise
             if not held.chunks:
                 return
-            whole = await self.gate.aattempt(held.whole, OUTPUT.nearest(), held.partial())
+            whole = await self.gate.aattempt(held.whole, OUTPUT.nearest(), held.partial)
             for ready in held.close(await self.gate.aadmit(whole, _streamed(held), run)):
                 yield ready
         except Denied as refusal:
             if self.on_deny == "raise":
                 raise
-            yield _blocked_chunk(refusal)
+            yield blocked_chunk(blocked_message(refusal))
 
-    def _broken_off(self, held: _Held, run: Conversation) -> None:
-        if held.sent:
+    def _broken_off(self, held: Held, run: Conversation) -> None:
+        if any(held.sent.values()):
             with contextlib.suppress(Denied):
                 self.gate.admit(held.partial(), OUTPUT, run)
 
-    async def _abroken_off(self, held: _Held, run: Conversation) -> None:
-        if held.sent:
+    async def _abroken_off(self, held: Held, run: Conversation) -> None:
+        if any(held.sent.values()):
             with contextlib.suppress(Denied):
                 await self.gate.aadmit(held.partial(), OUTPUT, run)
 
     def _run(self) -> Conversation:
-        return self.gate.attempt(self._found, ModelInput(()), Conversation())
+        return self.gate.attempt(self._found, ModelInput(()), Conversation)
 
     async def _arun(self) -> Conversation:
-        return await self.gate.aattempt(self._found, ModelInput(()), Conversation())
+        return await self.gate.aattempt(self._found, ModelInput(()), Conversation)
 
     def _found(self) -> Conversation:
         return ephemeral(self.gate.guard, self.gate.agent)
 
+    def _admitted(self, request: ModelRequest, run: Conversation, passed: _Passed | None = None) -> ModelRequest:
+        passage = _input(run, passed)
+        if has_passed(self.guard, lambda: passage.event(request)):
+            return request
+        return self._noted(request, self.gate.admit(request, passage, run))
+
+    async def _aadmitted(self, request: ModelRequest, run: Conversation, passed: _Passed | None = None) -> ModelRequest:
+        passage = _input(run, passed)
+        if has_passed(self.guard, lambda: passage.event(request)):
+            return request
+        return self._noted(request, await self.gate.aadmit(request, passage, run))
+
     def _noted(self, request: ModelRequest, admitted: ModelRequest) -> ModelRequest:
         note_rewritten(self.gate.guard, request.messages, admitted.messages)
         return admitted
-
-    def _filter(self) -> StreamFilter | None:
-        return self.gate.guard.stream_filter()
 
     def _blocked(self, refusal: Denied) -> ChatResult:
         if self.on_deny == "raise":
@@ -234,10 +269,24 @@ class _Hooks:
         return ChatResult(generations=[ChatGeneration(message=blocked_message(refusal))])
 
 
-def _input(run: Conversation) -> Passage[ModelRequest, ModelInput]:
+@dataclass(slots=True)
+class _Passed:
+    """Where the event of an admitted input is left."""
+
+    event: ModelInput | None = None
+
+    def applied(
+        self, request: ModelRequest, before: ModelInput, after: ModelInput, quoted: Sequence[str]
+    ) -> ModelRequest:
+        self.event = after
+        return model_input_applied(request, before, after, quoted=quoted)
+
+
+def _input(run: Conversation, passed: _Passed | None = None) -> Passage[ModelRequest, ModelInput]:
+    quoted, kept = run.quoted, passed or _Passed()
     return Passage(
-        event=lambda request: model_input(request, human=human_author(run)),
-        apply=model_input_applied,
+        event=lambda request: model_input(request, human=human_author(run), quoted=quoted),
+        apply=lambda request, before, after: kept.applied(request, before, after, quoted),
         nearest=lambda: ModelInput(()),
     )
 
@@ -249,7 +298,7 @@ OUTPUT: Passage[ModelResult, ModelOutput] = Passage(
 )
 
 
-def _streamed(held: _Held) -> Passage[ModelResult, ModelOutput]:
+def _streamed(held: Held) -> Passage[ModelResult, ModelOutput]:
     return Passage(event=model_output, apply=held.applied, nearest=OUTPUT.nearest)
 
 
@@ -264,107 +313,12 @@ def _rebuilt(result: ChatResult, found: list[ModelResult]) -> ChatResult:
     return ChatResult(generations=generations, llm_output=output)
 
 
-# -- what a stream holds back ----------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Held:
-    """The part of one streamed answer that has not been passed on."""
-
-    filter: StreamFilter | None
-    shadow: bool
-    chunks: list[ChatGenerationChunk] = field(default_factory=list)
-    sent: str = ""
-    original: ModelResult | None = None
-
-    def take(self, chunk: ChatGenerationChunk) -> Iterator[ChatGenerationChunk]:
-        """Keep the chunk; give what of its text may be read now."""
-        self.chunks.append(chunk)
-        content = chunk.message.content
-        if self.shadow:
-            self.sent += chunk.text
-            yield chunk
-        elif not isinstance(content, str):
-            # Text in blocks is checked whole; nothing more is passed on until then.
-            self.filter = None
-        elif self.filter is not None and content and (ready := self.filter.feed(content)):
-            self.sent += ready
-            yield ChatGenerationChunk(message=AIMessageChunk(content=ready, id=chunk.message.id))
-
-    def whole(self) -> ModelResult:
-        """The answer as the provider gave it."""
-        merged = self.chunks[0]
-        for chunk in self.chunks[1:]:
-            merged = merged + chunk
-        message = message_chunk_to_message(cast(AIMessageChunk, merged.message))
-        self.original = ModelResult(message, merged.generation_info)
-        return self.original
-
-    def partial(self) -> ModelResult:
-        """What a reader has seen of an answer that broke off."""
-        return ModelResult(AIMessage(content=self.sent))
-
-    def applied(self, result: ModelResult, before: ModelOutput, after: ModelOutput) -> ModelResult:
-        """The checked answer, if it goes on where the reader stopped."""
-        applied = model_output_applied(result, before, after)
-        content = applied.message.content
-        if not self.shadow and self.sent and not (isinstance(content, str) and content.startswith(self.sent)):
-            raise AdapterError("the stream filter and the stages disagree about a text that was already passed on")
-        return applied
-
-    def close(self, result: ModelResult) -> Iterator[ChatGenerationChunk]:
-        """What is still to be passed on, now that the whole was checked."""
-        if self.shadow:
-            return
-        untouched = self.original is not None and result.message is self.original.message
-        if untouched and result.info is self.original.info and not self.sent:  # type: ignore[union-attr]
-            yield from self.chunks
-        else:
-            yield _final_chunk(result, self.sent)
-
-
-def _final_chunk(result: ModelResult, sent: str) -> ChatGenerationChunk:
-    """Everything of a checked answer that was not sent as text: one chunk that ends the stream."""
-    message = result.message
-    if not isinstance(message, AIMessage):
-        raise AdapterError(f"a stream of {type(message).__name__} cannot be guarded")
-    content = message.content[len(sent) :] if isinstance(message.content, str) else message.content
-    calls = [
-        {"name": call["name"], "args": _arguments(call["args"]), "id": call["id"], "index": index}
-        for index, call in enumerate([*message.tool_calls, *message.invalid_tool_calls])
-    ]
-    chunk = AIMessageChunk(
-        content=content,
-        additional_kwargs=message.additional_kwargs,
-        response_metadata=message.response_metadata,
-        tool_call_chunks=cast(Any, calls),
-        usage_metadata=message.usage_metadata,
-        id=message.id,
-        name=message.name,
-        chunk_position="last",
-    )
-    return ChatGenerationChunk(message=chunk, generation_info=result.info)
-
-
-def _arguments(args: object) -> str | None:
-    return args if args is None or isinstance(args, str) else json.dumps(args)
-
-
-def _blocked_chunk(refusal: Denied) -> ChatGenerationChunk:
-    message = blocked_message(refusal)
-    return ChatGenerationChunk(
-        message=AIMessageChunk(
-            content=message.content, response_metadata=message.response_metadata, chunk_position="last"
-        )
-    )
-
-
 # -- the guarded class -----------------------------------------------------------------------------------------------
 
 
 def _guarded_class(base: type[BaseChatModel], hooks: _Hooks) -> type[BaseChatModel]:
-    """A subclass of ``base`` that overrides what ``base`` itself implements of the four methods."""
-    methods: dict[str, Any] = {"_generate": _generate_of(base, hooks)}
+    """A subclass of ``base`` that overrides what ``base`` itself implements of the four methods, and their callers."""
+    methods: dict[str, Any] = {"_generate": _generate_of(base, hooks), **public_methods(base, hooks)}
     if base._agenerate is not BaseChatModel._agenerate:
         methods["_agenerate"] = _agenerate_of(base, hooks)
     if base._stream is not BaseChatModel._stream:

@@ -7,36 +7,63 @@ for it are not the user's, so it inherits the parent's trusted request and nothi
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config
 
-from agentguard import ANONYMOUS, AdapterError, Conversation, Guard, Principal, current_conversation
+from agentguard import (
+    ANONYMOUS,
+    AdapterError,
+    Conversation,
+    Guard,
+    Json,
+    Principal,
+    ToolResult,
+    current_conversation,
+    json_copy,
+)
 
-from .events import AUTHOR_MARK, DOCUMENT_BLOCKS
+from .events import AUTHOR_MARK, DOCUMENT_BLOCKS, encode
 
 __all__ = [
+    "FRAMEWORK",
     "PRINCIPAL_KEY",
+    "RUN_CHANNEL",
+    "RunKey",
     "RunRegistry",
     "acting",
     "ephemeral",
     "application_run",
     "human_author",
     "inside_tool",
+    "note_passages",
     "opened",
+    "resumed",
 ]
 
 FRAMEWORK = "langchain"
+# The agent's private state that names its conversation; it holds ids and no text.
+RUN_CHANNEL = "agentguard_run"
 # The only configurable entry that names a person, and only as a ``Principal``: no text a client sends becomes one.
 PRINCIPAL_KEY = "agentguard_principal"
 # Conversations kept for runs that continue. A run whose conversation was dropped goes on with less trust, never more.
 KEPT_RUNS = 4096
+
+# Passages remembered per guard. A forgotten one stands among the user's words, so the bounds are wide.
+KEPT_PASSAGES = 1024
+KEPT_PASSAGE_CHARS = 4_000_000
+# Shorter texts are words anybody uses, the user too.
+MIN_PASSAGE_CHARS = 4
 
 _tool_run: ContextVar[Conversation | None] = ContextVar("agentguard_langchain_tool_run", default=None)
 
@@ -66,6 +93,41 @@ class RunRegistry:
                 self._runs.popitem(last=False)
 
 
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """What an agent's private state says of its run: the conversation, a mark of who acts in it, and its entry message.
+
+    It lets a run that is resumed in another process go on as the same conversation, if the same principal resumes it.
+    """
+
+    conversation: str
+    owner: str
+    entry: str
+
+    @classmethod
+    def of(cls, run: Conversation, entry: str) -> RunKey:
+        """The key of ``run``, entered by the message with the id ``entry``."""
+        return cls(run.id, owner_mark(run.principal), entry)
+
+    @classmethod
+    def parse(cls, text: object) -> RunKey | None:
+        """The key that ``str`` wrote; None for anything else."""
+        parts = text.split("/", 2) if isinstance(text, str) else []
+        return cls(*parts) if len(parts) == 3 else None
+
+    def __str__(self) -> str:
+        return f"{self.conversation}/{self.owner}/{self.entry}"
+
+
+def owner_mark(principal: Principal | None) -> str:
+    """A digest of who acts and for whom; a new session of the same user is the same owner."""
+    names: list[object] = []
+    while principal is not None:
+        names += [principal.kind, principal.id, principal.tenant]
+        principal = principal.on_behalf_of
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:32]
+
+
 def acting(guard: Guard, agent: str | None, config: Mapping[str, Any]) -> Principal:
     """Who acts: the agent the application named, for the user the application verified.
 
@@ -87,9 +149,17 @@ def acting(guard: Guard, agent: str | None, config: Mapping[str, Any]) -> Princi
 
 
 def opened(
-    guard: Guard, agent: str | None, config: Mapping[str, Any], messages: Sequence[BaseMessage], kept: RunRegistry
+    guard: Guard,
+    agent: str | None,
+    config: Mapping[str, Any],
+    messages: Sequence[BaseMessage],
+    kept: RunRegistry,
+    *,
+    id: str | None = None,
 ) -> Conversation:
     """The conversation of an agent run that starts now, its trusted request being the last human message.
+
+    ``id`` names the conversation when it is not new.
 
     Raises:
         AdapterError: as ``acting``.
@@ -97,17 +167,66 @@ def opened(
     principal = acting(guard, agent, config)
     outer = current_conversation()
     if outer is not None:
-        return _child(outer, principal) if outer is _tool_run.get() else outer
+        return _child(outer, principal, id) if outer is _tool_run.get() else outer
     thread = (config.get("configurable") or {}).get("thread_id")
     key = (guard, thread, principal)
     run = kept.get(key) if thread is not None else None
     if run is None:
-        run = Conversation(principal=principal, framework=FRAMEWORK, thread=None if thread is None else str(thread))
+        shown = None if thread is None else str(thread)
+        run = Conversation(principal=principal, framework=FRAMEWORK, thread=shown, id=id)
         if thread is not None:
             kept.put(key, run)
     if messages and isinstance(messages[-1], HumanMessage):
         _trust(run, messages[-1])
+        for text in _passages_in(guard, run):
+            run.untrusted(text)
     return run
+
+
+def resumed(
+    guard: Guard,
+    agent: str | None,
+    config: Mapping[str, Any],
+    key: RunKey | None,
+    messages: Sequence[BaseMessage],
+    *,
+    kept: RunRegistry,
+) -> Conversation:
+    """The conversation of a run that was opened elsewhere, as far as its checkpoint can say what was in it.
+
+    Its request is the message it was entered by, and the tool results of its history are read again. Somebody else
+    than its owner, or a history without that message, gets a conversation of their own that trusts nothing.
+
+    Raises:
+        AdapterError: as ``acting``.
+    """
+    if key is None or key.owner != owner_mark(acting(guard, agent, config)):
+        return opened(guard, agent, config, (), kept)
+    entry = [i for i, m in enumerate(messages) if isinstance(m, HumanMessage) and m.id == key.entry][-1:]
+    run = opened(guard, agent, config, [messages[i] for i in entry], kept, id=key.conversation)
+    if run.id == key.conversation:
+        for result in _results(messages[entry[0] :] if entry else ()):
+            guard.check(result, run=run)
+    return run
+
+
+def _results(messages: Sequence[BaseMessage]) -> Iterator[ToolResult]:
+    """The answered calls in a history, each once."""
+    calls = {call["id"]: call for m in messages if isinstance(m, AIMessage) for call in m.tool_calls}
+    for message in messages:
+        if isinstance(message, ToolMessage) and (call := calls.pop(message.tool_call_id, None)):
+            yield ToolResult(call["name"], cast(Any, encode(call["args"])), _content(message), call["id"])
+
+
+def _content(message: ToolMessage) -> Json:
+    """A result in its first form: LangChain writes what a tool returns into the message as JSON."""
+    if not isinstance(message.content, str):
+        return encode(message.content)
+    try:
+        parsed = json.loads(message.content)
+    except (ValueError, RecursionError):
+        return message.content
+    return json_copy(parsed) if isinstance(parsed, dict | list) else message.content
 
 
 def ephemeral(guard: Guard, agent: str | None) -> Conversation:
@@ -122,6 +241,8 @@ def ephemeral(guard: Guard, agent: str | None) -> Conversation:
         principal=acting(guard, agent, config),
         framework=FRAMEWORK,
         thread=None if thread is None else str(thread),
+        # The same name every time: a graph that pauses for approval goes on in another call of this function.
+        id=None if thread is None else hashlib.sha256(f"langgraph thread {thread}".encode()).hexdigest()[:32],
     )
 
 
@@ -149,8 +270,52 @@ def human_author(run: Conversation) -> str:
     return "user"
 
 
-def _child(parent: Conversation, principal: Principal) -> Conversation:
-    run = Conversation(principal=principal, parent=parent, framework=FRAMEWORK, thread=parent.thread)
+class _Passages:
+    """Texts that retrievers found lately. Thread-safe, bounded by count and by characters."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._texts: OrderedDict[str, None] = OrderedDict()
+        self._chars = 0
+
+    def add(self, text: str) -> None:
+        with self._lock:
+            if text in self._texts:
+                self._texts.move_to_end(text)
+                return
+            self._texts[text] = None
+            self._chars += len(text)
+            while len(self._texts) > KEPT_PASSAGES or self._chars > KEPT_PASSAGE_CHARS:
+                self._chars -= len(self._texts.popitem(last=False)[0])
+
+    def within(self, requests: Sequence[str]) -> list[str]:
+        """Those that stand in one of ``requests``."""
+        with self._lock:
+            texts = list(self._texts)
+        return [text for text in texts if any(text in request for request in requests)]
+
+
+_passages: weakref.WeakKeyDictionary[Guard, _Passages] = weakref.WeakKeyDictionary()
+
+
+def note_passages(guard: Guard, texts: Sequence[str]) -> None:
+    """Remember what a retriever found: standing in the message an agent is entered by, it is quoted material.
+
+    A chain retrieves before it builds the prompt, so before the agent's conversation is open.
+    """
+    kept = _passages.setdefault(guard, _Passages())
+    for text in texts:
+        if len(text.strip()) >= MIN_PASSAGE_CHARS:
+            kept.add(text)
+
+
+def _passages_in(guard: Guard, run: Conversation) -> list[str]:
+    kept = _passages.get(guard)
+    return kept.within(run.requests) if kept is not None else []
+
+
+def _child(parent: Conversation, principal: Principal, id: str | None) -> Conversation:
+    run = Conversation(principal=principal, parent=parent, framework=FRAMEWORK, thread=parent.thread, id=id)
     for text in parent.requests:
         run.trust(text)
     for text in parent.quoted:

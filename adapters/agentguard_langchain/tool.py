@@ -7,6 +7,7 @@ the checked copy. The result is checked inside the run, before callbacks, tracer
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import types
@@ -23,11 +24,13 @@ from langgraph.errors import GraphBubbleUp
 
 from agentguard import AdapterError, Conversation, Denied, Guard, ToolCall, ToolResult, error_text
 
+from .approval import APPROVAL_TTL, ApproveWith, Asking, asks_of
 from .canary import prove_hooks
 from .events import decode, encode
-from .gate import REFUSED, Gate, Passage, outside_scopes, release
+from .gate import REFUSED, Gate, Passage, note_pause, outside_scopes, release
 from .runs import ephemeral, inside_tool
 from .versions import warn_untested
+from .writer import guarded_writers
 
 __all__ = ["denied_message", "guarded_tool", "is_being_guarded", "is_guarded", "result_passage", "wrap_tool"]
 
@@ -38,7 +41,14 @@ _GUARDS = "_agentguard_guards"
 _LONE = "input"
 
 
-def guarded_tool(tool: BaseTool | Callable[..., Any], guard: Guard, *, agent: str | None = None) -> BaseTool:
+def guarded_tool(
+    tool: BaseTool | Callable[..., Any],
+    guard: Guard,
+    *,
+    agent: str | None = None,
+    approve_with: ApproveWith | None = None,
+    approval_ttl: float = APPROVAL_TTL,
+) -> BaseTool:
     """A tool like ``tool`` whose every call and result passes ``guard``. Guarding twice is guarding once.
 
     A refused tool call answers with an error ``ToolMessage``; a refused plain invocation raises ``Denied``.
@@ -48,25 +58,28 @@ def guarded_tool(tool: BaseTool | Callable[..., Any], guard: Guard, *, agent: st
         tool: a tool, or a function to make one of.
         guard: decides.
         agent: who acts when no conversation is open.
+        approve_with: ``"interrupt"`` pauses a graph that has a checkpointer when a call needs a person's approval;
+            answer with ``resume_with``. By default such a call is refused, unless the guard has an approver.
+        approval_ttl: seconds for which the question can be answered.
 
     Raises:
-        AdapterError: not a tool, or LangChain does not call our hooks.
+        AdapterError: not a tool, a guard that cannot ask this way, or LangChain does not call our hooks.
     """
     prove_hooks()
     warn_untested()
-    return wrap_tool(tool, guard, agent=agent)
+    return wrap_tool(tool, Gate(guard, agent, asks_of(guard, approve_with, approval_ttl)))
 
 
-def wrap_tool(tool: object, guard: Guard, *, agent: str | None = None) -> BaseTool:
+def wrap_tool(tool: object, gate: Gate) -> BaseTool:
     """As ``guarded_tool``, without the self-test."""
     if not isinstance(tool, BaseTool):
         if not callable(tool) or isinstance(tool, type):
             raise AdapterError(f"got a {type(tool).__name__}; a tool (BaseTool) or a function can be guarded")
         tool = as_tool(tool)
-    if is_guarded(tool, guard):
+    if is_guarded(tool, gate.guard):
         return tool
     copy = tool.model_copy()
-    object.__setattr__(copy, "__class__", _guarded_class(type(tool), Gate(guard, agent)))
+    object.__setattr__(copy, "__class__", _guarded_class(type(tool), gate))
     return copy
 
 
@@ -75,9 +88,11 @@ def is_guarded(tool: object, guard: Guard) -> bool:
     return any(known is guard for known in getattr(type(tool), _GUARDS, ()))
 
 
-def denied_message(refusal: Denied, name: str, call_id: str) -> ToolMessage:
-    """The answer to a refused tool call; it carries the decision's safe words and nothing else."""
-    return ToolMessage(content=str(refusal) or REFUSED, name=name, tool_call_id=call_id, status="error")
+def denied_message(guard: Guard, refusal: Denied, name: str, call_id: str) -> ToolMessage:
+    """The answer to a refused tool call; it carries the decision's safe words, which no outer hook checks again."""
+    words = str(refusal) or REFUSED
+    release(guard, ToolResult("", {}, words))
+    return ToolMessage(content=words, name=name, tool_call_id=call_id, status="error")
 
 
 def result_passage(call: ToolCall, *, is_error: bool = False) -> Passage[Any, ToolResult]:
@@ -215,15 +230,21 @@ def _run_of(base: type[BaseTool], gate: Gate) -> Any:
     def run(
         self: BaseTool, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any
     ) -> Any:
+        asking = Asking(gate.guard, gate.asks, self)
         try:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
-            given, conversation = gate.attempt(start, nearest, (_Arguments.raw(tool_input), Conversation()))
-            given = gate.admit(given, _call_passage(_view(self, base), tool_call_id), conversation)
+            given, conversation = gate.attempt(start, nearest, lambda: (_Arguments.raw(tool_input), Conversation()))
+            passage = _call_passage(_view(self, base), tool_call_id)
+            given = gate.admit(given, passage, conversation, asking)
             invocation = _invoked(self, given, tool_call_id, conversation, gate)
             with _invoking(invocation):
                 output = base.run(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
-            return _refusal_answer(self, refusal, tool_call_id)
+            return _refusal_answer(gate, self, refusal, tool_call_id)
+        except GraphBubbleUp as pause:
+            note_pause(pause)
+            asking.paused()
+            raise
         return _passed(gate, invocation.call, output)
 
     return run
@@ -234,15 +255,23 @@ def _arun_of(base: type[BaseTool], gate: Gate) -> Any:
     async def arun(
         self: BaseTool, tool_input: str | dict[str, Any], *args: Any, tool_call_id: str | None = None, **kwargs: Any
     ) -> Any:
+        asking = Asking(gate.guard, gate.asks, self)
         try:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
-            given, conversation = await gate.aattempt(start, nearest, (_Arguments.raw(tool_input), Conversation()))
-            given = await gate.aadmit(given, _call_passage(_view(self, base), tool_call_id), conversation)
+            given, conversation = await gate.aattempt(
+                start, nearest, lambda: (_Arguments.raw(tool_input), Conversation())
+            )
+            passage = _call_passage(_view(self, base), tool_call_id)
+            given = await gate.aadmit(given, passage, conversation, asking)
             invocation = _invoked(self, given, tool_call_id, conversation, gate)
             with _invoking(invocation):
                 output = await base.arun(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
         except Denied as refusal:
-            return _refusal_answer(self, refusal, tool_call_id)
+            return _refusal_answer(gate, self, refusal, tool_call_id)
+        except GraphBubbleUp as pause:
+            note_pause(pause)
+            await asyncio.to_thread(asking.paused)
+            raise
         return _passed(gate, invocation.call, output)
 
     return arun
@@ -253,8 +282,8 @@ def _inner_run_of(base: type[BaseTool], gate: Gate) -> Any:
     def _run(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
         invocation = _current(self, gate)
         try:
-            with _invoking(None), inside_tool(invocation.run), outside_scopes():
-                value = _view(self, base)._run(*args, **kwargs)
+            with _running(invocation, gate, kwargs) as given:
+                value = _view(self, base)._run(*args, **given)
         except (GraphBubbleUp, Denied):
             raise
         except Exception as error:  # noqa: BLE001  # its text goes to a model, so it is a result like any other
@@ -272,8 +301,8 @@ def _inner_arun_of(base: type[BaseTool], gate: Gate) -> Any:
     async def _arun(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
         invocation = _current(self, gate)
         try:
-            with _invoking(None), inside_tool(invocation.run), outside_scopes():
-                value = await _view(self, base)._arun(*args, **kwargs)
+            with _running(invocation, gate, kwargs) as given:
+                value = await _view(self, base)._arun(*args, **given)
         except (GraphBubbleUp, Denied):
             raise
         except Exception as error:  # noqa: BLE001  # as in _run
@@ -284,6 +313,17 @@ def _inner_arun_of(base: type[BaseTool], gate: Gate) -> Any:
         raise _failure(failure, text, checked)
 
     return _arun
+
+
+@contextmanager
+def _running(invocation: _Invocation, gate: Gate, kwargs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Around the tool's own function; gives the arguments it runs with."""
+
+    def check(piece: Any) -> Any:
+        return gate.admit(piece, result_passage(invocation.call), invocation.run)
+
+    with _invoking(None), inside_tool(invocation.run), outside_scopes(), guarded_writers(check, kwargs) as given:
+        yield given
 
 
 def _starting(
@@ -312,10 +352,10 @@ def _failure(failure: Exception, text: str, checked: str) -> Exception:
     return failure if checked == text else ToolException(checked)
 
 
-def _refusal_answer(tool: BaseTool, refusal: Denied, call_id: str | None) -> ToolMessage:
+def _refusal_answer(gate: Gate, tool: BaseTool, refusal: Denied, call_id: str | None) -> ToolMessage:
     if call_id is None:
         raise refusal
-    return denied_message(refusal, tool.name, call_id)
+    return denied_message(gate.guard, refusal, tool.name, call_id)
 
 
 def _passed(gate: Gate, call: ToolCall, output: Any) -> Any:

@@ -15,7 +15,7 @@ __all__ = ["require_supported", "warn_untested"]
 # came with langchain 1.2.10, and 1.2.11 is the first that installs with langgraph 1.1. Then the first minor versions
 # that the conformance suite has not run on.
 FLOORS = {"langchain": (1, 2, 11), "langgraph": (1, 1, 0)}
-UNTESTED = {"langchain": (1, 5, 0), "langchain-core": (1, 8, 0), "langgraph": (1, 3, 0)}
+UNTESTED = {"langchain": (1, 6, 0), "langchain-core": (1, 9, 0), "langgraph": (1, 3, 0)}
 
 
 def require_supported() -> None:

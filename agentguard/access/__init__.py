@@ -2,6 +2,7 @@
 
 from agentguard.access.access import Access, AgentGrants
 from agentguard.access.approval import ApprovalRequest, Approver, TerminalApprover, ask_terminal
+from agentguard.access.pending import PendingApprovals
 from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, StoreCounter, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
 from agentguard.access.rbac import AccessRecord, Permission, RBACManager, Role
@@ -13,6 +14,7 @@ __all__ = [
     "ApprovalRequest",
     "Approver",
     "Counter",
+    "PendingApprovals",
     "Permission",
     "ProcessCounter",
     "RBACManager",

@@ -1,8 +1,8 @@
 """A person's yes or no to one tool call, bound to exactly that call.
 
-The digest covers tool, arguments, principal, whom it acts for, conversation, policy and expiry in canonical JSON
-(sorted keys, no spaces, after RFC 8785), so a yes to one call is no yes to another. What the person sees is escaped:
-an invisible, reordering or terminal control character shows as its code point and does nothing.
+The digest covers tool, its schema, arguments, principal, whom it acts for, conversation, policy and expiry in
+canonical JSON (sorted keys, no spaces, after RFC 8785), so a yes to one call is no yes to another. What the person
+sees is escaped: an invisible, reordering or terminal control character shows as its code point and does nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozens
 class ApprovalRequest:
     """One question to a person. ``expires_at`` is in seconds since 1970, UTC.
 
-    ``origins`` is the origin table of the call: what each value is and where it stood.
+    ``schema`` is the digest of the tool's argument schema where the caller knows it: a tool that changes under its name
+    is another tool. ``origins`` is the origin table of the call: what each value is and where it stood.
     """
 
     tool: str
@@ -52,6 +53,7 @@ class ApprovalRequest:
     expires_at: float
     findings: tuple[Finding, ...] = field(default=(), compare=False)
     origins: tuple[Origin, ...] = field(default=(), compare=False, repr=False)
+    schema: str = ""
 
     def __post_init__(self) -> None:
         # A private copy: what was shown and hashed is what stays here.
@@ -66,6 +68,7 @@ class ApprovalRequest:
         policy_digest: str,
         findings: tuple[Finding, ...] = (),
         origins: tuple[Origin, ...] = (),
+        schema: str = "",
         ttl: float = DEFAULT_TTL,
         clock: Callable[[], float] = time.time,
     ) -> ApprovalRequest:
@@ -76,7 +79,7 @@ class ApprovalRequest:
         """
         if not 0 < ttl < float("inf"):
             raise ConfigError(f"got ttl={ttl}; a finite number of seconds above 0 is accepted")
-        return cls(call.tool, call.args, run.principal, run.id, policy_digest, clock() + ttl, findings, origins)
+        return cls(call.tool, call.args, run.principal, run.id, policy_digest, clock() + ttl, findings, origins, schema)
 
     @property
     def digest(self) -> str:
@@ -101,9 +104,26 @@ class ApprovalRequest:
         lines.append(f"  digest {self.digest}")
         return "\n".join(lines)
 
+    @property
+    def payload(self) -> dict[str, Json]:
+        """The question as JSON for a page or a queue, every text of it escaped; an answer names its ``digest``."""
+        doubtful = [origin for origin in self.origins if origin.effect is not Effect.ALLOW]
+        return {
+            "question": "approval",
+            "tool": escaped(self.tool),
+            "args": {escaped(name): _shown(value) for name, value in self.args.items()},
+            "principal": escaped(self.principal.id),
+            "on_behalf_of": escaped(self.principal.on_behalf_of.id) if self.principal.on_behalf_of else None,
+            "because": [escaped(finding.message or finding.type) for finding in self.findings],
+            "values": [_origin_json(origin) for origin in doubtful[:MAX_SHOWN_ORIGINS]],
+            "expires_at": self.expires_at,
+            "digest": self.digest,
+        }
+
     def _bound(self) -> Json:
         return {
             "tool": self.tool,
+            "schema": self.schema,
             "args": self.args,
             "principal": _principal(self.principal),
             "conversation": self.conversation,
@@ -171,6 +191,16 @@ def _shown(value: Json) -> str:
     half = MAX_SHOWN_CHARS // 2
     left_out = len(value) - 2 * half
     return f'"{escaped(value[:half])}" [... {left_out} characters not shown ...] "{escaped(value[-half:])}"'
+
+
+def _origin_json(origin: Origin) -> Json:
+    return {
+        "argument": escaped(origin.argument),
+        "value": _shown(origin.value),
+        "origin": origin.meaning,
+        "source": escaped(origin.source) or None,
+        "sentence": escaped(" ".join(origin.excerpt.split())) or None,
+    }
 
 
 def _origin_line(origin: Origin) -> str:

@@ -73,7 +73,7 @@ class Rates:
             own = self._settings.tools.get(event.tool)
             # Names that no rule knows share one count, so that inventing names opens no new bucket.
             return (f"tools.{event.tool}.rate", own) if own else ("rates.default", self._settings.default)
-        if isinstance(event, ModelInput):
+        if isinstance(event, ModelInput) and event.is_call:
             return "rates.model", self._settings.model
         if isinstance(event, AgentMessage):
             return "rates.message", self._settings.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 from typing import Any
 
 import pytest
@@ -45,6 +46,7 @@ class Terminal(io.StringIO):
         pytest.param({"conversation": "c2"}, id="conversation"),
         pytest.param({"policy_digest": "e" * 64}, id="policy"),
         pytest.param({"expires_at": 1001.0}, id="expiry"),
+        pytest.param({"schema": "s" * 64}, id="schema-of-the-tool"),
     ],
 )
 def test_digest_changes_with_everything_the_answer_is_bound_to(change: dict[str, Any]) -> None:
@@ -197,3 +199,15 @@ def test_ask_terminal_under_pytest_is_a_no(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
 
     assert ask_terminal(REQUEST) is False
+
+
+def test_payload_is_json_with_every_text_escaped() -> None:
+    """What a page shows: no control character does anything there."""
+    args: Any = {"to\u202e": "a\x1b[2J", "deep": [{"k\u200b": "v\u200b"}]}
+    request = dataclasses.replace(REQUEST, args=args, findings=(Finding("t", "r", message="why\n"),))
+
+    text = json.dumps(request.payload, ensure_ascii=False)
+
+    assert request.payload["digest"] == request.digest
+    assert request.payload["on_behalf_of"] == "alice"
+    assert text.isprintable()

@@ -26,15 +26,33 @@ SURFACES = (
     "model input",
     "model output",
     "streamed tokens",
+    "streamed tool arguments",
     "tool call",
     "tool result",
-    "structured output",
+    "custom stream",
+    "structured output (tool)",
+    "structured output (provider)",
+    "retrieved passage",
+    "stored history",
     "sub-agent in a tool",
     "hand-off",
 )
 ACTIONS = ("block", "rewrite", "record")
 # Modes in which every action is tried.
-MODES = ("sync", "async", "stream", "astream", "batch", "abatch", "parallel tools", "handled errors", "retry", "twice")
+MODES = (
+    "sync",
+    "async",
+    "stream",
+    "astream",
+    "events",
+    "batch",
+    "abatch",
+    "parallel tools",
+    "handled errors",
+    "retry",
+    "fallback",
+    "twice",
+)
 # Modes in which something of ours is broken, or switched to shadow: the outcome is given.
 FAULTS = ("stage raises", "adapter error", "shadow")
 
@@ -42,11 +60,18 @@ EVENTS: dict[str, type] = {
     "model input": ModelInput,
     "model output": ModelOutput,
     "streamed tokens": ModelOutput,
+    "streamed tool arguments": ModelOutput,
     "tool call": ToolCall,
     "tool result": ToolResult,
-    "structured output": ModelOutput,
+    "custom stream": ToolResult,
+    "structured output (tool)": ModelOutput,
+    "structured output (provider)": ModelOutput,
+    "retrieved passage": ModelInput,
+    "stored history": ModelInput,
     "sub-agent in a tool": ModelOutput,
 }
+# Surfaces whose texts are on their way into a prompt or a store: no model is called with the event.
+AT_REST = frozenset({"retrieved passage", "stored history"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +129,7 @@ def judged(driver: Driver, cell: Cell) -> None:
 
 def expect(cell: Cell, outcome: Outcome, records: list[Record]) -> None:
     """The rules, for every framework alike."""
-    touched = [r for r in records if isinstance(r.event, EVENTS[cell.surface]) and _holds(r.event)]
+    touched = [r for r in records if _concerns(cell, r.event)]
     assert touched or cell.mode == "adapter error", "the surface's event was recorded"
     if cell.mode == "shadow" or cell.action == "record":
         assert not outcome.raised
@@ -142,13 +167,13 @@ def _downstream(cell: Cell, outcome: Outcome) -> str:
         return " ".join(outcome.model_read)
     if cell.surface == "tool call":
         return " ".join(outcome.tool_args)
-    if cell.surface in ("tool result", "sub-agent in a tool"):
+    if cell.surface in ("tool result", "sub-agent in a tool", "retrieved passage"):
         return " ".join((*outcome.model_read, outcome.caller_got))
     return outcome.caller_got
 
 
 def _answer(cell: Cell, event: Event) -> Verdict | None:
-    if not isinstance(event, EVENTS[cell.surface]) or not _holds(event):
+    if not _concerns(cell, event):
         return None
     if cell.mode == "stage raises":
         # LangChain swallows just this one out of callbacks.
@@ -159,6 +184,11 @@ def _answer(cell: Cell, event: Event) -> Verdict | None:
         return None
     found = [leaf for leaf in event.leaves() if SECRET in leaf.text]
     return Verdict(obligations=tuple(Rewrite(leaf.path, leaf.text.replace(SECRET, MASK)) for leaf in found))
+
+
+def _concerns(cell: Cell, event: Event) -> bool:
+    at_rest = isinstance(event, ModelInput) and not event.is_call
+    return isinstance(event, EVENTS[cell.surface]) and at_rest == (cell.surface in AT_REST) and _holds(event)
 
 
 def _holds(event: Event) -> bool:
@@ -199,30 +229,78 @@ recorded. **shadow**: recorded, and nothing changed. **-**: no such cell; the no
 """
 
 LIMITS = """
-The suite has passed on langchain 1.2.11 with langgraph 1.1.10 (the floor) and on langchain 1.4.7 with langgraph 1.2.22.
+stream and astream read every stream mode (messages, updates, values, custom, debug); events reads `astream_events` v2.
+retry and fallback use LangChain's own middleware. The suite has passed on langchain 1.2.11 with langgraph 1.1.10 (the
+floor), on langchain 1.4.7 with langgraph 1.2.22, and on langchain 1.5.2 with langgraph 1.2.24.
+
 Each attach runs a canary through the hooks in memory and refuses when one does not fire.
+
+## LangChain: which part for what
+
+* A new agent: `guarded_agent(model, tools, guard=guard)` guards model, tools and checkpointer, and puts
+  `GuardMiddleware` outermost and innermost.
+* Your own `create_agent` call: `middleware=[GuardMiddleware(guard)]`, and `checkpointer=guarded_checkpointer(saver,
+  guard)`.
+* `create_react_agent`, a `StateGraph`, plain nodes: `guarded_model`, `guarded_tool` (or a `ToolNode(tools,
+  **tool_wrappers(guard))`) and `guarded_checkpointer`, run inside `with guard.conversation(principal, prompt):`.
+* A retriever or a RAG chain: `guarded_retriever`, or `GuardCallbackHandler(guard)` in the chain's config.
+* Something built already: `protect(target, guard)` covers it, or refuses and says why.
+
+## LangChain: approval that waits
+
+```python
+agent = guarded_agent(model, tools, guard=guard, checkpointer=saver, approve_with="interrupt")
+paused = agent.invoke(ask, config)  # paused["__interrupt__"]: one question a call
+agent.invoke(resume_with(paused["__interrupt__"], approved=True), config)  # now, or in another process
+```
+
+A call that needs a person pauses the graph instead of being refused. The question is JSON: tool, arguments, why, the
+values in doubt with their origin and sentence, expiry and digest, every text escaped. The digest covers tool, schema,
+arguments, principal and whom it acts for, conversation, policy and expiry. When the graph goes on, the policy decides
+again on the exact arguments, and a deny wins; the yes is looked up in `state.db` and used up by one statement. A yes
+to another call, from another run, too late or used before is refused and recorded. `approval_ttl` is in seconds, one
+day by default. A tool that pauses the graph itself after it was approved keeps its yes. In a graph without
+`GuardMiddleware` open both parts with the same `guard.conversation(..., id=...)`. A `ToolNode` that gets several
+calls at once runs all of them again after a pause: there, a second call that was approved before is refused.
+`create_agent`, and `version="v2"` of `create_react_agent`, run each call by itself.
+
+## LangChain: checkpoints
+
+`guarded_checkpointer(saver, guard)` reads what is about to be stored, in every step and pending write, as the model
+input it will become; it stores the checked copy and leaves the live run alone. What is refused is stored as words
+that say so. `GuardMiddleware` refuses a raw checkpointer when the agent is built, and one that comes later (from the
+graph around, or set by hand) at the first run, when that graph has stored its input already;
+`allow_raw_checkpoints=True` accepts it. Bytes and objects without a JSON form cannot be checked: a run that keeps
+them ends with `Denied`. A run that is resumed in another process is the same conversation for the same principal: its
+request is the message it was entered by, and the tool results of its history are read again.
 
 ## LangChain: what remains outside
 
-* Callbacks and tracers are told of a model's input as its caller wrote it. What the guard redacts there is what the
-  provider receives, not what a tracer notes.
-* With a checkpointer, a user's words stand raw in the checkpoints written before the model was first called. The
-  latest state holds the rewritten message.
-* `tool.func` and `tool._run` are the function itself.
-* Middleware nearer to the model than a single `GuardMiddleware` may swap in another model, whose input is then not
-  checked, or another tool, whose arguments are not; the answers are. `guarded_agent` closes this.
+* A tracer is told of what models, tools and guarded retrievers read and answer as the guard left it, and nothing of a
+  refused input. Of the input of a run, its graph, nodes and prompts it is told as the caller wrote it.
+* `tool.func` and `tool._run` are the function itself. What a tool's own code sends with `dispatch_custom_event` goes to
+  the callbacks as it is; what it writes to the custom stream is checked.
+* Middleware nearer to the model than a single `GuardMiddleware` may swap in another model (a fallback), whose input is
+  then not checked, or another tool, whose arguments are not; the answers are. `guarded_agent` closes this.
 * A provider's own tools run at the provider; their definitions and what comes back are checked as model input and
   output.
-* LangChain's response cache is off for a guarded model.
+* LangChain's response cache is off for a guarded model. A LangGraph node cache replays what a node returned without
+  running it: a model reads it checked, the caller gets it as it was stored. Cache guarded nodes only.
 * A model class that overrides `invoke` or `stream` itself and calls its provider there, past `_generate` and `_stream`,
   goes past the guard when called bare. In an agent with `GuardMiddleware` its answers are checked all the same.
 * With `ToolNode(handle_tool_errors=True)` a tool's exception is recorded twice, once as raised and once in the words
   LangChain wraps around it.
 * A stream that breaks off is recorded as far as it was read; text the filter still held is dropped.
-* Answers made of content blocks, and tool calls, are not streamed piece by piece: they arrive whole, checked.
+* Of a streamed answer only text is read as it comes, and only under rules that redact; the arguments of tool calls,
+  other content blocks, and text after these arrive whole, checked.
 * In a compiled graph the models cannot be reached; `protect` refuses unless `observe_output_only=True` accepts that.
-* A document block (`document`, `file`, `search_result`) and messages made by `retrieved(...)` are quoted material, not
-  the user's words; other pasted text cannot be told apart.
+  Plain functions that its nodes call cannot be seen at all.
+* A document block (`document`, `file`, `search_result`), messages made by `retrieved(...)`, and passages that a guarded
+  retriever or the handler has seen are quoted material where they stand in a human message; other pasted text cannot be
+  told apart.
+* A sub-agent started in a bare `threading.Thread` has lost its run: it acts as a new one, without a name as nobody, who
+  may use no tool. With a name, the message it is entered by counts as its user's. Start it with
+  `contextvars.copy_context().run`, or in LangChain's own executors, and it is a child of the run that started it.
 """
 
 

@@ -9,20 +9,31 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain.agents.middleware.types import AgentMiddleware
-from langchain.agents.structured_output import ToolStrategy
+from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, ToolRetryMiddleware
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel, Field
 
 from agentguard.errors import Denied
 from agentguard.guard import Guard
-from agentguard_langchain import GuardMiddleware, guarded_agent, guarded_model, tool_wrappers
-from tests.adapters.conformance import SECRET, Cell, Outcome
+from agentguard_langchain import (
+    GuardMiddleware,
+    guarded_agent,
+    guarded_checkpointer,
+    guarded_model,
+    guarded_retriever,
+    tool_wrappers,
+)
+from tests.adapters.conformance import FAULTS, SECRET, Cell, Outcome
 
 
 class Answer(BaseModel):
@@ -74,20 +85,29 @@ class ScriptedModel(BaseChatModel):
         yield ChatGenerationChunk(message=AIMessageChunk(content="", additional_kwargs=answer.additional_kwargs))
 
 
-class RetryOnce(AgentMiddleware[Any, Any, Any]):
-    """Calls a tool again when it raised."""
+class BrokenModel(ScriptedModel):
+    """A provider that is down."""
 
-    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
-        try:
-            return handler(request)
-        except RuntimeError:
-            return handler(request)
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
+        raise ConnectionError("provider is down")
 
-    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
-        try:
-            return await handler(request)
-        except RuntimeError:
-            return await handler(request)
+    def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+        raise ConnectionError("provider is down")
+
+
+class _Shelf(BaseRetriever):
+    """Finds one passage."""
+
+    def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+        return [Document(f"passage {SECRET}")]
+
+
+def _retries() -> ModelRetryMiddleware:
+    return ModelRetryMiddleware(max_retries=1, initial_delay=0.0, on_failure="error")
+
+
+# Surfaces on which a value no check can read is put.
+_ODD = frozenset({"model input", "model output", "tool call", "tool result"})
 
 
 class LangChainDriver:
@@ -99,12 +119,19 @@ class LangChainDriver:
         """Cells LangChain has no place for."""
         if cell.surface == "hand-off":
             return "hand-offs are tools that return a Command: covered as tool call and tool result"
-        streams = cell.mode in ("stream", "astream")
-        if cell.surface == "streamed tokens" and not streams:
-            return "tokens are streamed in the modes stream and astream; elsewhere the answer is model output"
-        if cell.surface == "structured output" and cell.mode == "handled errors":
+        streams = cell.mode in ("stream", "astream", "events")
+        if cell.surface.startswith("streamed") and not streams:
+            return "tokens are streamed in the modes stream, astream and events; elsewhere the answer is model output"
+        if cell.surface == "custom stream" and not streams and cell.mode not in ("stage raises", "shadow"):
+            return "what a tool writes to the custom stream is read in the modes stream, astream and events"
+        if cell.surface.startswith("structured output") and cell.mode == "handled errors":
             return "a graph with its own ToolNode has no structured response; its answer is model output"
-        if cell.mode == "adapter error" and cell.surface in ("structured output", "sub-agent in a tool"):
+        if cell.mode == "adapter error" and cell.surface not in (
+            "model input",
+            "model output",
+            "tool call",
+            "tool result",
+        ):
             return "reads values through the same code as model output and tool result, where it is shown to deny"
         return None
 
@@ -121,15 +148,21 @@ class _Run:
         self.attempts = itertools.count()
         self.model = self._model()
         self.inputs = {"messages": [self._question()]}
+        self.saver = InMemorySaver()
+        self.threads = itertools.count()
 
     def outcome(self) -> Outcome:
         agent = self._graph() if self.cell.mode == "handled errors" else self._agent()
+        if self.cell.surface == "stored history":
+            agent.checkpointer = guarded_checkpointer(self.saver, self.guard)
         runs = 2 if self.cell.mode in ("batch", "abatch") else 1
         got, raised = "", ""
         try:
             got = self._drive(agent)
         except Denied as refusal:
             raised = f"denied: {refusal}"
+        if self.cell.surface == "stored history":
+            got = repr(dict(self.saver.storage)) + repr(dict(self.saver.writes)) + repr(self.saver.blobs)
         return Outcome(tuple(self.model.read), tuple(sorted(self.args)), got, runs=runs, raised=raised)
 
     # -- the parts
@@ -139,13 +172,18 @@ class _Run:
 
     def _question(self) -> HumanMessage:
         odd = self.cell.mode == "adapter error" and self.cell.surface == "model input"
-        return HumanMessage(f"ask {self._secret_on('model input')}", additional_kwargs={"odd": object()} if odd else {})
+        words = self._secret_on("stored history" if self.cell.surface == "stored history" else "model input")
+        return HumanMessage(f"ask {words}", additional_kwargs={"odd": object()} if odd else {})
 
     def _model(self) -> ScriptedModel:
         cell = self.cell
-        if cell.surface == "structured output":
+        if cell.surface == "structured output (tool)":
             call = {"name": "Answer", "args": {"text": f"say {SECRET}"}, "id": "s"}
             return ScriptedModel(calls=[call])
+        if cell.surface == "structured output (provider)":
+            return ScriptedModel(final='{"text": "say ' + SECRET + '"}')
+        if cell.surface == "streamed tool arguments":
+            return ScriptedModel(calls=[{"name": "look", "args": {"text": f"say {SECRET}"}, "id": "one"}])
         final = SECRET if cell.surface in ("model output", "streamed tokens") else "plain"
         odd = {"odd": object()} if cell.mode == "adapter error" and cell.surface == "model output" else {}
         return ScriptedModel(calls=self._calls(), final=f"the end {final} of it", extra=odd)
@@ -168,6 +206,11 @@ class _Run:
             args.append(text)
             if cell.mode == "retry" and next(attempts) == 0:
                 raise RuntimeError("try again")
+            if cell.surface == "custom stream":
+                get_stream_writer()({"progress": [f"half {SECRET}"]})
+            if cell.surface == "retrieved passage":
+                found = guarded_retriever(_Shelf(), self.guard).invoke("q")
+                return " ".join(document.page_content for document in found)
             if cell.surface == "sub-agent in a tool":
                 return self._sub_agent().invoke({"messages": [HumanMessage("inner question")]})["messages"][-1].text
             if cell.surface == "tool result" and cell.mode == "handled errors":
@@ -184,12 +227,17 @@ class _Run:
 
     def _agent(self) -> Any:
         options: dict[str, Any] = {"system_prompt": "be brief"}
-        if self.cell.surface == "structured output":
-            options["response_format"] = ToolStrategy(Answer)
+        if self.cell.surface.startswith("structured output"):
+            strategy = ToolStrategy if self.cell.surface.endswith("(tool)") else ProviderStrategy
+            options["response_format"] = strategy(Answer)
         if self.cell.mode == "twice":
             again = GuardMiddleware(self.guard, name="again")
             return guarded_agent(self.model, [self._tool()], guard=self.guard, middleware=[again], **options)
-        extra = [RetryOnce()] if self.cell.mode == "retry" else []
+        if self.cell.mode == "fallback":
+            fallback = [ModelFallbackMiddleware(self.model), _retries()]
+            broken = BrokenModel()
+            return guarded_agent(broken, [self._tool()], guard=self.guard, middleware=fallback, **options)
+        extra = [ToolRetryMiddleware(max_retries=1, initial_delay=0.0)] if self.cell.mode == "retry" else []
         middleware = [GuardMiddleware(self.guard), *extra]
         return create_agent(self.model, [self._tool()], middleware=middleware, **options)
 
@@ -208,16 +256,27 @@ class _Run:
     def _drive(self, agent: Any) -> str:
         mode = self.cell.mode
         if mode == "async":
-            return _said([asyncio.run(agent.ainvoke(self.inputs))])
-        if mode == "stream":
-            return _streamed(list(agent.stream(self.inputs, stream_mode=["messages", "values"])))
-        if mode == "astream":
-            return asyncio.run(_astreamed(agent, self.inputs))
+            return _said([asyncio.run(agent.ainvoke(self.inputs, self._thread()))])
+        if mode == "stream" or (self.cell.surface == "custom stream" and mode in FAULTS):
+            return _streamed(list(agent.stream(self.inputs, self._thread(), stream_mode=STREAM_MODES)), self.cell)
+        if mode in ("astream", "events"):
+            return asyncio.run(self._adrive(agent))
         if mode == "batch":
-            return _said(agent.batch([self.inputs, self.inputs]))
+            return _said(agent.batch([self.inputs, self.inputs], [self._thread(), self._thread()]))
         if mode == "abatch":
-            return _said(asyncio.run(agent.abatch([self.inputs, self.inputs])))
-        return _said([agent.invoke(self.inputs)])
+            return _said(asyncio.run(agent.abatch([self.inputs, self.inputs], [self._thread(), self._thread()])))
+        return _said([agent.invoke(self.inputs, self._thread())])
+
+    async def _adrive(self, agent: Any) -> str:
+        if self.cell.mode == "events":
+            options = {"stream_mode": STREAM_MODES} if self.cell.surface == "custom stream" else {}
+            found = agent.astream_events(self.inputs, self._thread(), version="v2", **options)
+            return _events([event async for event in found])
+        parts = agent.astream(self.inputs, self._thread(), stream_mode=STREAM_MODES)
+        return _streamed([part async for part in parts], self.cell)
+
+    def _thread(self) -> Any:
+        return {"configurable": {"thread_id": str(next(self.threads))}}
 
 
 class _Odd:
@@ -227,21 +286,32 @@ class _Odd:
         return SECRET
 
 
-async def _astreamed(agent: Any, inputs: Any) -> str:
-    return _streamed([part async for part in agent.astream(inputs, stream_mode=["messages", "values"])])
+# Every way in which a run can be watched.
+STREAM_MODES = ["messages", "updates", "values", "custom", "debug"]
 
 
-def _streamed(parts: list[Any]) -> str:
-    """Everything a reader of the stream sees: tokens joined by message, then the states."""
+def _streamed(parts: list[Any], cell: Cell) -> str:
+    """Everything a reader of the stream sees: tokens and arguments joined by message, states, and all the rest."""
+    chunks = [part[0] for mode, part in parts if mode == "messages"]
+    states = [part for mode, part in parts if mode == "values"]
+    rest = [part for mode, part in parts if mode not in ("messages", "values")]
+    return " ".join((_joined(chunks), _said(states), repr(chunks), repr(rest)))
+
+
+def _events(events: list[Any]) -> str:
+    """Every event as it reads, and the tokens and arguments in them joined by run."""
+    chunks = [event["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
+    return _joined(chunks) + repr(events)
+
+
+def _joined(chunks: list[Any]) -> str:
     tokens: dict[Any, str] = {}
-    states = []
-    for mode, part in parts:
-        if mode == "messages":
-            message = part[0]
-            tokens[message.id] = tokens.get(message.id, "") + message.text
-        else:
-            states.append(part)
-    return " ".join(tokens.values()) + _said(states)
+    for message in chunks:
+        tokens[message.id] = tokens.get(message.id, "") + message.text
+        for call in getattr(message, "tool_call_chunks", ()):
+            key = (message.id, call["index"])
+            tokens[key] = tokens.get(key, "") + (call["args"] or "")
+    return " ".join(tokens.values())
 
 
 def _said(states: list[Any]) -> str:

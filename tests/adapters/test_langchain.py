@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain.agents.middleware.types import AgentMiddleware
 from langchain.agents.structured_output import ProviderStrategy
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -40,7 +42,7 @@ from agentguard.decision import Effect, Rewrite, Verdict
 from agentguard.errors import AdapterError, Denied
 from agentguard.event import Event, Message, ModelInput, ModelOutput, Principal, ToolCall, ToolResult
 from agentguard.guard import Guard, StreamFilter
-from agentguard.testing import RecordingSink, ScriptedStage
+from agentguard.testing import Record, RecordingSink, ScriptedStage
 from agentguard_langchain import (
     GuardCallbackHandler,
     GuardMiddleware,
@@ -84,6 +86,11 @@ class Setup:
     def seen(self, kind: type) -> list[Any]:
         return [event for event in self.stage.seen if isinstance(event, kind)]
 
+    @property
+    def live(self) -> list[Record]:
+        """The records of what happened, without those of what was only stored."""
+        return [record for record in self.sink.records if getattr(record.event, "is_call", True)]
+
 
 class TailFilter:
     """Masks the secret in any chunking by holding back as much text as could begin it."""
@@ -126,6 +133,7 @@ def look_up(text: str, times: int = 3) -> str:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, 60), max_size=8), filtered=st.booleans())
 def test_secret_split_over_chunks_never_gets_out(cuts: list[int], filtered: bool) -> None:
     """Any chunking, with a stream filter or without: the joined chunks are the redacted whole."""
@@ -212,6 +220,61 @@ def test_streamed_tool_call_arguments_wait_and_come_redacted(chunking: int) -> N
     assert total.tool_calls == [{"name": "t", "args": {"text": MASK}, "id": "1", "type": "tool_call"}]
 
 
+def blocks(parts: list[tuple[int, str]]) -> list[AIMessageChunk]:
+    """Chunks of text blocks, as providers with content blocks stream them."""
+    return [AIMessageChunk(content=[{"type": "text", "text": text, "index": index}]) for index, text in parts]
+
+
+def added(parts: list[AIMessageChunk]) -> AIMessageChunk:
+    """What the chunks of a stream add up to."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+@settings(deadline=None)
+@given(
+    texts=st.lists(st.sampled_from([SECRET, f"x {SECRET} y", "plain", "s", "sk-li"]), min_size=1, max_size=3),
+    size=st.integers(1, 30),
+    filtered=st.booleans(),
+)
+def test_streamed_content_blocks_equal_the_whole(texts: list[str], size: int, filtered: bool) -> None:
+    """Any blocks in any chunking, with a filter or without: the chunks add up to the redacted blocks, in order."""
+    parts = [(n, text[i : i + size]) for n, text in enumerate(texts) for i in range(0, len(text), size)]
+    stream: Callable[[], StreamFilter] | None = TailFilter if filtered else None
+
+    got = list(guarded_model(ChunkModel(chunks=blocks(parts)), Setup(stream=stream).guard).stream("go"))
+
+    assert [block["text"] for block in added(got).content if isinstance(block, dict)] == [
+        text.replace(SECRET, MASK) for text in texts
+    ]
+    assert SECRET not in repr(got)
+
+
+def test_content_blocks_are_read_early_unless_something_before_them_waits() -> None:
+    """Text comes as it arrives; after a block that must wait, it waits too, and the order stays."""
+    thinking = AIMessageChunk(content=[{"type": "thinking", "thinking": SECRET, "index": 0}])
+    calls = AIMessageChunk(
+        content=[{"type": "tool_use", "name": "t", "id": "1", "input": {}, "index": 1}],
+        tool_call_chunks=[{"name": "t", "args": '{"a": "' + SECRET + '"}', "id": "1", "index": 1}],
+    )
+    early = guarded_model(
+        ChunkModel(chunks=[*blocks([(0, "hello ")]), calls, *blocks([(2, "later")])]), Setup(stream=TailFilter).guard
+    )
+    late = guarded_model(ChunkModel(chunks=[thinking, *blocks([(1, "hello")])]), Setup(stream=TailFilter).guard)
+
+    first, *rest = early.stream("go")
+    only = list(late.stream("go"))
+
+    assert first.text == "hello "
+    assert [block["type"] for block in added([first, *rest]).content] == ["text", "tool_use", "text"]  # type: ignore[index]
+    assert added([first, *rest]).tool_calls[0]["args"] == {"a": MASK}
+    assert [part.text for part in only if part.text] == ["hello"]
+    assert [block["type"] for block in added(only).content] == ["thinking", "text"]  # type: ignore[index]
+    assert SECRET not in repr([first, rest, only])
+
+
 def test_text_streamed_before_an_error_is_recorded() -> None:
     """The provider's own error reaches the caller, and the words that went out are in the log."""
     setup = Setup(stream=TailFilter)
@@ -247,6 +310,88 @@ async def test_astream_events_carry_no_raw_output() -> None:
     events = [event async for event in agent.astream_events(ASK)]
 
     assert SECRET not in repr(events)
+
+
+class Listener(BaseCallbackHandler):
+    """What a tracer is told of models."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, **_: Any) -> None:
+        """Note the input."""
+        self.told.append(repr(messages))
+
+    def on_llm_end(self, response: Any, **_: Any) -> None:
+        """Note the answer."""
+        self.told.append(repr(response))
+
+    def on_llm_error(self, error: Any, **_: Any) -> None:
+        """Note the error."""
+        self.told.append(repr(error))
+
+
+class Plainly(ScriptedModel):
+    """A model that cannot stream."""
+
+    _stream = BaseChatModel._stream
+
+
+CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    "invoke": lambda model, config: [model.invoke(f"is it {SECRET}", config)],
+    "ainvoke": lambda model, config: [asyncio.run(model.ainvoke(f"is it {SECRET}", config))],
+    "stream": lambda model, config: list(model.stream(f"is it {SECRET}", config)),
+    "astream": lambda model, config: asyncio.run(_all(model.astream(f"is it {SECRET}", config))),
+    "batch": lambda model, config: model.batch([f"is it {SECRET}"], config),
+}
+
+
+async def _all(parts: Any) -> list[Any]:
+    return [part async for part in parts]
+
+
+@pytest.mark.parametrize("kind", [ScriptedModel, Plainly])
+@pytest.mark.parametrize("call", CALLS)
+def test_tracers_are_told_of_checked_words_only(kind: type[ScriptedModel], call: str) -> None:
+    """Input and answer, whichever way the model is called; and each is checked once."""
+    setup, listener = Setup(), Listener()
+    model = kind(final=f"yes {SECRET}")
+
+    answer = CALLS[call](guarded_model(model, setup.guard), {"callbacks": [listener]})
+
+    assert len(listener.told) == 2
+    assert SECRET not in "".join(listener.told) + repr(answer) + model.read[0]
+    assert MASK in listener.told[0]
+    assert [type(event) for event in setup.stage.seen] == [ModelInput, ModelOutput]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("on_deny", ["raise", "message"])
+def test_tracers_are_not_told_of_refused_input(call: str, on_deny: Any) -> None:
+    """The call did not happen; its answer says so, or it raises."""
+    setup, listener = Setup(denying(ModelInput)), Listener()
+    model = guarded_model(ScriptedModel(), setup.guard, on_deny=on_deny)
+
+    if on_deny == "raise":
+        with pytest.raises(Denied):
+            CALLS[call](model, {"callbacks": [listener]})
+    else:
+        assert [part.text for part in CALLS[call](model, {"callbacks": [listener]})] == ["Refused by the test."]
+
+    assert listener.told == []
+    assert len(setup.stage.seen) == 1
+
+
+def test_refused_inputs_among_others_keep_their_places() -> None:
+    """A batch of prompts for one provider call."""
+    setup = Setup(lambda e: denying(ModelInput)(e) if any("bad" in leaf.text for leaf in e.leaves()) else None)
+    model = guarded_model(ScriptedModel(final="fine"), setup.guard, on_deny="message")
+    prompts: list[list[BaseMessage]] = [[HumanMessage(text)] for text in ("bad", "a", "b", "bad", "c")]
+
+    for result in (model.generate(prompts), asyncio.run(model.agenerate(prompts))):
+        refused = "Refused by the test."
+        assert [found[0].text for found in result.generations] == [refused, "fine", "fine", refused, "fine"]
+    assert model.generate([]).generations == []
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -547,7 +692,7 @@ def test_interrupt_in_a_tool_passes_and_resumes() -> None:
     saver.conn.close()
     assert paused["__interrupt__"]
     assert state["messages"][-1].text == "done"
-    assert len({record.run.id for record in setup.sink.records}) == 1
+    assert len({record.run.id for record in setup.live}) == 1
 
 
 def test_parallel_tools_one_denied() -> None:
@@ -717,7 +862,7 @@ def test_thread_continues_its_conversation() -> None:
         agent.invoke({"messages": [HumanMessage(text)]}, {"configurable": {"thread_id": thread}})
 
     saver.conn.close()
-    assert {record.run.requests for record in setup.sink.records} == {("one", "two"), ("three",)}
+    assert {record.run.requests for record in setup.live} == {("one", "two"), ("three",)}
 
 
 def test_principal_must_be_verified() -> None:
