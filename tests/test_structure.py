@@ -35,10 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flow": {*VOCABULARY, "text"},
     "audit": {*VOCABULARY, "keys", "store"},
     "wrapping": VOCABULARY,
+    "scan": {*VOCABULARY, "text", "detect"},
     "guard": {*BELOW_GUARD, "assembly"},
     "assembly": BELOW_GUARD,
     "testing": {*BELOW_GUARD, "guard"},
-    "cli": {*BELOW_GUARD, "guard", "assembly"},
+    "cli": {*BELOW_GUARD, "guard", "assembly", "scan"},
     "__init__": {*BELOW_GUARD, "guard", "assembly"},
 }
 

@@ -15,6 +15,7 @@ import typer
 from agentguard import __version__
 from agentguard.cli import audit
 from agentguard.cli.init import init as init_home
+from agentguard.cli.scan import scan
 from agentguard.errors import AgentGuardError, ConfigError, Denied
 
 __all__ = ["app", "main"]
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit.app, name="audit")
+app.command()(scan)
 
 
 def _version(wanted: bool) -> None:
