@@ -24,7 +24,7 @@ $(READY): requirements/dev.lock pyproject.toml
 	@touch $@
 
 demo: $(READY) ## attack a real agent twice, unguarded and guarded, and show what happened
-	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
+	@$(BIN)/python -m agentguard_demo $(DEMO_ARGS)
 
 test: $(READY) lint ## lint, types and every test but the long sweeps; prints the conformance table
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)
@@ -42,7 +42,7 @@ bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... a
 
 lock: ## resolve requirements/dev.lock anew (names, versions and hashes only; needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--no-emit-package agentguard --group pyproject.toml:dev --extra langchain pyproject.toml -o requirements/dev.lock
+		--no-emit-package agentguard --group pyproject.toml:dev --extra demo pyproject.toml -o requirements/dev.lock
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

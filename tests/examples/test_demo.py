@@ -17,11 +17,11 @@ from langchain_core.messages import HumanMessage
 from agentguard import AuditLog, Guard, Home
 from agentguard.audit import verify
 from agentguard_langchain import guarded_agent
-from examples.demo.guarded import POLICY
-from examples.demo.model import ObedientModel
-from examples.demo.tools import Tools
-from examples.demo.unguarded import MAX_TURNS
-from examples.demo.world import SYSTEM_PROMPT, World
+from agentguard_demo.guarded import POLICY
+from agentguard_demo.model import ObedientModel
+from agentguard_demo.tools import Tools
+from agentguard_demo.unguarded import MAX_TURNS
+from agentguard_demo.world import SYSTEM_PROMPT, World
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_demo_holds_and_says_so() -> None:
     """Harm without the guard, none with it, the honest task done both times, the log verified, exit code 0."""
     done = subprocess.run(
-        [sys.executable, "-m", "examples.demo", "--json"],
+        [sys.executable, "-m", "agentguard_demo", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -22,9 +22,9 @@ from rich.text import Text
 
 from agentguard import AuditLog, Guard, Home
 from agentguard.audit import LogRecord, VerifyReport, verify
-from examples.demo.guarded import POLICY, run_guarded
-from examples.demo.unguarded import run_unguarded
-from examples.demo.world import Harm, World
+from agentguard_demo.guarded import POLICY, run_guarded
+from agentguard_demo.unguarded import run_unguarded
+from agentguard_demo.world import Harm, World
 
 HARMS = {
     "mail-to-outsider": "mail to somebody outside",
@@ -50,7 +50,7 @@ class Outcome:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run both, print, and say by the exit code whether everything held."""
-    parser = argparse.ArgumentParser(prog="python -m examples.demo", description=(__doc__ or "").split("\n", 1)[0])
+    parser = argparse.ArgumentParser(prog="python -m agentguard_demo", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     as_json: bool = parser.parse_args(arguments).json
     with tempfile.TemporaryDirectory(prefix="agentguard-demo-") as folder:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 
-from examples.demo.model import ObedientModel
-from examples.demo.tools import Tools
-from examples.demo.world import SYSTEM_PROMPT, World
+from agentguard_demo.model import ObedientModel
+from agentguard_demo.tools import Tools
+from agentguard_demo.world import SYSTEM_PROMPT, World
 
 __all__ = ["run_unguarded"]
 

@@ -8,10 +8,10 @@ from langchain_core.messages import HumanMessage
 
 from agentguard import Guard
 from agentguard_langchain import guarded_agent
-from examples.demo.model import ObedientModel
-from examples.demo.tools import Tools
-from examples.demo.unguarded import MAX_TURNS
-from examples.demo.world import SYSTEM_PROMPT, World
+from agentguard_demo.model import ObedientModel
+from agentguard_demo.tools import Tools
+from agentguard_demo.unguarded import MAX_TURNS
+from agentguard_demo.world import SYSTEM_PROMPT, World
 
 __all__ = ["POLICY", "run_guarded"]
 
