@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from agentguard.assembly import SecurityAuditLogger
     from agentguard.audit import AuditEventType, AuditLog, request_context
     from agentguard.conversation import ANONYMOUS, Conversation, current_conversation
-    from agentguard.decision import ALLOW, Decision, Effect, Finding, Rewrite, Span, Stage, Verdict, combine
+    from agentguard.decision import (
+        ALLOW,
+        Decision,
+        Effect,
+        Finding,
+        Letter,
+        Origin,
+        Rewrite,
+        Span,
+        Stage,
+        Verdict,
+        combine,
+    )
     from agentguard.detect import OutputSecurityFilter, PromptSecurityValidator
     from agentguard.errors import (
         AdapterError,
@@ -69,7 +81,19 @@ _HOMES = {
     "agentguard.assembly": ("SecurityAuditLogger",),
     "agentguard.audit": ("AuditEventType", "AuditLog", "request_context"),
     "agentguard.conversation": ("ANONYMOUS", "Conversation", "current_conversation"),
-    "agentguard.decision": ("ALLOW", "Decision", "Effect", "Finding", "Rewrite", "Span", "Stage", "Verdict", "combine"),
+    "agentguard.decision": (
+        "ALLOW",
+        "Decision",
+        "Effect",
+        "Finding",
+        "Letter",
+        "Origin",
+        "Rewrite",
+        "Span",
+        "Stage",
+        "Verdict",
+        "combine",
+    ),
     "agentguard.detect": ("OutputSecurityFilter", "PromptSecurityValidator"),
     "agentguard.errors": (
         "AdapterError",
@@ -136,9 +160,11 @@ __all__ = [
     "KeySourceError",
     "Label",
     "Leaf",
+    "Letter",
     "Message",
     "ModelInput",
     "ModelOutput",
+    "Origin",
     "OutputSecurityFilter",
     "Permission",
     "Policy",

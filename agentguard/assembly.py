@@ -32,6 +32,7 @@ from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
+from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_engine
 
 __all__ = [
@@ -232,6 +233,12 @@ def _labels(rule: ToolRule) -> ToolLabels:
         egress=rule.egress,
         args={name: _arg_labels(arg) for name, arg in rule.args.items()},
         approval_when_untrusted=rule.approval == "when-untrusted",
+        inbound=rule.inbound,
+        object=rule.object,
+        verbs=rule.verbs,
+        intent=rule.intent == "required",
+        repeat_asks=rule.repeat == "ask",
+        clears={name: Globs.allow(globs, atomic=True).match for name, globs in rule.clears.items()},
     )
 
 

@@ -11,9 +11,13 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from agentguard.event import Principal
+from agentguard.errors import ConfigError
+from agentguard.event import Principal, ToolCall
+
+if TYPE_CHECKING:
+    from agentguard.decision import Origin
 
 __all__ = ["ANONYMOUS", "Conversation", "current_conversation"]
 
@@ -25,6 +29,9 @@ ANONYMOUS = Principal("anonymous", kind="service")
 # A request is what a person typed. Past this many characters the oldest words stop being trusted,
 # which can only turn a pass into a question.
 MAX_REQUEST_CHARS = 200_000
+
+# Traces a call's values in a run: the information flow of the guard that watches the run.
+Explainer: TypeAlias = "Callable[[Conversation, ToolCall], tuple[Origin, ...]]"
 
 
 class Conversation:
@@ -58,6 +65,7 @@ class Conversation:
         self._requests: tuple[str, ...] = ()
         self._untrusted: tuple[str, ...] = ()
         self._slots: dict[type[object], object] = {}
+        self._explainer: Explainer | None = parent._explainer if parent is not None else None
         if request:
             self.trust(request)
 
@@ -108,6 +116,23 @@ class Conversation:
             if found is None:
                 found = self._slots[key] = factory()
             return found  # type: ignore[return-value]  # stored under its own type
+
+    def explain(self, call: ToolCall) -> tuple[Origin, ...]:
+        """The origin table of ``call``, for people: every value among its arguments, where it came from, the verdict.
+
+        Decides nothing and records nothing. The rows hold values; never show them to a model.
+
+        Raises:
+            ConfigError: no guard with information flow has opened this run or seen an event of it.
+        """
+        if self._explainer is None:
+            raise ConfigError("no guard watches this run yet; open it with guard.conversation(...) or check an event")
+        return self._explainer(self, call)
+
+    def explained_by(self, explainer: Explainer) -> None:
+        """Called by the guard: who answers ``explain``. The first one stays."""
+        with self._lock:
+            self._explainer = self._explainer or explainer
 
     @contextmanager
     def active(self) -> Iterator[Conversation]:

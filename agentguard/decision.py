@@ -20,7 +20,9 @@ __all__ = [
     "Decision",
     "Effect",
     "Finding",
+    "Letter",
     "Obligation",
+    "Origin",
     "Rewrite",
     "Span",
     "Stage",
@@ -77,6 +79,49 @@ class Rewrite:
     text: str
 
 
+class Letter(enum.Enum):
+    """Where the value of an argument came from; ``value`` says it in words, ``name`` is its letter in records."""
+
+    P = "stands in the user's request"
+    T = "returned by a trusted tool"
+    M = "made by an own call"
+    S = "field of a record the request points at"
+    s = "field of a record the request does not point at"
+    N = "found nowhere"
+    U = "stands only in untrusted text"
+    FREE = "no sink: anybody may set it"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One row of the origin table of a call: one value, where it came from, and what follows.
+
+    ``argument`` is the argument's name, ``path`` leads to the value and ``kind`` says what it selects (the sink:
+    ``recipient``, ``path`` ...; ``content`` for bodies). ``source`` says where the evidence stands (``user``,
+    ``tool:<name>``, ``agent:<id>`` ..., empty when nowhere), ``span`` where in that text, and ``excerpt`` is the
+    sentence around it. ``stood`` lists every (letter, source) under which the value was found, the deciding one
+    included, so that other ``sources`` can be judged without the value. ``reason`` is the code when it did not pass.
+    ``value`` and ``excerpt`` are for people only: never hand them to a model.
+    """
+
+    argument: str
+    path: Path
+    letter: Letter
+    effect: Effect
+    value: str
+    source: str = ""
+    span: Span | None = None
+    excerpt: str = ""
+    kind: str | None = None
+    stood: tuple[tuple[Letter, str], ...] = ()
+    reason: str = ""
+
+    @property
+    def meaning(self) -> str:
+        """The origin in words."""
+        return self.letter.value
+
+
 # The obligations the guard can fulfil. Any other object in ``Verdict.obligations`` is a deny.
 Obligation: TypeAlias = Rewrite
 
@@ -87,6 +132,7 @@ class Verdict:
 
     ``reason`` is a stable kebab-case code (``tool-not-permitted``); ``message`` one sentence safe to show a model;
     ``rules`` the ids of the policy rules that decided. ``shadow`` marks an answer to record but not to enforce.
+    ``origins`` is the origin table of a call, rows that passed included: it holds values and is for people.
     """
 
     effect: Effect = Effect.ALLOW
@@ -97,6 +143,7 @@ class Verdict:
     rules: tuple[str, ...] = ()
     retry_after: float | None = None
     shadow: bool = False
+    origins: tuple[Origin, ...] = field(default=(), repr=False)
 
 
 ALLOW = Verdict()
@@ -122,6 +169,7 @@ class Decision:
 
     ``effect`` is what the rules say; ``event`` is the event as it may go on. In shadow mode (``mode``) the effect
     is recorded and the event goes on unchanged, so ask ``allowed``, not ``effect``, whether to proceed.
+    ``origins`` is as in ``Verdict``: for people and records, never for a model.
     """
 
     effect: Effect
@@ -138,6 +186,7 @@ class Decision:
     elapsed_ns: int = 0
     stage_ns: tuple[tuple[str, int], ...] = field(default=(), compare=False)
     cause: BaseException | None = field(default=None, compare=False, repr=False)
+    origins: tuple[Origin, ...] = field(default=(), repr=False)
 
     @property
     def allowed(self) -> bool:
@@ -159,7 +208,7 @@ class Decision:
 
 
 def combine(verdicts: Iterable[Verdict]) -> Verdict:
-    """Join answers: the strongest effect wins and names reason, message and wait; findings and rules add up.
+    """Join answers: the strongest effect wins and names reason, message and wait; findings, rules and origins add up.
 
     Answers marked ``shadow`` keep their findings and lose their effect and obligations. Obligations are kept in order.
     """
@@ -167,8 +216,10 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
     findings: list[Finding] = []
     obligations: list[Obligation] = []
     rules: list[str] = []
+    origins: list[Origin] = []
     for verdict in verdicts:
         findings.extend(verdict.findings)
+        origins.extend(verdict.origins)
         if verdict.shadow:
             continue
         obligations.extend(verdict.obligations)
@@ -183,4 +234,5 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
         message=strongest.message,
         rules=tuple(rules),
         retry_after=strongest.retry_after,
+        origins=tuple(origins),
     )

@@ -272,7 +272,12 @@ class Guard:
         Only ``prompt`` counts as the user's will; mark what was pasted into it with ``run.untrusted(text)``.
         """
         who = Principal(principal) if isinstance(principal, str) else principal
-        with Conversation(principal=who, request=prompt, parent=current_conversation(), thread=thread).active() as run:
+        run = Conversation(principal=who, request=prompt, parent=current_conversation(), thread=thread)
+        for stage in self.stages:
+            explainer = getattr(stage, "origins", None)
+            if explainer is not None:
+                run.explained_by(explainer)
+        with run.active():
             yield run
 
     def stream_filter(self) -> StreamFilter | None:
@@ -372,7 +377,13 @@ class Guard:
     def _question(self, decision: Decision, run: Conversation) -> tuple[Approver, ApprovalRequest]:
         if self._approver is None or not isinstance(decision.event, ToolCall):
             raise StageError("there is nobody to ask, or nothing to ask about")
-        request = ApprovalRequest.of(decision.event, run, policy_digest=self._policy_digest, findings=decision.findings)
+        request = ApprovalRequest.of(
+            decision.event,
+            run,
+            policy_digest=self._policy_digest,
+            findings=decision.findings,
+            origins=decision.origins,
+        )
         return self._approver, request
 
     def _answered(self, decision: Decision, approved: bool) -> Decision:
@@ -487,6 +498,7 @@ class _Trail:
             elapsed_ns=time.perf_counter_ns() - self._started,
             stage_ns=tuple(self._timings),
             cause=self._cause,
+            origins=verdict.origins,
         )
 
 

@@ -12,6 +12,8 @@ from agentguard import (
     Denied,
     Effect,
     Finding,
+    Letter,
+    Origin,
     RateLimited,
     Rewrite,
     ToolCall,
@@ -53,6 +55,16 @@ def test_no_finding_is_lost_and_no_obligation_of_a_counted_stage(verdicts: list[
     assert list(combined.obligations) == [
         obligation for verdict in verdicts if not verdict.shadow for obligation in verdict.obligations
     ]
+
+
+def test_origins_of_every_stage_are_kept_and_never_printed() -> None:
+    first = Origin("to", ("args", "to"), Letter.P, Effect.ALLOW, "some value")
+    second = Origin("to", ("args", "to"), Letter.U, Effect.DENY, "other value")
+
+    combined = combine([Verdict(origins=(first,)), Verdict(Effect.DENY, origins=(second,))])
+
+    assert combined.origins == (first, second)
+    assert "value" not in repr(combined)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from agentguard import (
     Event,
     Finding,
     Guard,
+    Letter,
+    Origin,
     Principal,
     Rewrite,
     StageError,
@@ -266,6 +268,22 @@ def test_the_approver_sees_the_call_as_it_would_run(check: Check) -> None:
 
     assert decision.event == ToolCall("send", {"to": "bob", "body": "redacted"})
     assert [(request.tool, request.args) for request in shown] == [("send", {"to": "bob", "body": "redacted"})]
+
+
+def test_decision_and_question_carry_the_origin_table(check: Check) -> None:
+    origin = Origin("to", ("args", "to"), Letter.N, Effect.REQUIRE_APPROVAL, "bob")
+    shown: list[ApprovalRequest] = []
+
+    def approver(request: ApprovalRequest) -> bool:
+        shown.append(request)
+        return True
+
+    stage = ScriptedStage(lambda _: Verdict(Effect.REQUIRE_APPROVAL, reason="ask", origins=(origin,)))
+
+    decision = check(Guard(stages=[stage], audit=RecordingSink(), approver=approver), CALL)
+
+    assert (decision.reason, decision.origins) == ("approved", (origin,))
+    assert shown[0].origins == (origin,)
 
 
 def test_blocking_stages_leave_the_event_loop() -> None:

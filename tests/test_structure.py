@@ -24,7 +24,7 @@ BELOW_GUARD = {*VOCABULARY, "text", "store", "keys", "policy", "detect", "access
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": {"decision"},  # for the annotation of Denied.decision only
     "event": {"errors"},
-    "conversation": {"errors", "event"},
+    "conversation": {"errors", "event", "decision"},  # decision for the annotation of explain() only
     "decision": {"errors", "event", "conversation"},
     "text": {"errors"},
     "store": {"errors"},

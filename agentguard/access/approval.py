@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 from agentguard.conversation import Conversation
-from agentguard.decision import Finding
+from agentguard.decision import Effect, Finding, Origin
 from agentguard.errors import ConfigError
 from agentguard.event import Json, Principal, ToolCall, json_copy
 
@@ -27,6 +27,8 @@ __all__ = ["ApprovalRequest", "Approver", "TerminalApprover", "ask_terminal", "e
 MAX_SHOWN_CHARS = 2_000
 # How long a question stays open by default, in seconds.
 DEFAULT_TTL = 300.0
+# More values than this in doubt are no question a person can answer one by one.
+MAX_SHOWN_ORIGINS = 20
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Joined with their neighbours or drawn as nothing, though Unicode does not call them control characters.
@@ -37,7 +39,10 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozens
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequest:
-    """One question to a person. ``expires_at`` is in seconds since 1970, UTC."""
+    """One question to a person. ``expires_at`` is in seconds since 1970, UTC.
+
+    ``origins`` is the origin table of the call: what each value is and where it stood.
+    """
 
     tool: str
     args: dict[str, Json]
@@ -46,6 +51,7 @@ class ApprovalRequest:
     policy_digest: str
     expires_at: float
     findings: tuple[Finding, ...] = field(default=(), compare=False)
+    origins: tuple[Origin, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         # A private copy: what was shown and hashed is what stays here.
@@ -59,6 +65,7 @@ class ApprovalRequest:
         *,
         policy_digest: str,
         findings: tuple[Finding, ...] = (),
+        origins: tuple[Origin, ...] = (),
         ttl: float = DEFAULT_TTL,
         clock: Callable[[], float] = time.time,
     ) -> ApprovalRequest:
@@ -69,11 +76,11 @@ class ApprovalRequest:
         """
         if not 0 < ttl < float("inf"):
             raise ConfigError(f"got ttl={ttl}; a finite number of seconds above 0 is accepted")
-        return cls(call.tool, call.args, run.principal, run.id, policy_digest, clock() + ttl, findings)
+        return cls(call.tool, call.args, run.principal, run.id, policy_digest, clock() + ttl, findings, origins)
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) over everything the answer is bound to. Findings explain; they are not part of it."""
+        """SHA-256 (hexadecimal) over everything the answer is bound to. Findings and origins explain only."""
         return hashlib.sha256(_canonical(self._bound()).encode("utf-8", "surrogatepass")).hexdigest()
 
     def expired(self, now: float) -> bool:
@@ -87,6 +94,10 @@ class ApprovalRequest:
             lines.append(f"  on behalf of {escaped(self.principal.on_behalf_of.id)}")
         lines.extend(f"  {escaped(name)} = {_shown(value)}" for name, value in self.args.items())
         lines.extend(f"  because: {escaped(finding.message or finding.type)}" for finding in self.findings)
+        doubtful = [origin for origin in self.origins if origin.effect is not Effect.ALLOW]
+        lines.extend(_origin_line(origin) for origin in doubtful[:MAX_SHOWN_ORIGINS])
+        if left_out := len(doubtful) - MAX_SHOWN_ORIGINS:
+            lines.extend([f"  [... {left_out} more values not shown ...]"] if left_out > 0 else [])
         lines.append(f"  digest {self.digest}")
         return "\n".join(lines)
 
@@ -160,6 +171,13 @@ def _shown(value: Json) -> str:
     half = MAX_SHOWN_CHARS // 2
     left_out = len(value) - 2 * half
     return f'"{escaped(value[:half])}" [... {left_out} characters not shown ...] "{escaped(value[-half:])}"'
+
+
+def _origin_line(origin: Origin) -> str:
+    """The value in doubt, where it came from, and the sentence it stood in."""
+    where = f" ({escaped(origin.source)})" if origin.source else ""
+    stood = f', in: "{escaped(" ".join(origin.excerpt.split()))}"' if origin.excerpt else ""
+    return f"  {escaped(origin.argument)}: {_shown(origin.value)} {origin.meaning}{where}{stood}"
 
 
 def _principal(principal: Principal | None) -> Json:

@@ -4,7 +4,7 @@ Field names. OpenTelemetry semantic conventions: ``gen_ai.tool.name``, ``gen_ai.
 ``gen_ai.conversation.id``, ``gen_ai.operation.name``, ``session.id``, ``user.id``, ``client.address``.
 OCSF 1.x: ``time`` (here RFC 3339 with nanoseconds), ``disposition`` (Allowed, Blocked, or Approved's question
 ``Escalated``), ``duration``'s meaning in ``duration_ns``. The rest has no name there and is ours.
-Records made by the guard carry no free text: codes, ids, positions and digests only.
+Records made by the guard carry no free text: codes, ids, positions and digests only, unless ``payloads`` is full.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from agentguard.conversation import Conversation
-from agentguard.decision import Decision, Effect, Finding
+from agentguard.decision import Decision, Effect, Finding, Origin
 from agentguard.errors import ConfigError, DecryptError
 from agentguard.event import AgentMessage, Event, Json, ModelInput, ModelOutput, ToolCall, ToolResult, json_copy
 
@@ -71,6 +71,7 @@ FIELD_ALIASES = {
 # A crafted text can give a million findings, and a model can ask for a tool with a name of megabytes: what is recorded
 # is bounded, so that no event is too large for its record.
 MAX_FINDINGS = 100
+MAX_ORIGINS = 200
 MAX_NAME_CHARS = 1024
 
 # A payload larger than this is recorded as digest and length even when payloads are opted in.
@@ -120,6 +121,7 @@ def decision_record(
         "framework": run.framework,
         "gen_ai.conversation.id": run.thread,
         **_about(event),
+        **_origins(decision, event, payloads),
         **_payload(event, payloads),
     }
 
@@ -203,6 +205,34 @@ def _finding(finding: Finding) -> Json:
         "path": [step if isinstance(step, int) else _path_step(step) for step in finding.path],
         "span": [finding.span.start, finding.span.end] if finding.span else None,
     }
+
+
+def _origins(decision: Decision, event: Event, payloads: Literal["digest", "full"]) -> dict[str, Json]:
+    """The origin table of a call. What it says of values is enough to judge a changed policy, not to read them."""
+    if not decision.origins and not isinstance(event, ToolCall):
+        return {}
+    return {
+        "origins": [_origin(origin, payloads) for origin in decision.origins[:MAX_ORIGINS]],
+        "origins.omitted": max(0, len(decision.origins) - MAX_ORIGINS),
+    }
+
+
+def _origin(origin: Origin, payloads: Literal["digest", "full"]) -> dict[str, Json]:
+    row: dict[str, Json] = {
+        "argument": _path_step(origin.argument),
+        "path": [step if isinstance(step, int) else _path_step(step) for step in origin.path],
+        "kind": origin.kind,
+        "origin": origin.letter.name,
+        "effect": origin.effect.value,
+        "reason": origin.reason or None,
+        "source": _name(origin.source) if origin.source else None,
+        "stood": [[letter.name, _name(source)] for letter, source in origin.stood],
+        "value.sha256": hashlib.sha256(origin.value.encode("utf-8", "surrogatepass")).hexdigest(),
+        "value.length": len(origin.value),
+    }
+    if payloads == "full" and len(origin.value) <= MAX_NAME_CHARS:
+        row["value"] = origin.value
+    return row
 
 
 # Longer or odder steps are data, not names of parameters. A token can be an identifier too, but has digits.

@@ -9,7 +9,6 @@ Read ``labels`` (what a policy says), ``forms`` (when two texts are the same val
 
 from agentguard.flow.labels import ArgLabels, ToolLabels
 from agentguard.flow.ledger import Ledger
-from agentguard.flow.origin import Letter, Origin
 from agentguard.flow.stage import Flow
 
-__all__ = ["ArgLabels", "Flow", "Ledger", "Letter", "Origin", "ToolLabels"]
+__all__ = ["ArgLabels", "Flow", "Ledger", "ToolLabels"]

@@ -5,7 +5,7 @@ Every default is the strict one: output is untrusted, and an argument that nobod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from agentguard.event import Label
@@ -46,6 +46,12 @@ class ToolLabels:
         egress: its arguments leave the machine although it only reads (a web fetch).
         args: rows of single arguments.
         approval_when_untrusted: a person confirms every call once the run has read untrusted text.
+        inbound: outsiders choose even its structured fields (who sent a mail, who shared a file).
+        object: object families, or words, of which a request for this tool must speak.
+        verbs: further phrases that ask for this tool.
+        intent: the request must ask for this action.
+        repeat_asks: one call more than the request asked for is put to a person.
+        clears: classes of confidential data that may leave by this tool, each with a test of the recipient.
     """
 
     side_effect: str
@@ -54,6 +60,12 @@ class ToolLabels:
     egress: bool = False
     args: Mapping[str, ArgLabels] = field(default_factory=dict)
     approval_when_untrusted: bool = False
+    inbound: bool = False
+    object: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ()
+    intent: bool = True
+    repeat_asks: bool = True
+    clears: Mapping[str, Callable[[str], bool]] = field(default_factory=dict)
 
     @property
     def acts(self) -> bool:

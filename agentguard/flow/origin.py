@@ -17,20 +17,19 @@ M passes for sinks of kind ``id``, or when the tool is listed. What asks is deni
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from agentguard.conversation import Conversation
-from agentguard.decision import Effect, Span
+from agentguard.decision import Effect, Letter, Origin, Span
 from agentguard.event import KEY, Json, Path, ToolCall
 from agentguard.flow.forms import elements, looks_like_field
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Ledger, UntrustedText, Value
 from agentguard.flow.request import find
 
-__all__ = ["Letter", "Origin", "trace"]
+__all__ = ["trace"]
 
 # Values of one call that are traced. Each is looked for in all that was read, so their number must be bounded.
 MAX_VALUES = 500
@@ -41,43 +40,6 @@ EXCERPT_CHARS = 80
 # Who sent a mail or shared a file is chosen by the sender, so a record alone never settles these.
 _GUARDED_EFFECTS = frozenset({"money", "access"})
 _GUARDED_SINKS = frozenset({"secret"})
-
-
-class Letter(enum.Enum):
-    """The origin of one value; ``value`` says it in words."""
-
-    P = "stands in the user's request"
-    T = "returned by a trusted tool"
-    M = "made by an own call"
-    S = "field of a record the request points at"
-    s = "field of a record the request does not point at"
-    N = "found nowhere"
-    U = "stands only in untrusted text"
-    FREE = "no sink: anybody may set it"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """One row of the origin table of a call.
-
-    ``argument`` is the argument's name and ``path`` leads to the value. ``source`` says where the evidence stands
-    (``user``, ``tool:<name>``, ``agent:<id>`` ...), ``span`` where in that text, and ``excerpt`` shows it.
-    ``value`` and ``excerpt`` are for people only: never hand them to a model.
-    """
-
-    argument: str
-    path: Path
-    letter: Letter
-    effect: Effect
-    value: str
-    source: str = ""
-    span: Span | None = None
-    excerpt: str = ""
-
-    @property
-    def meaning(self) -> str:
-        """The origin in words."""
-        return self.letter.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +57,7 @@ def trace(run: Conversation, labels: ToolLabels, call: ToolCall) -> tuple[Origin
     """The origin of every value among the arguments of ``call``; past ``MAX_VALUES`` the rest is one denied row."""
     rows = list(islice(_rows(_Tracer(run), labels, call), MAX_VALUES + 1))
     if len(rows) > MAX_VALUES:
-        rows[-1] = dataclasses.replace(rows[-1], letter=Letter.N, effect=Effect.DENY)
+        rows[-1] = dataclasses.replace(rows[-1], letter=Letter.N, effect=Effect.DENY, reason="origin-unknown")
     return tuple(rows)
 
 
@@ -104,7 +66,8 @@ def _rows(tracer: _Tracer, labels: ToolLabels, call: ToolCall) -> Iterator[Origi
         sources = labels.sources_for(argument)
         kind = labels.sink_of(argument)
         if sources is None:
-            yield Origin(argument, ("args", argument), Letter.FREE, Effect.ALLOW, node if isinstance(node, str) else "")
+            value = node if isinstance(node, str) else ""
+            yield Origin(argument, ("args", argument), Letter.FREE, Effect.ALLOW, value, kind=kind or "content")
             continue
         guarded = labels.side_effect in _GUARDED_EFFECTS or kind in _GUARDED_SINKS
         for path, text, is_flag in _values(("args", argument), node, kind):
@@ -140,23 +103,22 @@ class _Tracer:
 
     def judge(self, sink: _Sink, value: str, *, is_flag: bool) -> Origin:
         known = list(self._known(sink, value))
-        for origin in known:
-            if origin.effect is Effect.ALLOW:
-                return origin
         if known:
-            return known[0]
+            deciding = next((origin for origin in known if origin.effect is Effect.ALLOW), known[0])
+            stood = dict.fromkeys((origin.letter, origin.source) for origin in known)
+            return dataclasses.replace(deciding, stood=tuple(stood))
         # "true" stands in every longer text: where a yes-or-no came from cannot be told by reading.
         found = None if is_flag else self._untrusted(value)
         if found is not None:
             return _row(sink, Letter.U, Effect.DENY, value, found)
-        return Origin(sink.argument, sink.path, Letter.N, Effect.REQUIRE_APPROVAL, value)
+        return _row(sink, Letter.N, Effect.REQUIRE_APPROVAL, value, None)
 
     def _known(self, sink: _Sink, value: str) -> Iterator[Origin]:
         """What speaks for the value, the user's word first."""
         if self._request.holds(value) or self._names_person(sink, value):
-            text, span = self._request.locate(value)
+            text, _ = self._request.locate(value)
             effect = _pass_if(USER in sink.sources)
-            yield Origin(sink.argument, sink.path, Letter.P, effect, value, USER, span, _excerpt(text, span))
+            yield _origin(sink, Letter.P, effect, value, (USER, text))
         for vouched in self._ledger.values(value):
             letter = self._letter(vouched)
             effect = _pass_if(_may_set(sink, letter, vouched.tool))
@@ -201,10 +163,29 @@ def _pass_if(permitted: bool) -> Effect:
     return Effect.ALLOW if permitted else Effect.REQUIRE_APPROVAL
 
 
-def _row(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: Value | UntrustedText) -> Origin:
-    text = evidence.text
-    span = find(value, text)
-    return Origin(sink.argument, sink.path, letter, effect, value, evidence.source, span, _excerpt(text, span))
+def _row(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: Value | UntrustedText | None) -> Origin:
+    if evidence is None:
+        return _origin(sink, letter, effect, value, ("", ""))
+    return _origin(sink, letter, effect, value, (evidence.source, evidence.text))
+
+
+def _origin(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: tuple[str, str]) -> Origin:
+    source, text = evidence
+    span = find(value, text) if text else None
+    reason = "" if effect is Effect.ALLOW else "origin-untrusted" if letter is Letter.U else "origin-unknown"
+    return Origin(
+        sink.argument,
+        sink.path,
+        letter,
+        effect,
+        value,
+        source,
+        span,
+        _excerpt(text, span),
+        kind=sink.kind,
+        stood=((letter, source),),
+        reason=reason,
+    )
 
 
 def _excerpt(text: str, span: Span | None) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agentguard.conversation import Conversation
-from agentguard.decision import ALLOW, Effect, Finding, Verdict
+from agentguard.decision import ALLOW, Effect, Finding, Letter, Origin, Verdict
 from agentguard.event import AgentMessage, Event, Label, ModelInput, ToolCall, ToolResult
 from agentguard.flow.forms import looks_like_field
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Ledger
-from agentguard.flow.origin import Letter, Origin, trace
+from agentguard.flow.origin import trace
 
 __all__ = ["Flow"]
 
@@ -33,6 +33,7 @@ class Flow:
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
         """Judge a call; remember who wrote the texts of every other event."""
+        run.explained_by(self.origins)
         if isinstance(event, ToolCall):
             return self._judge(event, run)
         ledger = run.slot(Ledger, Ledger)
@@ -59,9 +60,10 @@ class Flow:
                 reason="tool-unlabelled",
                 message="The policy does not describe this tool, so it cannot be used.",
             )
-        doubtful = [origin for origin in trace(run, labels, call) if origin.effect is not Effect.ALLOW]
+        table = trace(run, labels, call)
+        doubtful = [origin for origin in table if origin.effect is not Effect.ALLOW]
         if doubtful:
-            return _refusal(call, labels, doubtful)
+            return _refusal(call, labels, table, doubtful)
         if labels.approval_when_untrusted and _has_read_untrusted(run):
             return Verdict(
                 Effect.REQUIRE_APPROVAL,
@@ -69,8 +71,9 @@ class Flow:
                 reason="approval-when-untrusted",
                 message="Untrusted text was read in this run, so a person must confirm this call.",
                 rules=(f"tools.{call.tool}.approval",),
+                origins=table,
             )
-        return ALLOW
+        return Verdict(origins=table)
 
     def _read_history(self, event: ModelInput, ledger: Ledger) -> None:
         """Texts of others in a prompt: retrieved passages, messages, results that no ``ToolResult`` brought.
@@ -96,23 +99,19 @@ def _has_read_untrusted(run: Conversation | None) -> bool:
     return False
 
 
-def _refusal(call: ToolCall, labels: ToolLabels, doubtful: list[Origin]) -> Verdict:
+def _refusal(call: ToolCall, labels: ToolLabels, table: tuple[Origin, ...], doubtful: list[Origin]) -> Verdict:
     """One finding per value's place; the worst of them decides."""
     worst = max(doubtful, key=lambda origin: origin.effect.rank)
     by_path: dict[tuple[str | int, ...], Origin] = {}
     for origin in sorted(doubtful, key=lambda origin: origin.effect.rank):
         by_path[origin.path] = origin
     findings = tuple(
-        Finding(f"flow.{_code(origin)}", _code(origin), path=path, message=_sentence(origin, labels))
+        Finding(f"flow.{origin.reason}", origin.reason, path=path, message=_sentence(origin, labels))
         for path, origin in by_path.items()
     )
     rules = dict.fromkeys(f"tools.{call.tool}.args.{_shown(origin)}" for origin in by_path.values())
     message = _sentence(worst, labels)
-    return Verdict(worst.effect, findings, reason=_code(worst), message=message, rules=tuple(rules))
-
-
-def _code(origin: Origin) -> str:
-    return "origin-untrusted" if origin.letter is Letter.U else "origin-unknown"
+    return Verdict(worst.effect, findings, reason=worst.reason, message=message, rules=tuple(rules), origins=table)
 
 
 def _sentence(origin: Origin, labels: ToolLabels) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "AgentRule",
     "ArgRule",
     "AuditRules",
+    "FlowRules",
     "InjectionRules",
     "InputRules",
     "OutputRules",
@@ -77,7 +78,11 @@ class ArgRule:
 
 @dataclass(frozen=True, slots=True)
 class ToolRule:
-    """One tool. ``args`` holds the arguments that have a row; ``arg`` answers for the others too."""
+    """One tool. ``args`` holds the arguments that have a row; ``arg`` answers for the others too.
+
+    ``intent`` and ``repeat`` are the tool's own or the file's; ``clears`` maps classes of confidential data to globs
+    of recipients.
+    """
 
     name: str
     side_effect: str
@@ -91,6 +96,12 @@ class ToolRule:
     rate: RateRule | None = None
     mode: Literal["enforce", "shadow"] = "enforce"
     line: int | None = None
+    inbound: bool = False
+    object: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ()
+    intent: Literal["required", "off"] = "required"
+    repeat: Literal["ask", "allow"] = "ask"
+    clears: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def arg(self, name: str) -> ArgRule:
         """The rule for ``name``.
@@ -152,3 +163,13 @@ class AuditRules:
 
     payloads: Literal["digest", "full"] = "digest"
     fail: Literal["closed", "unsafe-open"] = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRules:
+    """What is remembered of a run (characters), and the words in which requests ask for actions."""
+
+    memory: int = 2_000_000
+    languages: tuple[str, ...] = ("en", "de", "fr", "es")
+    verbs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    objects: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NoReturn
 
 from agentguard.event import Label
-from agentguard.policy.compiled import AgentRule, ArgRule, RateRule, RoleRule, ToolRule
+from agentguard.policy.compiled import AgentRule, ArgRule, FlowRules, RateRule, RoleRule, ToolRule
 from agentguard.policy.constraint import (
     Allowed,
     Bounds,
@@ -119,6 +119,20 @@ class Compiler:
                 )
         return tuple(hosts)
 
+    def flow(self) -> FlowRules:
+        """The words and bounds of information flow."""
+        row = self._file.flow
+        for key, families in (("verbs", row.verbs), ("objects", row.objects)):
+            for name, phrases in families.items():
+                self._check_name(("flow", key, name))
+                self._check_phrases(("flow", key, name), phrases)
+        return FlowRules(
+            memory=row.memory,
+            languages=tuple(dict.fromkeys(row.languages)),
+            verbs=MappingProxyType({name: tuple(phrases) for name, phrases in row.verbs.items()}),
+            objects=MappingProxyType({name: tuple(words) for name, words in row.objects.items()}),
+        )
+
     def _check_role(self, name: str) -> None:
         row = self._file.roles[name]
         self._known(("roles", name, "inherits"), row.inherits, self._file.roles, "role")
@@ -157,6 +171,9 @@ class Compiler:
         self._check_name(steps)
         if row.free_text and row.output != "mixed":
             self._fail((*steps, "free_text"), "free_text is for `output: mixed` only; say mixed or remove the list")
+        if row.inbound and row.output != "mixed":
+            self._fail((*steps, "inbound"), "inbound is for `output: mixed` only; say mixed or remove it")
+        self._check_intent(steps, row)
         args = {arg: self._arg((*steps, "args", arg), row.args[arg], row) for arg in row.args}
         return ToolRule(
             name=name,
@@ -171,7 +188,34 @@ class Compiler:
             rate=self.rate((*steps, "rate"), row.rate),
             mode=row.mode,
             line=self._document.line(*steps),
+            inbound=row.inbound,
+            object=tuple(row.object),
+            verbs=tuple(row.verbs),
+            intent=row.intent or self._file.flow.intent,
+            repeat=row.repeat or self._file.flow.repeat,
+            clears=self._clears(steps, row),
         )
+
+    def _check_intent(self, steps: _Steps, row: ToolRow) -> None:
+        """Reading needs no words of the user, so a row that asks for some would never do what it says."""
+        for key in ("object", "verbs", "intent", "repeat"):
+            if row.side_effect == "read" and getattr(row, key):
+                self._fail((*steps, key), f"{key} is for tools that do more than read; remove it")
+        for key in ("object", "verbs"):
+            self._check_phrases((*steps, key), getattr(row, key))
+
+    def _check_phrases(self, steps: _Steps, phrases: list[str]) -> None:
+        for index, phrase in enumerate(phrases):
+            if not any(map(str.isalnum, phrase)) or phrase != phrase.strip() or not phrase.isprintable():
+                self._fail((*steps, index), f"got {phrase[:60]!r}; write plain words without spaces at their ends")
+            self._no_glob((*steps, index), phrase)
+
+    def _clears(self, steps: _Steps, row: ToolRow) -> Mapping[str, tuple[str, ...]]:
+        if row.clears and row.side_effect == "read" and not row.egress:
+            self._fail((*steps, "clears"), "nothing leaves by a tool that only reads; say egress: true or remove it")
+        for name, globs in row.clears.items():
+            self._check_globs((*steps, "clears", name), globs)
+        return MappingProxyType({name: tuple(globs) for name, globs in row.clears.items()})
 
     def _arg(self, steps: _Steps, row: ArgRow, tool: ToolRow) -> ArgRule:
         self._check_name(steps)

@@ -22,6 +22,7 @@ from agentguard.errors import PolicyError
 from agentguard.policy.compiled import (
     AgentRule,
     AuditRules,
+    FlowRules,
     InjectionRules,
     InputRules,
     OutputRules,
@@ -53,6 +54,7 @@ class Policy:
     output: OutputRules
     rates: RateRules
     audit: AuditRules
+    flow: FlowRules
     digest: str
     path: str | None = None
 
@@ -107,6 +109,7 @@ class Policy:
                 default=compiler.rate(("rates", "default"), file.rates.default),
             ),
             audit=AuditRules(payloads=file.audit.payloads, fail=file.audit.fail),
+            flow=compiler.flow(),
             digest=_digest(file),
             path=path,
         )
@@ -198,7 +201,7 @@ def _explained(document: Document, detail: ErrorDetails) -> tuple[tuple[Step, ..
     if kind == "literal_error":
         text = detail["input"] if isinstance(detail["input"], str) else ""
         choices = [choice.strip("'") for choice in detail["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return steps, f"{where}: got {got}; accepted: {', '.join(choices)}{did_you_mean(text, choices)}", False
+        return steps, f"{where}: got {got}; accepted: {', '.join(choices)}{did_you_mean(text, choices)}", is_key
     return steps, f"{where}: got {got}; {_ACCEPTED.get(kind) or detail['msg']}", is_key
 
 

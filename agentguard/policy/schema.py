@@ -14,6 +14,7 @@ __all__ = [
     "AgentRow",
     "ArgRow",
     "AuditRow",
+    "FlowRow",
     "InjectionRow",
     "InputRow",
     "OutputRow",
@@ -35,6 +36,10 @@ SideEffect: TypeAlias = Literal["read", "write", "send", "destructive", "money",
 TypeName: TypeAlias = Literal["string", "integer", "number", "boolean", "array", "object"]
 InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "off"]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
+Phrase: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Language: TypeAlias = Literal["en", "de", "fr", "es"]
+Intended: TypeAlias = Literal["required", "off"]
+Repeated: TypeAlias = Literal["ask", "allow"]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
@@ -100,6 +105,23 @@ class ToolRow(_Row):
     output: Literal["trusted", "mixed", "untrusted"] = "untrusted"
     free_text: list[Name] = []
     egress: bool = False
+    inbound: Annotated[
+        bool, Field(description="Outsiders choose even its structured fields: who sent a mail, who shared a file.")
+    ] = False
+    object: Annotated[
+        list[Phrase], Field(description="What the request must speak of: object families, or words of your own.")
+    ] = []
+    verbs: Annotated[list[Phrase], Field(description="Further phrases that ask for this tool.")] = []
+    intent: Annotated[
+        Intended | None, Field(description="Whether the request must ask for this action; flow.intent when absent.")
+    ] = None
+    repeat: Annotated[
+        Repeated | None, Field(description="What happens to one call more than was asked for; flow.repeat when absent.")
+    ] = None
+    clears: Annotated[
+        dict[Redactable, list[Phrase]],
+        Field(description="Classes of confidential data that may leave by this tool, and to which recipients (globs)."),
+    ] = {}
     args: dict[Name, ArgRow] = {}
     extra_args: Literal["deny", "allow"] = "allow"
     approval: Literal["never", "always", "when-untrusted"] = "never"
@@ -150,6 +172,25 @@ class AuditRow(_Row):
     fail: Literal["closed", "unsafe-open"] = "closed"
 
 
+class FlowRow(_Row):
+    """Information flow: what is remembered of a run, and in which words a request asks for an action."""
+
+    memory: Annotated[
+        int, Field(ge=10_000, le=100_000_000, description="Characters of results remembered per run.")
+    ] = 2_000_000
+    languages: Annotated[
+        list[Language], Field(min_length=1, description="Languages in which requests are understood.")
+    ] = ["en", "de", "fr", "es"]
+    intent: Annotated[
+        Intended, Field(description="Whether the request must ask for an action that is more than reading.")
+    ] = "required"
+    repeat: Annotated[Repeated, Field(description="What happens to one action more than the request asked for.")] = (
+        "ask"
+    )
+    verbs: Annotated[dict[Name, list[Phrase]], Field(description="Further phrases per verb family.")] = {}
+    objects: Annotated[dict[Name, list[Phrase]], Field(description="Further words per object family.")] = {}
+
+
 class PolicyFile(_Row):
     """The whole file."""
 
@@ -162,3 +203,4 @@ class PolicyFile(_Row):
     output: OutputRow = OutputRow()
     rates: RatesRow = RatesRow()
     audit: AuditRow = AuditRow()
+    flow: FlowRow = FlowRow()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agentguard.access import ApprovalRequest, TerminalApprover, ask_terminal
 from agentguard.access.approval import escaped
 from agentguard.conversation import Conversation
-from agentguard.decision import Finding
+from agentguard.decision import Effect, Finding, Letter, Origin
 from agentguard.errors import ConfigError
 from agentguard.event import Principal, ToolCall
 
@@ -124,6 +124,37 @@ def test_render_shows_all_of_the_call() -> None:
     assert "3000 characters not shown" in lines[3]
     assert "\\u{0007}" in lines[4]
     assert request.digest in lines[5]
+
+
+def test_render_shows_what_is_in_doubt_and_the_sentence_it_stood_in() -> None:
+    """Value, origin and sentence of every value that did not pass; the others would only hide it."""
+    doubtful = Origin(
+        "to", ("args", "to"), Letter.s, Effect.REQUIRE_APPROVAL, "eve\u200b@x", "tool:list", None, "mail\n eve now"
+    )
+    passed = Origin("cc", ("args", "cc"), Letter.P, Effect.ALLOW, "bob@x", "user", None, "tell bob@x")
+    request = dataclasses.replace(REQUEST, origins=(passed, doubtful))
+
+    lines = request.render().splitlines()
+
+    assert sum("bob@x" in line for line in lines) == 0
+    (line,) = [line for line in lines if "eve" in line]
+    assert "eve\\u{200B}@x" in line
+    assert doubtful.meaning in line
+    assert "(tool:list)" in line
+    assert 'in: "mail eve now"' in line
+    assert request.digest == REQUEST.digest
+
+
+def test_render_bounds_the_values_in_doubt() -> None:
+    origins = tuple(
+        Origin("to", ("args", "to", index), Letter.N, Effect.REQUIRE_APPROVAL, f"v{index}") for index in range(30)
+    )
+
+    text = dataclasses.replace(REQUEST, origins=origins).render()
+
+    assert "v19" in text
+    assert "v20" not in text
+    assert "10 more values" in text
 
 
 @given(text=st.text())

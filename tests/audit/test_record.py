@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Literal
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from agentguard.audit import AuditLog, decision_record, verify
 from agentguard.audit.record import decode, encode, stamp
 from agentguard.conversation import Conversation
-from agentguard.decision import Decision, Effect, Finding, Span
+from agentguard.decision import Decision, Effect, Finding, Letter, Origin, Span
 from agentguard.event import AgentMessage, Event, Message, ModelInput, ModelOutput, Principal, ToolCall, ToolResult
 from agentguard.store import Home
 
@@ -72,6 +74,61 @@ def test_payload_is_stored_only_when_opted_in() -> None:
     record = decision_record(decision(EVENTS[2]), EVENTS[2], conversation(), payloads="full")
 
     assert record["payload.body"] == {"tool": "send_email", "args": {"to": SECRET, SECRET: "x"}, "call_id": "call-1"}
+
+
+def origin(index: int = 0) -> Origin:
+    return Origin(
+        "to",
+        ("args", "to", index),
+        Letter.S,
+        Effect.DENY,
+        SECRET,
+        "tool:lookup",
+        Span(1, 3),
+        f"write to {SECRET}",
+        kind="recipient",
+        stood=((Letter.S, "tool:lookup"), (Letter.s, "tool:list")),
+        reason="origin-unknown",
+    )
+
+
+@pytest.mark.parametrize("payloads", ["digest", "full"])
+def test_a_call_is_recorded_with_its_origin_table(payloads: Literal["digest", "full"]) -> None:
+    """Enough to judge other sources; the value itself only where payloads are kept."""
+    made = dataclasses.replace(decision(EVENTS[2]), origins=(origin(),))
+
+    rows = decision_record(made, EVENTS[2], conversation(), payloads=payloads)["origins"]
+
+    assert rows == [
+        {
+            "argument": "to",
+            "path": ["args", "to", 0],
+            "kind": "recipient",
+            "origin": "S",
+            "effect": "deny",
+            "reason": "origin-unknown",
+            "source": "tool:lookup",
+            "stood": [["S", "tool:lookup"], ["s", "tool:list"]],
+            "value.sha256": hashlib.sha256(SECRET.encode()).hexdigest(),
+            "value.length": len(SECRET),
+            **({"value": SECRET} if payloads == "full" else {}),
+        }
+    ]
+
+
+def test_the_recorded_origin_table_is_bounded() -> None:
+    made = dataclasses.replace(decision(EVENTS[2]), origins=tuple(map(origin, range(350))))
+
+    record = decision_record(made, EVENTS[2], conversation())
+
+    assert len(list(record["origins"])) == 200  # type: ignore[arg-type]  # a list, as tested above
+    assert record["origins.omitted"] == 150
+
+
+def test_an_argument_name_that_is_no_name_is_recorded_as_digest() -> None:
+    made = dataclasses.replace(decision(EVENTS[2]), origins=(dataclasses.replace(origin(), argument=SECRET),))
+
+    assert SECRET not in json.dumps(decision_record(made, EVENTS[2], conversation()))
 
 
 def test_same_payload_has_the_same_digest_whatever_its_key_order() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agentguard.conversation import Conversation
-from agentguard.decision import Effect
+from agentguard.decision import Effect, Letter, Origin
 from agentguard.event import Json, Label, ToolCall, ToolResult
-from agentguard.flow import ArgLabels, Flow, Letter, Origin, ToolLabels
+from agentguard.flow import ArgLabels, Flow, ToolLabels
 
 REQUEST = (
     "Look up customer 1042 and Dana Reyes, mail bob@example.com (Bob Smith) and #general, pay 1,250.00 "

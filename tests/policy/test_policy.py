@@ -99,6 +99,9 @@ def test_default_policy_is_secure() -> None:
     assert (policy.audit.payloads, policy.audit.fail) == ("digest", "closed")
 
 
+READER = "version: 1\n\ntools:\n  t: {side_effect: read,\n"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column", "words"),
     [
@@ -151,6 +154,18 @@ def test_default_policy_is_secure() -> None:
         pytest.param(tool("rate: 0/minute"), 5, 11, "5/minute", id="rate-of-zero"),
         pytest.param(tool("rate: {limit: 5/minute, burst: 6}"), 5, 36, "above the count", id="burst-above-count"),
         pytest.param(tool("free_text: [note]"), 5, 16, "output: mixed", id="free-text-of-no-record"),
+        pytest.param(tool("inbound: true"), 5, 14, "output: mixed", id="inbound-of-no-record"),
+        pytest.param(READER + "    object: [mail]}", 5, 13, "more than read", id="object-of-a-read"),
+        pytest.param(READER + "    verbs: [look]}", 5, 12, "more than read", id="verbs-of-a-read"),
+        pytest.param(READER + "    repeat: ask}", 5, 13, "more than read", id="repeat-of-a-read"),
+        pytest.param(tool("intent: maybe"), 5, 13, "accepted: required, off", id="intent-word"),
+        pytest.param(READER + "    clears: {pii: [a]}}", 5, 13, "only reads", id="clears-where-nothing-leaves"),
+        pytest.param(tool("clears: {pi: [a]}"), 5, 14, "accepted: secret, pii", id="clears-an-unknown-class"),
+        pytest.param("version: 1\nflow: {memory: 5}", 2, 16, "10000", id="no-memory"),
+        pytest.param("version: 1\nflow: {languages: [xx]}", 2, 20, "accepted: en", id="language"),
+        pytest.param("version: 1\nflow: {languages: []}", 2, 19, "at least 1", id="no-language"),
+        pytest.param("version: 1\nflow: {objects: {mail: ['*']}}", 2, 25, "plain words", id="object-without-letters"),
+        pytest.param("version: 1\nflow: {verbs: {send: ['a*']}}", 2, 23, "globs are accepted in", id="verb-glob"),
         pytest.param("version: 1\ninput: {injection: {threshold: high}}", 2, 32, "accepted: strict", id="threshold"),
         pytest.param('version: 1\noutput: {allow_hosts: ["*.a.com"]}', 2, 24, "exact", id="host-glob"),
         pytest.param("version: 1\naudit: {fail: open}", 2, 15, "unsafe-open", id="open-without-saying-unsafe"),
@@ -270,6 +285,25 @@ def test_sink_without_sources_is_for_the_user_alone() -> None:
     assert Policy.parse(arg("{sink: recipient}")).tools["t"].args["x"].sources == ("user",)
 
 
+def test_rows_of_information_flow_load() -> None:
+    """A tool says its own, or takes the file's."""
+    policy = Policy.parse(
+        "version: 1\ntools:\n  inbox: {side_effect: read, output: mixed, inbound: true}\n"
+        "  mail: {side_effect: send, object: [mail], verbs: [shoot over], repeat: allow,\n"
+        '    clears: {pii: ["*@example.com"], secret: []}}\n'
+        "  post: {side_effect: send, intent: required}\n"
+        'flow: {memory: 50000, languages: [en, en], intent: "off", verbs: {send: [bung over]}, objects: {mail: [note]}}'
+    )
+
+    mail, post = policy.tools["mail"], policy.tools["post"]
+    assert policy.tools["inbox"].inbound
+    assert (mail.object, mail.verbs, mail.intent, mail.repeat) == (("mail",), ("shoot over",), "off", "allow")
+    assert (post.intent, post.repeat) == ("required", "ask")
+    assert mail.clears == {"pii": ("*@example.com",), "secret": ()}
+    assert (policy.flow.memory, policy.flow.languages) == (50_000, ("en",))
+    assert (policy.flow.verbs, policy.flow.objects) == ({"send": ("bung over",)}, {"mail": ("note",)})
+
+
 def test_thousand_tools_load() -> None:
     """Size is no problem: a large policy loads and every rule is found."""
     rows = "\n".join(
@@ -286,7 +320,17 @@ def test_json_schema_names_every_section() -> None:
     """Editors complete from it."""
     schema = Policy.json_schema()
 
-    assert set(schema["properties"]) >= {"version", "roles", "agents", "tools", "input", "output", "rates", "audit"}
+    assert set(schema["properties"]) >= {
+        "version",
+        "roles",
+        "agents",
+        "tools",
+        "input",
+        "output",
+        "rates",
+        "audit",
+        "flow",
+    }
     assert schema["additionalProperties"] is False
 
 
