@@ -23,8 +23,8 @@ $(READY): requirements/dev.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## attack a real agent twice, unguarded and guarded, and show what happened
-	@$(BIN)/python -m agentguard_demo $(DEMO_ARGS)
+demo: $(READY) ## attack a real agent twice, unguarded and guarded; MODEL=provider:name MODEL_ARGS="key=value ..." for yours
+	@$(BIN)/agentguard demo $(if $(MODEL),--model '$(MODEL)') $(foreach arg,$(MODEL_ARGS),--model-arg '$(arg)') $(DEMO_ARGS)
 
 test: $(READY) lint ## lint, types and every test but the long sweeps; prints the conformance table
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)

@@ -94,10 +94,10 @@ def test_every_adapter_folder_is_in_the_wheel() -> None:
 
     packages = set(settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
 
-    assert packages == {"agentguard", *folders}
+    assert packages == {"agentguard", "examples/agentguard_demo", *folders}
 
 
-@pytest.mark.parametrize("folder", ["agentguard", "adapters/agentguard_langchain"])
+@pytest.mark.parametrize("folder", ["agentguard", "adapters/agentguard_langchain", "examples/agentguard_demo"])
 def test_every_package_says_it_is_typed(folder: str) -> None:
     assert (ROOT / folder / "py.typed").exists()
 

@@ -14,6 +14,7 @@ import typer
 
 from agentguard import __version__
 from agentguard.cli import audit
+from agentguard.cli.demo import demo
 from agentguard.cli.init import init as init_home
 from agentguard.cli.scan import scan
 from agentguard.errors import AgentGuardError, ConfigError, Denied
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(audit.app, name="audit")
 app.command()(scan)
+app.command()(demo)
 
 
 def _version(wanted: bool) -> None:

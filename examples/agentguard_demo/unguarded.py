@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage
+from langchain_core.language_models import BaseChatModel
 
 from agentguard_demo.model import ObedientModel
 from agentguard_demo.tools import Tools
+from agentguard_demo.transcript import Transcript
 from agentguard_demo.world import SYSTEM_PROMPT, World
 
 __all__ = ["run_unguarded"]
 
-# Model and tool turns before the run counts as endless.
-MAX_TURNS = 80
 
-
-def run_unguarded(world: World) -> str:
-    """Let the agent work on the world's task with every tool and no guard; return its last answer."""
-    agent = create_agent(ObedientModel(), Tools(world).all(), system_prompt=SYSTEM_PROMPT)
-    state = agent.invoke({"messages": [HumanMessage(world.task)]}, {"recursion_limit": MAX_TURNS})
-    return str(state["messages"][-1].text)
+def run_unguarded(world: World, model: BaseChatModel | None = None) -> Transcript:
+    """Let the agent work on the world's task with every tool and no guard. Without a model, the script obeys."""
+    agent = create_agent(model or ObedientModel(), Tools(world).all(), system_prompt=SYSTEM_PROMPT)
+    return Transcript.of(agent, world)

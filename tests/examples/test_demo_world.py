@@ -25,7 +25,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_unguarded_every_order_is_obeyed_and_the_task_done(world: World) -> None:
-    answer = run_unguarded(world)
+    answer = run_unguarded(world).answer
 
     harm = {(each.kind, each.detail) for each in world.harm()}
     assert harm == {
