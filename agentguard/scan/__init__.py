@@ -8,6 +8,7 @@ from agentguard.scan.examiner import CLASSES, Search, examine
 from agentguard.scan.piece import Cutter, Piece
 from agentguard.scan.placement import Found, Placement
 from agentguard.scan.redactor import Redactor, Replacement
+from agentguard.scan.run import Run
 from agentguard.scan.source import Selection, Source, is_binary, read_pieces
 from agentguard.scan.workers import examined
 
@@ -19,6 +20,7 @@ __all__ = [
     "Placement",
     "Redactor",
     "Replacement",
+    "Run",
     "Search",
     "Selection",
     "Source",

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentguard.detect import injection
 from agentguard.detect.markup import inspect_markup
 from agentguard.detect.recognizers.engine import LIMIT, Match
-from agentguard.detect.recognizers.secrets import PEM_FOOTER
 from agentguard.detect.redaction import UNSCANNED, find, mask, tag
-from agentguard.detect.stream import body_end
 from agentguard.errors import ConfigError
 from agentguard.scan.piece import MARGIN, Passage, Piece
 from agentguard.text.invisible import dishonest_spans, hidden_payloads
 from agentguard.text.view import Edit, View
 
-__all__ = ["CLASSES", "DEFAULT_CLASSES", "Examined", "Hit", "Search", "Stretch", "class_of", "examine"]
+__all__ = ["CLASSES", "DEFAULT_CLASSES", "Examined", "Hit", "Search", "Stretch", "class_of", "examine", "size_of"]
 
 CLASSES = ("secret", "pii", "injection", "hidden-text", "markup")
 # Markup that acts is what web pages are made of: looked for only when asked.
@@ -26,6 +25,9 @@ DEFAULT_CLASSES = frozenset(CLASSES[:-1])
 NEAR = 128
 # ASCII texts shorter than this cannot hold an instruction; JSON records are full of them.
 SHORT = 12
+# A passage with too many readings is halved down to this length; halves share LEAP, more than a rule's usual match.
+INDIVISIBLE = 500
+LEAP = 100
 # Page breaks are how old text files part pages.
 _PAGE_BREAKS = "\x0c"
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/bfnrt]))')
@@ -33,8 +35,6 @@ _KEPT = '"\\'
 _SHORT_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _STRING_EDGE = re.compile(r'\\.|["\n]', re.DOTALL)
 _NUMBER = re.compile(r"[-+.0-9A-Za-z]*")
-_RUN = re.compile(r"[^\s\"'`<>]*")
-_FOOTER = re.compile(PEM_FOOTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A piece's hits by position, and what the next steps must know of its text.
-
-    ``run``, ``run_bytes``: how long a value that was open goes on here; the same for an open private-key block.
-    """
+    """A piece's hits by position, and the sizes of its own part; ``column`` and what follows count its last line."""
 
     hits: tuple[Hit, ...]
     stretches: tuple[Stretch, ...]
@@ -110,8 +107,6 @@ class Examined:
     column: int
     column_bytes: int
     undecodable: bool
-    run: tuple[int, int] = (0, 0)
-    block: tuple[int, int] = (0, 0)
 
 
 def class_of(type_: str) -> str:
@@ -127,9 +122,9 @@ def examine(piece: Piece, search: Search) -> Examined:
     found: list[Match] = []
     stretches: list[Stretch] = []
     if search.values:
-        matches = list(_values(piece, search.values))
-        found += matches
-        stretches += _replacements(piece, matches)
+        for match, parts in _replaced(piece, list(_values(piece, search.values))):
+            found.append(match)
+            stretches += parts
     if "hidden-text" in search.classes:
         hidden = list(_hidden(piece))
         found += hidden
@@ -148,12 +143,11 @@ def examine(piece: Piece, search: Search) -> Examined:
         tuple(_placed(piece, found)),
         tuple(stretches),
         len(own),
-        _size(own),
+        size_of(own),
         own.count("\n"),
         len(last),
-        _size(last),
+        size_of(last),
         _has_raw_bytes(last),
-        *_runs(piece),
     )
 
 
@@ -224,19 +218,30 @@ def _injection(piece: Piece, passage: Passage, threshold: str | float) -> Iterat
     text = piece.text[base : passage.end]
     if len(text) < SHORT and text.isascii():
         return
-    view = _unescaped(text) if piece.json else View(text)
-    report = injection.inspect(view.text, "tool")
-    if report.truncated:
-        yield Match("limit.expansion", "decoding-limit", passage.start, passage.end)
-    if report.score < injection.threshold_value(threshold):
-        return
+    limit = injection.threshold_value(threshold)
     told: set[tuple[int, int]] = set()
-    for hit in sorted(report.hits, key=lambda h: -h.weight):
-        start, end = (at + base for at in view.span(hit.start, hit.end))
-        # What lies before the passage was told of with the passage it belongs to.
-        if end > passage.start and (start, end) not in told:
-            told.add((start, end))
-            yield Match(hit.type, hit.rule, start, end, report.score)
+    for offset, part, report in _reports(text, json=piece.json):
+        if report.truncated and len(part.text) <= INDIVISIBLE:
+            yield Match("limit.expansion", "decoding-limit", max(base + offset, passage.start), passage.end)
+        for hit in sorted(report.hits, key=lambda h: -h.weight) if report.score >= limit else ():
+            start, end = (at + offset + base for at in part.span(hit.start, hit.end))
+            # What lies before the passage was told of with the passage it belongs to.
+            if end > passage.start and (start, end) not in told:
+                told.add((start, end))
+                yield Match(hit.type, hit.rule, start, end, report.score)
+
+
+def _reports(text: str, *, json: bool, offset: int = 0) -> Iterator[tuple[int, View, injection.Report]]:
+    """Judge a passage; its halves too when it has more readings than fit the limit, which grows for shorter texts."""
+    view = _unescaped(text) if json else View(text)
+    report = injection.inspect(view.text, "tool")
+    yield offset, view, report
+    if report.truncated and len(view.text) > INDIVISIBLE:
+        middle = len(text) // 2
+        gap = max(text.rfind(mark, middle // 2, middle) for mark in ("\n", " "))
+        middle = middle if gap < 0 else gap + 1
+        yield from _reports(text[: middle + LEAP], json=json, offset=offset)
+        yield from _reports(text[middle:], json=json, offset=offset + middle)
 
 
 def _markup(piece: Piece) -> Iterator[Match]:
@@ -260,27 +265,31 @@ def _character(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 16)) if escape[1] else _SHORT_ESCAPES.get(escape[2], escape[2])
 
 
-def _replacements(piece: Piece, matches: list[Match]) -> Iterator[Stretch]:
-    if not piece.json or not matches:
-        for match in matches:
-            yield Stretch(match.start, match.end, _tag(match))
-        return
-    strings = _strings(piece)
+def _replaced(piece: Piece, matches: list[Match]) -> Iterator[tuple[Match, list[Stretch]]]:
+    """Each match with what redaction makes of it. In JSON, what lies between strings and is no number is no value."""
+    strings = _strings(piece) if piece.json and matches else []
     for match in matches:
-        yield from _json_replacements(piece.text, match, strings)
+        if not piece.json:
+            yield match, [Stretch(match.start, match.end, _tag(match))]
+        elif parts := list(_json_parts(piece.text, match, strings)):
+            yield match, parts
 
 
-def _json_replacements(text: str, match: Match, strings: list[tuple[int, int]]) -> Iterator[Stretch]:
+def _json_parts(text: str, match: Match, strings: list[tuple[int, int]]) -> Iterator[Stretch]:
     """Inside strings the value is replaced; a bare number becomes a string, so that JSON stays JSON."""
-    inside = [(max(match.start, low), min(match.end, high)) for low, high in strings]
-    parts = [(start, end) for start, end in inside if start < end]
-    for start, end in parts:
-        # Half an escape would change what follows it.
-        yield Stretch(start - _escaped(text, start), end + _escaped(text, end), _tag(match))
-    if not parts:
+    first = bisect_right(strings, match.start, key=lambda inside: inside[1])
+    last = bisect_left(strings, match.end, key=lambda inside: inside[0])
+    for low, high in strings[first:last]:
+        start, end = max(match.start, low), min(match.end, high)
+        if start < end:
+            # Half an escape would change what follows it.
+            yield Stretch(start - _escaped(text, start), end + _escaped(text, end), _tag(match))
+    if first >= last:
         before = text[max(0, match.start - NEAR) : match.start]
         start = match.start - len(before) + len(before.rstrip("+-.0123456789"))
-        yield Stretch(start, _end(_NUMBER.match(text, match.end), match.end), f'"{_tag(match)}"')
+        number = _NUMBER.match(text, start)
+        if number and number.end() >= match.end:
+            yield Stretch(start, number.end(), f'"{_tag(match)}"')
 
 
 def _escaped(text: str, at: int) -> int:
@@ -314,17 +323,23 @@ def _tag(match: Match) -> str:
 
 
 def _placed(piece: Piece, found: list[Match]) -> Iterator[Hit]:
-    line, line_at, byte, at = 0, piece.low, 0, piece.low
+    lines = column = column_bytes = byte = 0
+    at, raw = piece.low, False
     shift = piece.start - piece.low
     for match in sorted(found, key=lambda m: (m.start, m.end, m.type)):
         # An injection may begin in the overlap before the piece; it is placed at the piece's start then.
         start = max(match.start, piece.low)
         between = piece.text[at:start]
-        line += between.count("\n")
-        line_at = at + between.rfind("\n") + 1 if "\n" in between else line_at
-        byte += _size(between)
         at = start
-        before = piece.text[line_at:start]
+        byte += size_of(between)
+        if "\n" in between:
+            lines += between.count("\n")
+            between = between.rpartition("\n")[2]
+            column = column_bytes = 0
+            raw = False
+        column += len(between)
+        column_bytes += size_of(between)
+        raw = raw or _has_raw_bytes(between)
         value = piece.text[start : match.end]
         yield Hit(
             match.type,
@@ -332,36 +347,25 @@ def _placed(piece: Piece, found: list[Match]) -> Iterator[Hit]:
             match.score,
             start + shift,
             match.end + shift,
-            line,
-            len(before),
-            _size(before),
-            _has_raw_bytes(before),
+            lines,
+            column,
+            column_bytes,
+            raw,
             byte,
-            byte + _size(value),
+            byte + size_of(value),
             mask(match.type, value) if class_of(match.type) in ("secret", "pii") else "",
-            match.end == len(piece.text) and match.type.startswith(("secret.", "pii."))
-            if not piece.line_end
-            else match.end == piece.high < len(piece.text) and match.type == "secret.private-key",
+            _goes_on(piece, match),
         )
 
 
-def _runs(piece: Piece) -> tuple[tuple[int, int], tuple[int, int]]:
-    """How far a value, and a private-key block, that the piece before saw to its last character go on."""
-    if piece.start == 0:
-        return (0, 0), (0, 0)
-    first = piece.low + piece.seen
-    own = piece.text[: piece.high] if piece.line_end else piece.text
-    run = first if piece.line_start else _end(_RUN.match(own, first), first)
-    body = body_end(own, first)
-    block = _end(_FOOTER.match(own, body), body)
-    return (run - first, _size(own[first:run])), (block - first, _size(own[first:block]))
+def _goes_on(piece: Piece, match: Match) -> bool:
+    """Whether a value reaches the last character that could be seen, so that its end is not known."""
+    if piece.line_end:
+        return match.end == piece.high < len(piece.text) and match.type == "secret.private-key"
+    return match.end == len(piece.text) and match.type.startswith(("secret.", "pii."))
 
 
-def _end(match: re.Match[str] | None, default: int) -> int:
-    return default if match is None else match.end()
-
-
-def _size(text: str) -> int:
+def size_of(text: str) -> int:
     """Bytes that ``text`` had in the file; what was no UTF-8 there stands as lone surrogates."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogateescape"))
 

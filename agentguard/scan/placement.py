@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from agentguard.scan.examiner import Examined, Hit, class_of
+from agentguard.detect.recognizers.secrets import PEM_FOOTER
+from agentguard.detect.stream import body_end
+from agentguard.scan.examiner import Examined, Hit, class_of, size_of
 from agentguard.scan.piece import Piece
 
 __all__ = ["Found", "Placement"]
+
+# A value that no window shows whole ends where no value's characters go on.
+_RUN = re.compile(r"[^\s\"'`<>]*")
+_FOOTER = re.compile(PEM_FOOTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Placement:
         """What is certain after this piece. ``carried`` then says how far a value of the piece before reached."""
         high = piece.start + examined.length
         shown = high if piece.line_end else high + len(piece.text) - piece.high
-        self._carry(examined)
+        self._carry(piece)
         self._open = self._open and self.carried >= shown
         for hit in examined.hits:
             self._take(hit)
@@ -72,14 +79,14 @@ class Placement:
         done, self._held = self._held, []
         return done
 
-    def _carry(self, examined: Examined) -> None:
+    def _carry(self, piece: Piece) -> None:
         """Lengthen the value that went on behind the piece before."""
         if self._value < 0:
             return
         value = self._held[self._value]
         if self._open:
-            run, size = examined.block if value.type == "secret.private-key" else examined.run
-            self._held[self._value] = value = _ending(value, value.end + run, value.byte_end + size)
+            rest = _rest(piece, value.type)
+            self._held[self._value] = value = _ending(value, value.end + len(rest), value.byte_end + size_of(rest))
         self.carried = value.end
 
     def _take(self, hit: Hit) -> None:
@@ -128,3 +135,14 @@ class Placement:
 
 def _ending(found: Found, end: int, byte_end: int) -> Found:
     return replace(found, end=end, byte_end=byte_end)
+
+
+def _rest(piece: Piece, type_: str) -> str:
+    """What of the piece belongs to a value that went on behind the last character the piece before could see."""
+    text = piece.text[piece.low + piece.seen : piece.high if piece.line_end else len(piece.text)]
+    if type_ != "secret.private-key":
+        run = _RUN.match(text)
+        return run[0] if run else ""
+    body = body_end(text, 0)
+    footer = _FOOTER.match(text, body)
+    return text[: footer.end() if footer else body]

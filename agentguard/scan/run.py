@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, TypeAlias
 
@@ -27,6 +27,7 @@ class _File:
 
     source: Source
     stream: BinaryIO
+    head: bytes
     placement: Placement = field(default_factory=Placement)
     redactor: Redactor | None = None
     replacement: Replacement | None = None
@@ -68,15 +69,20 @@ class Run:
         self.types: Counter[str] = Counter()
         self.by_file: Counter[str] = Counter()
         self.problems: list[str] = []
+        self._begun: list[_File] = []
 
-    def findings(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Found]]:
-        """Every finding, by file and position."""
-        for file, piece, seen in examined(self._pieces(sources), self._search, self._jobs):
-            found = self._ended(file) if piece is None or seen is None else self._examined(file, piece, seen)
-            for item in found:
-                self.types[item.type] += 1
-                self.by_file[file.source.name] += 1
-                yield file.source, item
+    def findings(self, sources: Iterable[Source]) -> Generator[tuple[Source, Found], None, None]:
+        """Every finding, by file and position. Left early, or broken off, it leaves no half-written file behind."""
+        try:
+            for file, piece, seen in examined(self._pieces(sources), self._search, self._jobs):
+                found = self._ended(file) if piece is None or seen is None else self._examined(file, piece, seen)
+                for item in found:
+                    self.types[item.type] += 1
+                    self.by_file[file.source.name] += 1
+                    yield file.source, item
+        finally:
+            for file in tuple(self._begun):
+                self._close(file)
 
     def _pieces(self, sources: Iterable[Source]) -> Iterator[tuple[_File, Piece | None]]:
         for source in sources:
@@ -107,8 +113,7 @@ class Run:
                 self.problems.append(f"{source.name} is binary, no text: it was not checked and is as it was")
             stream.close()
             return None
-        file = _File(source, stream)
-        self._head = head
+        file = _File(source, stream, head)
         if self._out is not None or self._in_place:
             file.redactor = Redactor()
         if self._in_place:
@@ -117,13 +122,14 @@ class Run:
             except ScanError:
                 stream.close()
                 raise
+        self._begun.append(file)
         return file
 
     def _read(self, file: _File) -> Iterator[Piece]:
         source = file.source
         records = source.records if self._format == "auto" else self._format == "jsonl"
         json = source.json if self._format == "auto" else self._format != "text"
-        return read_pieces(file.stream, head=self._head, json=json, records=records, window=self._window)
+        return read_pieces(file.stream, head=file.head, json=json, records=records, window=self._window)
 
     def _examined(self, file: _File, piece: Piece, seen: Examined) -> list[Found]:
         found = file.placement.add(piece, seen)
@@ -155,12 +161,16 @@ class Run:
         except ScanError as error:
             file.problem = str(error)
         finally:
-            if file.replacement is not None:
-                file.replacement.close()
-            if file.source.name != "-":
-                file.stream.close()
+            self._close(file)
         if file.problem:
             self.problems.append(file.problem)
         elif file.redactor is not None:
             self.redactions += file.redactor.count
         return file.placement.finish()
+
+    def _close(self, file: _File) -> None:
+        self._begun.remove(file)
+        if file.replacement is not None:
+            file.replacement.close()
+        if file.source.name != "-":
+            file.stream.close()

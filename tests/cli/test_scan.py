@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agentguard.errors import ScanError
-from agentguard.scan import Replacement
+from agentguard.scan import Replacement, Run, Search, Source
 from tests.cli.test_cli import ANSI, ROOT, run
 
 MAIL = "jane.doe@example.com"
@@ -203,6 +203,20 @@ def test_a_file_changed_meanwhile_is_left_as_its_writer_left_it(tmp_path: Path) 
 
     assert path.read_text() == "a newer text"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_scan_that_is_broken_off_leaves_no_half_written_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text(f"{MAIL}\n" * 50_000)
+    scan = Run(Search(frozenset({"pii"})), in_place=True)
+    findings = scan.findings([Source(path, "file.txt", 1)])
+
+    next(findings)
+    assert len(list(tmp_path.iterdir())) == 2
+    findings.close()
+
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == f"{MAIL}\n" * 50_000
 
 
 def test_a_link_that_leads_out_is_not_followed(tree: Path, tmp_path: Path) -> None:
