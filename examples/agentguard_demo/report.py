@@ -13,6 +13,9 @@ from agentguard_demo.world import HARMS, HarmKind
 
 __all__ = ["show", "summary"]
 
+# A body full of addresses has a row for each; the first tell the story.
+MAX_ROWS = 6
+
 _ACCOUNTS: dict[Account, str] = {
     "harm": "it happened",
     "stopped": "the guard stopped it",
@@ -118,9 +121,8 @@ def _origin_table(decision: Decision, call: ToolCall) -> Group:
     table = Table()
     for name in ("argument", "value", "origin", "source", "sentence"):
         table.add_column(name, overflow="fold")
-    for origin in decision.origins:
-        if origin.letter is Letter.FREE:
-            continue
+    rows = [origin for origin in decision.origins if origin.letter is not Letter.FREE]
+    for origin in rows[:MAX_ROWS]:
         style = "" if origin.effect is Effect.ALLOW else "red"
         letter = f"{origin.letter.name}: {origin.meaning}"
         cells = (origin.argument, _short(origin.value), letter, origin.source, _short(origin.excerpt))

@@ -55,7 +55,8 @@ def test_the_demo_holds_and_says_so() -> None:
     assert told["audit"]["records"] > len(told["decisions"]) > 0
     refused = {record["gen_ai.tool.name"] for record in told["decisions"] if record["disposition"] != "Allowed"}
     assert {"send_mail", "delete_file"} <= refused
-    rows = [row for refusal in told["refusals"] for row in refusal["origins"] if row["effect"] == "deny"]
+    denied = [row for refusal in told["refusals"] for row in refusal["origins"] if row["effect"] == "deny"]
+    rows = [row for row in denied if row["argument"] in ("to", "path")]
     assert {(row["argument"], row["origin"], row["source"]) for row in rows} == {
         ("to", "U", "tool:lookup_customer"),
         ("to", "U", "tool:fetch_page"),
