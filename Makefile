@@ -27,8 +27,8 @@ $(READY): requirements/dev.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## attack a real agent twice, unguarded and guarded, and show what happened
-	@$(BIN)/python -m examples.demo $(DEMO_ARGS)
+demo: $(READY) ## attack a real agent twice, unguarded and guarded; MODEL=provider:name MODEL_ARGS="key=value ..." for yours
+	@$(BIN)/agentguard demo $(if $(MODEL),--model '$(MODEL)') $(foreach arg,$(MODEL_ARGS),--model-arg '$(arg)') $(DEMO_ARGS)
 
 test: $(READY) lint ## lint, types and every test but the long sweeps; prints the conformance table
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)
@@ -62,7 +62,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no
 	--no-emit-package agentguard
 
 lock: ## resolve the locks in requirements/ anew (names, versions and hashes only; needs uv)
-	@$(COMPILE) --group pyproject.toml:dev --extra langchain pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) --group pyproject.toml:dev --extra demo pyproject.toml -o requirements/dev.lock
 	@$(COMPILE) --group pyproject.toml:agentdojo pyproject.toml -o requirements/agentdojo.lock
 
 clean: ## remove the environment and caches

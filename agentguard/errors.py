@@ -17,6 +17,7 @@
       AuditError                      the log cannot be written or trusted
         WriteError                    a record was not stored: no record, no action
         TamperError                   .index of the first record that does not verify
+      ScanError                       a file could not be examined, or not be redacted safely
       AdapterError                    a framework cannot be guarded as asked
 
 ``SecurityError`` is the public alias of the root.
@@ -41,6 +42,7 @@ __all__ = [
     "KeySourceError",
     "PolicyError",
     "RateLimited",
+    "ScanError",
     "SecurityError",
     "StageError",
     "StoreError",
@@ -172,6 +174,12 @@ class TamperError(AuditError):
     def __init__(self, message: str, *, index: int | None = None) -> None:
         super().__init__(message)
         self.index = index
+
+
+class ScanError(AgentGuardError):
+    """A file could not be examined, or could not be redacted without risk to it. It is as it was."""
+
+    code = "scan-failed"
 
 
 class AdapterError(AgentGuardError):

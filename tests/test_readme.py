@@ -12,8 +12,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from agentguard import Home, Policy
-from examples.demo.unguarded import run_unguarded
-from examples.demo.world import World
+from agentguard_demo.unguarded import run_unguarded
+from agentguard_demo.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flow": {*VOCABULARY, "text"},
     "audit": {*VOCABULARY, "keys", "store"},
     "wrapping": VOCABULARY,
+    "scan": {*VOCABULARY, "text", "detect"},
     "guard": {*BELOW_GUARD, "assembly"},
     "assembly": BELOW_GUARD,
     "testing": {*BELOW_GUARD, "guard"},
@@ -43,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recorded": BELOW_GUARD,
     "replay": {*BELOW_GUARD, "guard", "dryrun", "recorded"},
     "suggest": {*BELOW_GUARD, "recorded"},
-    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest"},
+    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "scan"},
     "__init__": {*BELOW_GUARD, "guard", "assembly"},
 }
 
@@ -98,10 +99,10 @@ def test_every_adapter_folder_is_in_the_wheel() -> None:
 
     packages = set(settings["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
 
-    assert packages == {"agentguard", *folders}
+    assert packages == {"agentguard", "examples/agentguard_demo", *folders}
 
 
-@pytest.mark.parametrize("folder", ["agentguard", "adapters/agentguard_langchain"])
+@pytest.mark.parametrize("folder", ["agentguard", "adapters/agentguard_langchain", "examples/agentguard_demo"])
 def test_every_package_says_it_is_typed(folder: str) -> None:
     assert (ROOT / folder / "py.typed").exists()
 

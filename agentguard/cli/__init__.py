@@ -14,7 +14,9 @@ import typer
 
 from agentguard import __version__
 from agentguard.cli import audit, policy
+from agentguard.cli.demo import demo
 from agentguard.cli.init import init as init_home
+from agentguard.cli.scan import scan
 from agentguard.errors import AgentGuardError, ConfigError, Denied
 
 __all__ = ["app", "main"]
@@ -28,6 +30,8 @@ app = typer.Typer(
 )
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
+app.command()(scan)
+app.command()(demo)
 
 
 def _version(wanted: bool) -> None:

@@ -20,7 +20,7 @@ from agentguard.errors import ConfigError
 from agentguard.text.view import View
 from agentguard.text.views import clean_view
 
-__all__ = ["StreamRedactor"]
+__all__ = ["StreamRedactor", "body_end", "open_block"]
 
 MIN_HOLD_BACK = 256
 # No recognizer matches across this many gaps between words of plain letters, nor looks this far back for context.
@@ -119,7 +119,7 @@ class StreamRedactor:
         return newline
 
     def _block_end(self, view: View) -> int | None:
-        body = _body_end(view.text, 0)
+        body = body_end(view.text, 0)
         footer = _FOOTER.match(view.text, body)
         if footer is None and "\n" not in view.text[body:]:
             return None
@@ -128,13 +128,13 @@ class StreamRedactor:
 
     def _safe_cut(self) -> int:
         line = self._pending.rfind("\n") + 1
-        block = _open_block(self._pending)
+        block = open_block(self._pending)
         if block is not None:
             return min(line, self._pending.rfind("\n", 0, block) + 1)
         return line + (0 if self._registered.values else _prose_cut(self._pending[line:]))
 
 
-def _open_block(text: str) -> int | None:
+def open_block(text: str) -> int | None:
     """Where a private-key block starts whose last line has not ended yet."""
     if "PRIVATE" not in (clean := clean_view(View(text))).text:
         return None
@@ -143,7 +143,7 @@ def _open_block(text: str) -> int | None:
         # Blocks that share a line go on together or not at all.
         if at == 0 or "\n" in clean.text[at : header.start()]:
             first = header.start()
-        at = _body_end(clean.text, header.end())
+        at = body_end(clean.text, header.end())
         if footer := _FOOTER.match(clean.text, at):
             at = footer.end()
         if "\n" not in clean.text[at:]:
@@ -151,7 +151,7 @@ def _open_block(text: str) -> int | None:
     return None
 
 
-def _body_end(text: str, start: int) -> int:
+def body_end(text: str, start: int) -> int:
     body = _BODY.match(text, start)
     return start if body is None else body.end()
 

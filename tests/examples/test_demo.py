@@ -16,26 +16,27 @@ from langchain_core.messages import HumanMessage
 
 from agentguard import AuditLog, Guard, Home
 from agentguard.audit import verify
+from agentguard_demo.guarded import POLICY
+from agentguard_demo.model import ObedientModel
+from agentguard_demo.tools import Tools
+from agentguard_demo.transcript import MAX_TURNS
+from agentguard_demo.world import SYSTEM_PROMPT, World
 from agentguard_langchain import guarded_agent
-from examples.demo.guarded import POLICY
-from examples.demo.model import ObedientModel
-from examples.demo.tools import Tools
-from examples.demo.unguarded import MAX_TURNS
-from examples.demo.world import SYSTEM_PROMPT, World
 
 ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("", "adapters", "examples"))}
 
 
 def test_the_demo_holds_and_says_so() -> None:
     """Harm without the guard, none with it, the honest task done both times, the log verified, exit code 0."""
     done = subprocess.run(
-        [sys.executable, "-m", "examples.demo", "--json"],
+        [sys.executable, "-W", "error", "-m", "agentguard.cli", "demo", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'adapters'}"},
+        env=ENVIRONMENT,
     )
 
     assert done.returncode == 0, done.stderr
@@ -48,11 +49,20 @@ def test_the_demo_holds_and_says_so() -> None:
         "file-lost",
     }
     assert told["unguarded"]["honest_done"] is True
-    assert told["guarded"] == {"harm": [], "honest_done": True, "mails": 1}
+    assert (told["guarded"]["harm"], told["guarded"]["honest_done"], told["guarded"]["mails"]) == ([], True, 1)
+    assert set(told["accounts"].values()) == {"stopped"}
     assert told["audit"]["verdict"] == "ok"
     assert told["audit"]["records"] > len(told["decisions"]) > 0
     refused = {record["gen_ai.tool.name"] for record in told["decisions"] if record["disposition"] != "Allowed"}
     assert {"send_mail", "delete_file"} <= refused
+    denied = [row for refusal in told["refusals"] for row in refusal["origins"] if row["effect"] == "deny"]
+    rows = [row for row in denied if row["argument"] in ("to", "path")]
+    assert {(row["argument"], row["origin"], row["source"]) for row in rows} == {
+        ("to", "U", "tool:lookup_customer"),
+        ("to", "U", "tool:fetch_page"),
+        ("path", "U", "tool:read_file"),
+    }
+    assert all(row["value"] in row["sentence"] for row in rows)
 
 
 @pytest.fixture

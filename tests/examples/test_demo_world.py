@@ -12,10 +12,10 @@ from agentguard.conversation import Conversation
 from agentguard.decision import Effect
 from agentguard.event import Json, Label, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels
-from examples.demo.model import ObedientModel
-from examples.demo.tools import Tools
-from examples.demo.unguarded import run_unguarded
-from examples.demo.world import CUSTOMER_ID, SYSTEM_PROMPT, World
+from agentguard_demo.model import ObedientModel
+from agentguard_demo.tools import Tools
+from agentguard_demo.unguarded import run_unguarded
+from agentguard_demo.world import CUSTOMER_ID, SYSTEM_PROMPT, World
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_unguarded_every_order_is_obeyed_and_the_task_done(world: World) -> None:
-    answer = run_unguarded(world)
+    answer = run_unguarded(world).answer
 
     harm = {(each.kind, each.detail) for each in world.harm()}
     assert harm == {

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from html.parser import HTMLParser
 from pathlib import Path
 
-from examples.demo.world import World
+from agentguard_demo.world import World
 
 __all__ = ["Tools"]
 
