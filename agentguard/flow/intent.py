@@ -1,0 +1,203 @@
+"""What the request itself asks for.
+
+Guarantee: an action that the user did not ask for in words of their own is not "asked for", whatever was read since.
+Only the trusted request is looked at. What it says about where something is to be found ("in an email I received"),
+what it quotes, what it forbids ("do not send") and what it only asks about ("how do I cancel?") asks for nothing.
+Where the request leaves open what an action is to be done to, the answer is generous for harmless tools and strict
+for money, access and destruction.
+
+Time is linear in the request's length; beyond ``MAX_WORDS`` words a request asks for nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentguard.flow.labels import ToolLabels
+from agentguard.flow.sentence import Action, Sentence, sentences
+from agentguard.flow.vocabulary import Vocabulary, folded, phrase_of, split_name
+
+__all__ = ["Intent"]
+
+# Families of the request by which a tool's own action may be meant: outright, and only with a fitting object named.
+_MEANT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    family: (frozenset(outright.split()), frozenset(named.split()))
+    for family, outright, named in (
+        ("read", "read", ""),
+        ("draft", "draft create", "send update"),
+        ("create", "create draft update schedule", "post send pay run share invite grant"),
+        ("update", "update create schedule control", "cancel delete pay share invite run grant revoke post send"),
+        ("send", "send share invite", "post"),
+        ("share", "share grant invite", "send create"),
+        ("invite", "invite grant share", "send create update schedule"),
+        ("pay", "pay", "send schedule update share create"),
+        ("delete", "delete", "cancel revoke"),
+        ("cancel", "cancel delete", "revoke"),
+        ("schedule", "schedule invite", "create update send pay run"),
+        ("run", "run control", "create update schedule"),
+        ("grant", "grant share invite", "create update send"),
+        ("revoke", "revoke delete cancel", "update"),
+        ("post", "post share", "send create update"),
+        ("control", "control update run", "create delete"),
+    )
+}
+_BY_EFFECT = {
+    "write": ("create", "update", "schedule", "post"),
+    "send": ("send",),
+    "destructive": ("delete", "cancel", "revoke"),
+    "money": ("pay",),
+    "access": ("grant", "revoke", "share"),
+}
+_BY_SINK = {
+    "recipient": ("mail", "message"), "channel": ("channel", "message"), "amount": ("money",), "account": ("money",),
+    "date": ("event",), "url": ("web",), "path": ("file",), "attachment": ("file",), "command": ("code",),
+    "person": ("contact", "account"), "secret": ("account",),
+}  # fmt: skip
+# Ways of reaching somebody. Naming one excludes the others; what is sent by it may be anything.
+_MEDIA: dict[str, frozenset[str]] = {
+    "mail": frozenset({"mail", "message"}),
+    "message": frozenset({"message", "channel"}),
+    "channel": frozenset({"channel", "message"}),
+}
+_STRICT = frozenset({"money", "access", "destructive"})
+_GENERIC = frozenset({"tool", "api", "id", "by", "to", "for", "in", "from", "with", "of", "the", "a", "new", "my"})
+
+
+class Intent:
+    """The actions that one run's request asks for.
+
+    Args:
+        texts: the user's own words, without passages that are marked as quoted.
+        vocabulary: verb and object families.
+    """
+
+    def __init__(self, texts: Sequence[str], vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._sentences: list[Sentence] = sentences(texts, vocabulary)
+        self._actions: list[Action] = _standing([action for each in self._sentences for action in each.actions])
+        self._words = {word for sentence in self._sentences for word in sentence.words}
+        self.delegated: frozenset[str] = frozenset().union(*(each.delegated for each in self._sentences))
+
+    def asks_for(self, tool: str, labels: ToolLabels) -> bool:
+        """Whether the request asks for what ``tool`` does: its kind of action on its kind of object.
+
+        Always true for a tool that only reads.
+        """
+        if labels.side_effect == "read":
+            return True
+        return self._by_phrase(labels) or bool(self._asking(tool, labels))
+
+    def count(self, tool: str, labels: ToolLabels) -> int | None:
+        """How many calls of ``tool`` the request asks for; None means as many as needed, 0 that it asks for none."""
+        if labels.side_effect == "read":
+            return None
+        profile = _Profile(tool, labels, self._vocabulary)
+        total = int(self._by_phrase(labels))
+        for action in self._asking(tool, labels):
+            number = action.count(profile.objects)
+            if number is None:
+                return None
+            total = total + number
+        return total
+
+    def delegates(self, tool: str, labels: ToolLabels) -> bool:
+        """Whether the user told the agent to do what a result of ``tool`` says.
+
+        ``delegated`` holds the object families named; ``any`` stands for a delegation that names none.
+        """
+        if not self.delegated:
+            return False
+        objects = _Profile(tool, labels, self._vocabulary).objects
+        return "any" in self.delegated or not objects or not objects.isdisjoint(_related(self.delegated))
+
+    def _by_phrase(self, labels: ToolLabels) -> bool:
+        phrases = [phrase_of(text, "own") for text in labels.verbs]
+        return any(sentence.says(phrase) for phrase in phrases for sentence in self._sentences)
+
+    def _asking(self, tool: str, labels: ToolLabels) -> list[Action]:
+        profile = _Profile(tool, labels, self._vocabulary)
+        return [action for action in self._actions if profile.fits(action, self._words)]
+
+
+class _Profile:
+    """What a tool does and to what: from its labels, else from its name, else from its arguments."""
+
+    def __init__(self, tool: str, labels: ToolLabels, vocabulary: Vocabulary) -> None:
+        words = split_name(tool)
+        place, families = vocabulary.name_verbs(words)
+        families = families - {"read"}
+        effect = set(_BY_EFFECT.get(labels.side_effect, ()))
+        self.strict = labels.side_effect in _STRICT
+        # What a critical tool does is said by its label; a name that says otherwise counts with a fitting object only.
+        self.families = (families & effect) or (effect if self.strict or not families else families)
+        if labels.side_effect == "send":
+            self.families = self.families | effect
+        rest = [word for index, word in enumerate(words) if index != place and word not in _GENERIC]
+        self.objects, self.own_words = _objects(labels, rest, vocabulary)
+        # A bill is what is paid, and no money that could be sent.
+        self.near = frozenset({"money", "bill"}) if self.objects & {"money", "bill"} else frozenset()
+        self.outright = _meant(self.families, 0)
+        self.named = _meant(self.families, 1) | _meant(families, 0)
+        self.sends = bool(self.families & {"send"}) and not self.strict
+
+    def fits(self, action: Action, said: set[str]) -> bool:
+        """Whether ``action`` of the request means this tool."""
+        outright = [family for family in action.families if family in self.outright]
+        named = [family for family in action.families if family in self.named]
+        if not outright and not named:
+            return False
+        objects = action.objects_of(outright or named)
+        if not objects and action.pronoun:
+            objects = action.before
+        if objects & self.objects or (outright and objects & self.near) or self.own_words & action.words:
+            return True
+        if outright and action.person and "account" in self.objects:
+            return True
+        if self.sends and outright:
+            return self._medium_fits(objects)
+        if not outright:
+            return False
+        if not objects:
+            return True
+        # A thing of a kind nobody listed: the words of the tool's name are all there is.
+        return not self.objects and not self.strict and (not self.own_words or bool(self.own_words & said))
+
+    def _medium_fits(self, objects: frozenset[str]) -> bool:
+        named = objects & _MEDIA.keys()
+        media = self.objects & _MEDIA.keys()
+        if not named or not media:
+            return True
+        if "channel" in named and "mail" not in named:
+            media = media - {"mail"}
+        return any(named & _MEDIA[medium] for medium in media)
+
+
+def _objects(labels: ToolLabels, words: list[str], vocabulary: Vocabulary) -> tuple[frozenset[str], frozenset[str]]:
+    if labels.object:
+        given = {folded(word) for word in labels.object}
+        families = given & vocabulary.families()
+        return frozenset(families), frozenset(given - families)
+    found = frozenset(noun.family for index in range(len(words)) for noun in vocabulary.nouns_at(words, index))
+    if found:
+        return found, frozenset(words)
+    sinks = {family for row in labels.args.values() for family in _BY_SINK.get(row.sink or "", ())}
+    return frozenset(sinks), frozenset(words)
+
+
+def _meant(families: set[str], place: int) -> frozenset[str]:
+    return frozenset().union(*(_MEANT[family][place] for family in families))
+
+
+def _related(families: frozenset[str]) -> frozenset[str]:
+    return families | {near for family in families for near in _MEDIA.get(family, ())}
+
+
+def _standing(actions: list[Action]) -> list[Action]:
+    """Actions that nothing later takes back: "draft a reply but do not send it" sends nothing."""
+    standing: list[Action] = []
+    for action in actions:
+        if not action.negated:
+            standing.append(action)
+        elif action.vague:
+            standing = [each for each in standing if not set(each.families) & set(action.families)]
+    return standing

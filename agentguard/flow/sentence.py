@@ -1,0 +1,633 @@
+"""Sentences of a request, and the actions they ask for.
+
+One pass over the words: source phrases and quotations are taken out, verb phrases are looked up, and each that is
+negated, only asked about, or part of a text to be sent is told from those that ask. Work per word is bounded by the
+vocabulary, so the whole is linear.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from agentguard.flow.vocabulary import Noun, Phrase, Vocabulary, folded
+
+__all__ = ["MAX_WORDS", "Action", "Sentence", "sentences"]
+
+MAX_WORDS = 20_000
+# How far the parts of a separable phrase may stand apart, and how far a negation reaches back.
+MAX_GAP = 14
+REACH = 8
+
+_QUOTED = re.compile(
+    r"\"[^\"\n]{0,4000}\"|“[^”]{0,4000}”|„[^“”]{0,4000}[“”]|«[^»]{0,4000}»|`[^`]{0,4000}`|(?<!\w)'[^'\n]{2,1000}'(?!\w)"
+)
+_TOKEN = re.compile(r"[^\W_]+|[.!?;:\n,…—–&()-]|[$€£¥#]")
+_OPAQUE = re.compile(r"[@/\\]|\w\.\w")
+_FILE = re.compile(r"\.[a-z][a-z0-9]{1,4}$")
+_STOPS = frozenset(".!?;\n…")
+_PAUSES = frozenset(",:—–()-")
+_NOT = re.compile(r"\b(?:(can)no|(\w+?)n['’])t\b", re.IGNORECASE)
+_APOSTROPHE = re.compile(r"['’]")
+_LETS = re.compile(r"\blet['’]s\b", re.IGNORECASE)
+_AMOUNT = re.compile(r"[$€£¥]")
+_SUFFIX_MIN = 3
+_ABBREVIATIONS = frozenset(
+    [
+        "dr.",
+        "mr.",
+        "mrs.",
+        "ms.",
+        "prof.",
+        "st.",
+        "no.",
+        "nr.",
+        "hr.",
+        "fr.",
+        "sra.",
+        "sr.",
+        "mme.",
+        "vs.",
+        "approx.",
+        "ca.",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    word: str
+    stop: bool = False  # a sentence ends before it
+    pause: bool = False  # a clause ends before it
+    capital: bool = False
+    past: bool = False  # written with the accent that folding takes from a participle ("envoyé", "envié")
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Action:
+    """One verb of the request: its families with the objects each implies, and what it is done to."""
+
+    families: dict[str, frozenset[str]]
+    negated: bool
+    objects: frozenset[str] = frozenset()
+    plural: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    before: frozenset[str] = frozenset()
+    pronoun: bool = False
+    person: bool = False
+    vague: bool = False
+    many: bool = False
+    listed: int = 1
+    stated: int = 0
+
+    def objects_of(self, families: Sequence[str]) -> frozenset[str]:
+        """What it is done to, with what verbs of these families imply."""
+        return self.objects.union(*(self.families[family] for family in families))
+
+    def count(self, objects: frozenset[str]) -> int | None:
+        """How many such actions are meant; None when it speaks of many."""
+        if self.many or (not self.stated and self.plural & (objects | {"contact"})):
+            return None
+        return self.stated or self.listed
+
+
+@dataclass(slots=True)
+class Sentence:
+    """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated."""
+
+    tokens: list[_Token]
+    words: list[str]
+    actions: list[Action] = field(default_factory=list)
+    delegated: frozenset[str] = frozenset()
+
+    def says(self, phrase: Phrase) -> bool:
+        """Whether ``phrase`` stands in the sentence, outside quotations and source phrases."""
+        return any(_match(self.words, start, phrase) for start in range(len(self.words)))
+
+
+def sentences(texts: Sequence[str], vocabulary: Vocabulary) -> list[Sentence]:
+    """Every sentence of the request, read in order."""
+    found: list[Sentence] = []
+    seen: frozenset[str] = frozenset()
+    left = MAX_WORDS
+    for text in texts:
+        for tokens in _split(text, left):
+            left -= len(tokens)
+            reader = _Reader(tokens, vocabulary, seen)
+            found.append(reader.read())
+            seen = seen | reader.seen
+    return found
+
+
+def _split(text: str, limit: int) -> Iterator[list[_Token]]:
+    sentence: list[_Token] = []
+    for token in _tokens(text, limit):
+        if token.stop and sentence:
+            yield sentence
+            sentence = []
+        sentence.append(token)
+    if sentence:
+        yield sentence
+
+
+def _tokens(text: str, limit: int) -> Iterator[_Token]:
+    text = _QUOTED.sub(" \x01 ", text[: limit * 40])
+    text = _LETS.sub("lets", text)
+    text = _APOSTROPHE.sub(" ", _NOT.sub(lambda match: f"{match[1] or match[2]} not", text))
+    stop = pause = True
+    for line in text.split("\n"):
+        stop = True
+        for chunk in line.split():
+            if limit <= 0:
+                return
+            bare = chunk.strip("\"'.,;:!?()<>[]{}*_“”„«»")
+            if _OPAQUE.search(bare) and bare:
+                limit -= 1
+                yield _Token("\x00", stop, pause, objects=_opaque_objects(bare))
+                stop = pause = False
+                last = chunk[len(chunk.rstrip("\"'.,;:!?()<>[]{}")) :]
+                stop, pause = bool(_STOPS & set(last)), bool(_PAUSES & set(last))
+                continue
+            for piece in _TOKEN.findall(chunk):
+                if piece == "." and chunk.lower() in _ABBREVIATIONS:
+                    continue
+                if piece in _STOPS:
+                    stop = True
+                elif piece in _PAUSES:
+                    pause = pause or piece != "-" or chunk == "-"
+                elif piece == "#" or _AMOUNT.match(piece):
+                    limit -= 1
+                    yield _Token("\x00", stop, pause, objects=("channel",) if piece == "#" else ("money",))
+                    stop = pause = False
+                else:
+                    limit -= 1
+                    yield _Token(folded(piece), stop, pause, piece[:1].isupper(), _is_past(piece))
+                    stop = pause = False
+            if "\x01" in chunk:
+                yield _Token("\x00", stop, pause)
+                stop = pause = False
+
+
+def _is_past(word: str) -> bool:
+    plain = unicodedata.normalize("NFC", word[-40:]).lower()
+    return plain.endswith(("é", "ée", "és", "ées")) and not plain.endswith(("crée", "crées"))
+
+
+def _opaque_objects(text: str) -> tuple[str, ...]:
+    if "://" in text or text.lower().startswith("www."):
+        return ("web",)
+    if "@" in text:
+        return ("contact",)
+    return ("file",) if _FILE.search(text.lower()) or "/" in text or "\\" in text else ()
+
+
+@dataclass(slots=True)
+class _Hit:
+    start: int
+    end: int
+    families: dict[str, frozenset[str]]
+    languages: set[str]
+    negated: bool = False
+    asks: bool = True
+
+
+class _Reader:
+    """Reads one sentence."""
+
+    def __init__(self, tokens: list[_Token], vocabulary: Vocabulary, seen: frozenset[str]) -> None:
+        self._tokens = tokens
+        self._vocabulary = vocabulary
+        self._before = seen
+        self._words = [token.word for token in tokens]
+        self._languages = self._spoken()
+        self._nouns = self._find_nouns()
+        self.seen = frozenset(family for row in self._nouns.values() for family, _ in row)
+
+    def read(self) -> Sentence:
+        delegated = self._delegated()
+        self._remove_sources()
+        hits = self._hits()
+        self._suppress(hits)
+        for hit in hits:
+            hit.negated = self._negated(hit, hits)
+        actions = self._actions(hits)
+        return Sentence(self._tokens, self._words, actions, delegated)
+
+    def _spoken(self) -> set[str]:
+        """Languages whose small words the sentence uses; all of them when it uses none."""
+        codes = self._vocabulary.language_codes()
+        score = {code: sum(word in self._vocabulary.words_of("common", code) for word in self._words) for code in codes}
+        best = max(score.values(), default=0)
+        return {code for code in codes if 2 * score[code] >= best} | {"own"}
+
+    def _find_nouns(self) -> dict[int, list[tuple[str, bool]]]:
+        """Object families by the place of their word; True marks a plural."""
+        found: dict[int, list[tuple[str, bool]]] = {}
+        index = 0
+        while index < len(self._words):
+            nouns: list[Noun] = [
+                noun for noun in self._vocabulary.nouns_at(self._words, index) if noun.language in self._languages
+            ]
+            row = [(noun.family, noun.plural) for noun in nouns]
+            row += [(family, False) for family in self._tokens[index].objects]
+            if row:
+                found[index] = row
+            index += len(nouns[0].words) if nouns else 1
+        return found
+
+    def _is(self, role: str, index: int) -> int:
+        """The length of a phrase with this role at ``index``; 0 for none."""
+        if not 0 <= index < len(self._words):
+            return 0
+        rows = self._vocabulary.role(role, self._words[index])
+        return max((len(row) for row in rows if tuple(self._words[index : index + len(row)]) == row), default=0)
+
+    # Sources and delegation
+
+    def _delegated(self) -> frozenset[str]:
+        found: set[str] = set()
+        for index, word in enumerate(self._words):
+            for row in self._vocabulary.role("delegates", word):
+                end = _match_parts(self._words, index, _gapped(row))
+                if not end or self._negates_near(index):
+                    continue
+                near = {
+                    family
+                    for place in range(index, min(end + 6, len(self._words)))
+                    for family, _ in self._nouns.get(place, ())
+                }
+                found |= near or self._before or {"any"}
+        return frozenset(found)
+
+    def _negates_near(self, index: int) -> bool:
+        return any(self._is("negation", place) for place in range(max(0, index - 3), index))
+
+    def _remove_sources(self) -> None:
+        index = 0
+        while index < len(self._words):
+            end = self._source_end(index)
+            if end > index:
+                for place in range(index, end):
+                    self._words[place] = ""
+                    self._nouns.pop(place, None)
+            index = max(end, index + 1)
+
+    def _source_end(self, index: int) -> int:
+        """Where a source phrase that starts here ends: "in an email I received", "according to the note from Bob"."""
+        length = self._is("introduces", index)
+        noun = self._noun_after(index + (length or (1 if self._is("source", index) else 0)))
+        if not noun or not (length or self._is("source", index)):
+            return 0
+        tail = self._tail_end(noun)
+        return tail or (self._author_end(noun) if length else 0)
+
+    def _noun_after(self, start: int) -> int:
+        """The end of the noun that follows articles and up to three other words; 0 when a clause ends first."""
+        for place in range(start, min(start + 5, len(self._words))):
+            if place > start and (self._tokens[place].pause or self._is("and", place)):
+                return 0
+            if place in self._nouns:
+                end = place + 1
+                while (
+                    end in self._nouns
+                    and not self._is("received", end)
+                    and not self._tokens[end].pause
+                    and end < place + 3
+                ):
+                    end += 1
+                return end
+        return 0
+
+    def _author_end(self, start: int) -> int:
+        """The end of "from Anna" behind a noun; ``start`` when there is none."""
+        if not self._is("source", start) or start + 1 >= len(self._words) or self._tokens[start + 1].pause:
+            return start
+        end = start + 1
+        while end < min(start + 4, len(self._words)) and self._tokens[end].capital and not self._tokens[end].pause:
+            end += 1
+        return end if end > start + 1 else start
+
+    def _tail_end(self, start: int) -> int:
+        """The end of a relative clause about how the thing came: "that Bob sent me this morning"."""
+        if start < len(self._words) and not (
+            self._is("relative", start) or self._is("received", start) or self._tokens[start].capital
+        ):
+            return 0
+        for place in range(start, min(start + 7, len(self._words))):
+            # German puts a comma before the relative clause.
+            if (self._tokens[place].pause and place > start) or self._is("and", place):
+                return 0
+            if self._is("received", place):
+                end = place + 1
+                while end < len(self._words) and (self._is("me", end) or self._is("received", end)):
+                    end += 1
+                return end
+        return 0
+
+    # Verbs
+
+    def _hits(self) -> list[_Hit]:
+        found: list[_Hit] = []
+        for index in range(len(self._words)):
+            hit: _Hit | None = None
+            whole = False
+            for word in self._bases(index):
+                for phrase in self._vocabulary.phrases.get(word, ()):
+                    if phrase.language not in self._languages or not _match(self._words, index, phrase, word):
+                        continue
+                    if not self._may_be_verb(index, phrase):
+                        continue
+                    hit = hit or _Hit(index, index + 1, {}, set())
+                    whole = whole or self._is_whole(index, phrase)
+                    if whole and len(phrase.parts) == 1 and len(phrase.parts[0]) == 1:
+                        continue
+                    hit.end = max(hit.end, index + len(phrase.parts[0]))
+                    hit.languages.add(phrase.language)
+                    hit.families[phrase.family] = hit.families.get(phrase.family, frozenset()) | phrase.implied
+            if hit:
+                found.append(hit)
+        return found
+
+    def _is_whole(self, index: int, phrase: Phrase) -> bool:
+        """Whether a separable phrase stands within one clause, so that its first word alone means nothing else."""
+        if len(phrase.parts) == 1 or phrase.family == "pay":
+            return False
+        end = _match_parts(self._words, index, phrase.parts)
+        return bool(end) and not any(
+            self._tokens[place].pause or self._is("and", place) for place in range(index + 1, end)
+        )
+
+    def _bases(self, index: int) -> Iterator[str]:
+        word = self._words[index]
+        yield word
+        if "es" not in self._languages:
+            return
+        for suffix in self._vocabulary.suffixes:
+            base = word.removesuffix(suffix)
+            if base != word and len(base) >= _SUFFIX_MIN:
+                yield base
+
+    def _clause_start(self, index: int) -> bool:
+        return index == 0 or self._tokens[index].pause or not self._words[index - 1]
+
+    def _may_be_verb(self, index: int, phrase: Phrase) -> bool:
+        """Whether an order may stand here, as against a noun, a report or a wish about somebody else."""
+        if phrase.language == "own":
+            return True
+        if phrase.not_me and self._is("me", index + 1):
+            return False
+        if phrase.participle:
+            return self._caused(index)
+        if self._tokens[index].past and phrase.language in ("fr", "es"):
+            return False
+        if self._clause_start(index):
+            return not (phrase.weak and self._is("noun_after", index + 1))
+        before = self._words[index - 1]
+        single = len(phrase.parts) == 1 and len(phrase.parts[0]) == 1
+        if phrase.weak:
+            lead = before in self._vocabulary.words_of("lead", phrase.language) or before.endswith("ly")
+            return lead and not self._is("noun_after", index + 1)
+        if phrase.language == "de" and self._tokens[index].capital:
+            return False
+        if single and before in self._vocabulary.words_of("article", phrase.language) and self._reads_as_noun(index):
+            return False
+        if before in self._vocabulary.words_of("subject", phrase.language):
+            return any(self._is("modal", place) for place in range(max(0, index - 4), index))
+        return True
+
+    def _reads_as_noun(self, index: int) -> bool:
+        """After an article; but "que tu la supprimes" and "no lo envíes" have a pronoun there."""
+        if self._languages & {"fr", "es"} and index >= 2:
+            return not (self._is("lead", index - 2) or self._is("negation", index - 2) or self._is("filler", index - 2))
+        return True
+
+    def _caused(self, index: int) -> bool:
+        for place in range(index - 1, max(-1, index - 12), -1):
+            if self._is("no_causative", place):
+                return False
+            if self._is("causative", place):
+                return True
+            if self._tokens[place + 1].pause and place + 1 < index:
+                return False
+        return False
+
+    # What does not ask
+
+    def _suppress(self, hits: list[_Hit]) -> None:
+        silent = self._silent()
+        for hit in hits:
+            if silent[hit.start]:
+                hit.asks = False
+        for hit in hits:
+            to_others = self._is("reports", hit.start) and not self._is("me", hit.start + 1)
+            if to_others or self._is("reports_me", hit.start):
+                self._silence_order_to_others(hit, hits)
+
+    def _silence_order_to_others(self, hit: _Hit, hits: list[_Hit]) -> None:
+        """ "Ask Bob to pay the bill" asks for a message, not for a payment."""
+        for other in hits:
+            if other.start <= hit.start or other.start > hit.start + REACH:
+                continue
+            between = range(hit.start + 1, other.start + 1)
+            if any(self._tokens[place].pause or self._is("and", place) for place in between):
+                break
+            other.asks = False
+
+    def _silent(self) -> list[bool]:
+        """Words in questions and in texts to be sent."""
+        silent = [False] * len(self._words)
+        quiet = forever = False
+        for index in range(len(self._words)):
+            if quiet and not forever and (self._tokens[index].pause or self._is("and", index)):
+                quiet = False
+            if not quiet and not self._is("no_question", index):
+                forever = bool(self._is("ask_how", index))
+                opens = self._clause_start(index) or self._is("and", index - 1)
+                quiet = (
+                    forever
+                    or bool(
+                        self._is("question", index) or self._is("reported", index) or self._is("when_question", index)
+                    )
+                    or bool(opens and self._is("past_question", index))
+                )
+            silent[index] = quiet
+        return silent
+
+    def _negated(self, hit: _Hit, hits: list[_Hit]) -> bool:
+        if self._negated_after(hit):
+            return True
+        starts = {other.start: other for other in hits if other.start < hit.start}
+        if self._is("either", hit.start - 1) and starts:
+            previous = starts[max(starts)]
+            clause = any(self._tokens[place].pause for place in range(previous.start + 1, hit.start + 1))
+            if previous.negated and not clause:
+                return True
+        for place in range(hit.start - 1, max(-1, hit.start - REACH - 1), -1):
+            if self._tokens[place + 1].pause:
+                return False
+            if self._is("negation", place) or any(
+                self._is("negation", place - back) > back for back in range(1, 4) if place >= back
+            ):
+                return not any(self._is("no_negation", place - back) > back for back in range(4) if place >= back)
+            if not self._is("filler", place) and place not in starts and not self._is("either", place):
+                return False
+        return False
+
+    def _negated_after(self, hit: _Hit) -> bool:
+        """ "Send nothing", "envoie pas", "sende die Mail nicht"."""
+        for place in range(hit.end, min(hit.end + 3, len(self._words))):
+            if self._tokens[place].pause:
+                return False
+            if self._is("negates_after", place):
+                return not self._exempt(place)
+            if not self._is("filler", place):
+                break
+        if "de" not in self._languages:
+            return False
+        for place in range(hit.end, min(hit.end + MAX_GAP, len(self._words))):
+            last = place + 1 == len(self._words) or self._tokens[place + 1].pause or self._is("and", place + 1)
+            if self._tokens[place].pause:
+                return False
+            if self._words[place] == "nicht" and last:
+                return True
+        return False
+
+    def _exempt(self, place: int) -> bool:
+        return bool(self._is("no_negation", place)) or self._words[place + 1 : place + 2] in (
+            ["more"],
+            ["later"],
+            ["less"],
+        )
+
+    # What it is done to
+
+    def _actions(self, hits: list[_Hit]) -> list[Action]:
+        actions: list[Action] = []
+        many = any(self._is("many", index) for index in range(len(self._words)))
+        asking = [hit for hit in hits if hit.asks]
+        for position, hit in enumerate(hits):
+            if not hit.asks:
+                continue
+            end = self._scope_end(position, hits)
+            places = [place for place in range(hit.start, end) if place >= hit.end or place == hit.start]
+            action = self._action(hit, places[1:])
+            if not action.objects:
+                self._look_back(action, hit, hits)
+            action.many = many
+            action.before = self._before | self._said_before(hit.start)
+            actions.append(action)
+        if len(asking) > 1:
+            self._share_objects(asking, actions)
+        return actions
+
+    def _scope_end(self, position: int, hits: list[_Hit]) -> int:
+        after = [hit.start for hit in hits[position + 1 :] if hit.start >= hits[position].end]
+        end = after[0] if after else len(self._words)
+        # What a clause of its own says is no object: "tell Bob that the file is late".
+        clauses = (place for place in range(hits[position].end + 1, end) if self._is("content", place))
+        return next(clauses, end)
+
+    def _action(self, hit: _Hit, places: list[int]) -> Action:
+        nouns = [noun for place in places for noun in self._nouns.get(place, ())]
+        words = frozenset(self._words[place] for place in places)
+        return Action(
+            families=hit.families,
+            negated=hit.negated,
+            objects=frozenset(family for family, _ in nouns),
+            plural=frozenset(family for family, plural in nouns if plural),
+            words=words | {word.removesuffix("s") for word in words} | {self._words[hit.start]},
+            pronoun=any(self._is("pronoun", place) for place in places[:4]),
+            person=any(self._tokens[place].capital and self._words[place] not in ("", "i") for place in places),
+            vague=not nouns or any(self._is("vague", place) for place in places[:2]),
+            listed=self._listed(places),
+            stated=self._stated(places),
+        )
+
+    def _listed(self, places: list[int]) -> int:
+        """How many things or people are listed: "to Anna and Bob" 2."""
+        listed = 1
+        for place in places[1:]:
+            parted = self._is("coordination", place) or self._tokens[place].pause
+            named = place + 1 < len(self._words) and (
+                self._tokens[place + 1].capital or self._tokens[place].capital or self._is("article", place + 1)
+                or self._words[place + 1] == "\x00" or self._words[place] == "\x00" or place + 1 in self._nouns
+            )  # fmt: skip
+            listed += bool(parted and named)
+        return listed
+
+    def _stated(self, places: list[int]) -> int:
+        """The number before a plural: "three mails" 3; 0 when there is none."""
+        stated = [
+            number
+            for place in places
+            if any(plural for near in (place + 1, place + 2) for _, plural in self._nouns.get(near, ()))
+            if (number := self._vocabulary.numbers.get(self._words[place]) or _small(self._words[place]))
+        ]
+        return max(stated, default=0)
+
+    def _said_before(self, start: int) -> frozenset[str]:
+        return frozenset(family for place, row in self._nouns.items() if place < start for family, _ in row)
+
+    def _look_back(self, action: Action, hit: _Hit, hits: list[_Hit]) -> None:
+        """The object may stand before the verb: "die Datei löschen", "the old draft: delete it"."""
+        floor = max((other.end for other in hits if other.start < hit.start), default=0)
+        place = hit.start
+        nouns: list[tuple[str, bool]] = []
+        while place > floor and not self._is("and", place - 1):
+            place -= 1
+            nouns += self._nouns.get(place, [])
+            if self._tokens[place].pause:
+                break
+        action.objects = frozenset(family for family, _ in nouns)
+        action.plural = frozenset(family for family, plural in nouns if plural)
+
+    def _share_objects(self, hits: list[_Hit], actions: list[Action]) -> None:
+        """ "Read and delete the mail": both verbs have the object that stands behind the second."""
+        for index in range(len(hits) - 2, -1, -1):
+            gap = range(hits[index].end, hits[index + 1].start)
+            joined = gap and all(self._is("and", place) or self._is("either", place) for place in gap)
+            if joined or (not gap and hits[index + 1].start > hits[index].start):
+                actions[index].objects |= actions[index + 1].objects
+                actions[index].plural |= actions[index + 1].plural
+                actions[index].words |= actions[index + 1].words
+
+
+def _small(word: str) -> int:
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= 2 else 0
+
+
+def _gapped(row: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    parts: list[tuple[str, ...]] = [()]
+    for word in row:
+        if word == "…":
+            parts.append(())
+        else:
+            parts[-1] = (*parts[-1], word)
+    return tuple(part for part in parts if part)
+
+
+def _match(words: list[str], start: int, phrase: Phrase, first: str | None = None) -> bool:
+    """Whether ``phrase`` stands at ``start``; ``first`` is the first word without its enclitic pronouns."""
+    if first is None or first == words[start]:
+        return _match_parts(words, start, phrase.parts) > 0
+    shown = [first, *words[start + 1 : start + len(phrase.parts) * MAX_GAP + 6]]
+    return _match_parts(shown, 0, phrase.parts) > 0
+
+
+def _match_parts(words: list[str], start: int, parts: tuple[tuple[str, ...], ...]) -> int:
+    """The end of the phrase when it stands at ``start``, else 0."""
+    head = parts[0]
+    if tuple(words[start : start + len(head)]) != head:
+        return 0
+    place = start + len(head)
+    for part in parts[1:]:
+        for candidate in range(place, min(place + MAX_GAP, len(words) - len(part) + 1)):
+            if tuple(words[candidate : candidate + len(part)]) == part:
+                place = candidate + len(part)
+                break
+        else:
+            return 0
+    return place
