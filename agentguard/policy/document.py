@@ -18,7 +18,7 @@ import yaml
 
 from agentguard.errors import PolicyError
 
-__all__ = ["Document", "Place", "Step", "Value", "read", "read_file"]
+__all__ = ["AMBIGUOUS", "Document", "Place", "Step", "Value", "read", "read_file"]
 
 Step: TypeAlias = "str | int"
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
@@ -33,7 +33,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
-_AMBIGUOUS = re.compile(
+AMBIGUOUS = re.compile(
     r"(?i:y|n|yes|no|on|off|true|false|null)|<<|="  # 1.1 booleans, spellings only some versions read, merge keys
     r"|[-+]?(0x[0-9a-fA-F_]+|0o?[0-7_]+|0b[01_]+)"
     r"|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"  # base 60: 1:30 is 90 in YAML 1.1
@@ -192,7 +192,7 @@ class _Reader:
             return int(text)
         if _FLOAT.fullmatch(text):
             return float(text)
-        if _AMBIGUOUS.fullmatch(text):
+        if AMBIGUOUS.fullmatch(text):
             self._fail(
                 event,
                 f"plain {text[:40]!r} means different things in different YAML versions; "

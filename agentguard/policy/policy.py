@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from agentguard.policy.compiled import (
     AgentRule,
     AuditRules,
@@ -102,8 +104,19 @@ class Policy:
 
     @staticmethod
     def json_schema() -> dict[str, Any]:
-        """JSON Schema (2020-12) of the file, for editors."""
-        return PolicyFile.model_json_schema()
+        """JSON Schema (2020-12) of the file, for editors; published as docs/agentguard.schema.json."""
+        return {
+            "$schema": GenerateJsonSchema.schema_dialect,
+            **PolicyFile.model_json_schema(schema_generator=_Untitled),
+            "title": "AgentGuard policy",
+        }
+
+
+class _Untitled(GenerateJsonSchema):
+    """Titles that pydantic makes of field names would be all that editors show beside a description."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # pydantic's signature
+        return False
 
 
 def _input(file: PolicyFile) -> InputRules:

@@ -1,7 +1,7 @@
 """The policy file's shape, version 1: pydantic models that refuse whatever they do not know.
 
-Defaults are the secure choice. The models hold text as written; ``compile`` in ``compiled.py`` checks what spans
-several rows and builds what the stages look things up in.
+Defaults are the secure choice. The models hold text as written; ``compiler.py`` checks what spans several rows and
+builds what the stages look things up in. The descriptions are what editors show: docs/agentguard.schema.json.
 """
 
 from __future__ import annotations
@@ -54,57 +54,105 @@ def _rate_from_text(value: object) -> object:
 class RateRow(_Row):
     """``5/minute``, or the same with a burst (default: the count) and a scope (default: exact across processes)."""
 
-    limit: str
-    burst: Count | None = None
-    scope: Literal["process", "store"] = "store"
+    limit: Annotated[str, Field(description="A count per second, minute, hour or day: 5/minute, 100/15 minutes.")]
+    burst: Annotated[
+        Count | None, Field(description="How many may come at once; the count when absent, and never above it.")
+    ] = None
+    scope: Annotated[
+        Literal["process", "store"],
+        Field(description="store: counted exactly across processes. process: in this process's memory."),
+    ] = "store"
 
 
-RateField: TypeAlias = Annotated[RateRow, BeforeValidator(_rate_from_text)]
+RateField: TypeAlias = Annotated[RateRow, BeforeValidator(_rate_from_text, json_schema_input_type=str | RateRow)]
 
 
 class RoleRow(_Row):
     """What a role may do. ``deny`` wins over any ``tools`` of any role; both take globs."""
 
-    permissions: list[PermissionName] = []
-    inherits: list[Name] = []
-    tools: list[Name] = []
-    deny: list[Name] = []
-    mode: Mode = "enforce"
+    permissions: Annotated[
+        list[PermissionName],
+        Field(description="execute_agent is needed to run a model; the others are for your own code."),
+    ] = []
+    inherits: Annotated[
+        list[Name], Field(description="Roles whose permissions, tools and denials this one adds to its own.")
+    ] = []
+    tools: Annotated[
+        list[Name], Field(description="Tools the role permits: declared names, or globs with * and ? that match one.")
+    ] = []
+    deny: Annotated[
+        list[Name], Field(description="Tools the role denies; a deny in any role held beats every permission.")
+    ] = []
+    mode: Annotated[Mode, Field(description="shadow: what only this role denies is recorded and not enforced.")] = (
+        "enforce"
+    )
 
 
 class AgentRow(_Row):
     """An agent: its roles, and the agents it may send messages to."""
 
-    roles: list[Name] = []
-    may_message: list[Name] = []
+    roles: Annotated[list[Name], Field(description="Roles of the agent with this id.")] = []
+    may_message: Annotated[list[Name], Field(description="Agents it may send messages to.")] = []
 
 
 class ArgRow(_Row):
     """One argument of a tool. Every constraint given must hold."""
 
-    sink: SinkName | None = None
-    content: bool = False
-    sources: list[Name] | None = None
-    allow: list[str] | None = None
-    deny: list[str] = []
-    one_of: list[str | int | float | bool] | None = None
-    type: TypeName | None = None
-    max_length: Count | None = None
-    min: int | float | None = None
-    max: int | float | None = None
-    pattern: str | None = None
-    under: str | None = None
-    redact: list[Redactable] = []
-    required: bool = False
+    sink: Annotated[
+        SinkName | None,
+        Field(description="What the value selects; decides how values are compared. It may be set by `sources` only."),
+    ] = None
+    content: Annotated[bool, Field(description="A body of text that the model writes: its origin is not judged.")] = (
+        False
+    )
+    sources: Annotated[
+        list[Name] | None,
+        Field(
+            description="Who may set it: user (the words of the request), and tools whose output is trusted or mixed. "
+            "[user] when absent."
+        ),
+    ] = None
+    allow: Annotated[
+        list[str] | None, Field(description="Globs of which the value must match one; hosts for a url.")
+    ] = None
+    deny: Annotated[list[str], Field(description="Globs of which the value must match none; hosts for a url.")] = []
+    one_of: Annotated[
+        list[str | int | float | bool] | None,
+        Field(description="The permitted values; the model may choose among them."),
+    ] = None
+    type: Annotated[TypeName | None, Field(description="The JSON type the value must have.")] = None
+    max_length: Annotated[Count | None, Field(description="Longest text, in characters.")] = None
+    min: Annotated[int | float | None, Field(description="Smallest number.")] = None
+    max: Annotated[int | float | None, Field(description="Largest number.")] = None
+    pattern: Annotated[str | None, Field(description="An RE2 pattern that the whole value must match.")] = None
+    under: Annotated[
+        str | None, Field(description="A folder the path must stay inside; climbing with .. is refused.")
+    ] = None
+    redact: Annotated[list[Redactable], Field(description="Taken out before the tool gets the value.")] = []
+    required: Annotated[bool, Field(description="Must be given and not null.")] = False
 
 
 class ToolRow(_Row):
     """A tool that may exist at all. Which role may call it stands under ``roles``."""
 
-    side_effect: SideEffect
-    output: Literal["trusted", "mixed", "untrusted"] = "untrusted"
-    free_text: list[Name] = []
-    egress: bool = False
+    side_effect: Annotated[
+        SideEffect,
+        Field(description="What a call does. Anything but read is recorded on disk before it runs."),
+    ]
+    output: Annotated[
+        Literal["trusted", "mixed", "untrusted"],
+        Field(
+            description="Who may have written what it returns. trusted: only you. mixed: records with free text in "
+            "some fields. untrusted: anybody."
+        ),
+    ] = "untrusted"
+    free_text: Annotated[
+        list[Name], Field(description="With `output: mixed`: the fields that anybody may have written.")
+    ] = []
+    egress: Annotated[
+        bool,
+        Field(description="Its arguments leave the machine although it only reads (a web fetch): judged like a send."),
+    ] = False
     inbound: Annotated[
         bool, Field(description="Outsiders choose even its structured fields: who sent a mail, who shared a file.")
     ] = False
@@ -122,54 +170,91 @@ class ToolRow(_Row):
         dict[Redactable, list[Phrase]],
         Field(description="Classes of confidential data that may leave by this tool, and to which recipients (globs)."),
     ] = {}
-    args: dict[Name, ArgRow] = {}
-    extra_args: Literal["deny", "allow"] = "allow"
-    approval: Literal["never", "always", "when-untrusted"] = "never"
-    rate: RateField | None = None
-    mode: Mode = "enforce"
+    args: Annotated[
+        dict[Name, ArgRow],
+        Field(description="One row an argument. Without a row, only the user's own words may set an argument."),
+    ] = {}
+    extra_args: Annotated[
+        Literal["deny", "allow"],
+        Field(description="deny: an argument without a row is refused. allow: the user's words may set it."),
+    ] = "allow"
+    approval: Annotated[
+        Literal["never", "always", "when-untrusted"],
+        Field(
+            description="When a person must confirm a call. when-untrusted: once the run has read text of strangers."
+        ),
+    ] = "never"
+    rate: Annotated[
+        RateField | None, Field(description="How often, per agent and the user it acts for; rates.default when absent.")
+    ] = None
+    mode: Annotated[Mode, Field(description="shadow: decisions about this tool are recorded and not enforced.")] = (
+        "enforce"
+    )
 
 
 class InjectionRow(_Row):
     """What happens to text that gives orders it has no right to give, by who wrote it."""
 
-    user: InjectionAction = "block"
-    tool: InjectionAction = "strip"
-    agent: InjectionAction = "strip"
-    threshold: Literal["strict", "balanced", "permissive"] | Annotated[float, Field(gt=0, le=1)] = "balanced"
+    user: Annotated[InjectionAction, Field(description="In a user's message.")] = "block"
+    tool: Annotated[InjectionAction, Field(description="In a tool result or a retrieved document.")] = "strip"
+    agent: Annotated[InjectionAction, Field(description="In another agent's message.")] = "strip"
+    threshold: Annotated[
+        Literal["strict", "balanced", "permissive"] | Annotated[float, Field(gt=0, le=1)],
+        Field(description="How sure a finding must be: a word, or a score above 0 and up to 1."),
+    ] = "balanced"
 
 
 class InputRow(_Row):
     """What a model, or a tool, may be handed. Lengths in code points."""
 
-    max_length: Count = 10_000
-    tool_result_max: Count = 1_000_000
-    injection: InjectionRow = InjectionRow()
-    unicode: Literal["strip", "block", "off"] = "strip"
-    redact: list[Redactable] = ["secret"]
+    max_length: Annotated[Count, Field(description="Characters of a user's message.")] = 10_000
+    tool_result_max: Annotated[
+        Count, Field(description="Characters of a tool result, a retrieved document, another agent's message.")
+    ] = 1_000_000
+    injection: Annotated[
+        InjectionRow, Field(description="What happens to orders in texts that have no right to give any.")
+    ] = InjectionRow()
+    unicode: Annotated[
+        Literal["strip", "block", "off"],
+        Field(description="Invisible and control characters without an honest use. Put off in quotes."),
+    ] = "strip"
+    redact: Annotated[list[Redactable], Field(description="Taken out of what models read.")] = ["secret"]
 
 
 class OutputRow(_Row):
     """What a model's answer may hold. Links and images may point to ``allow_hosts`` only when ``markup`` is on."""
 
-    max_length: Count = 100_000
-    redact: list[Redactable] = ["secret", "pii"]
-    markup: Literal["block", "strip", "off"] = "block"
-    allow_hosts: list[Name] = []
+    max_length: Annotated[Count, Field(description="Characters of an answer, or of one call's arguments.")] = 100_000
+    redact: Annotated[list[Redactable], Field(description="Taken out of what models say.")] = ["secret", "pii"]
+    markup: Annotated[
+        Literal["block", "strip", "off"],
+        Field(description="Active HTML, and images and links that call out: refused, made inert, or let through."),
+    ] = "block"
+    allow_hosts: Annotated[
+        list[Name],
+        Field(description="Hosts that images and links may lead to. Empty: no image from outside."),
+    ] = []
 
 
 class RatesRow(_Row):
     """Limits per principal: model calls, agent messages, and ``default`` for each tool without a rate of its own."""
 
-    model: RateField | None = None
-    message: RateField | None = None
-    default: RateField | None = None
+    model: Annotated[RateField | None, Field(description="Calls of a model.")] = None
+    message: Annotated[RateField | None, Field(description="Messages to other agents.")] = None
+    default: Annotated[RateField | None, Field(description="Each tool without a rate of its own.")] = None
 
 
 class AuditRow(_Row):
     """``digest`` records no payload text. ``unsafe-open`` lets an action happen that could not be recorded."""
 
-    payloads: Literal["digest", "full"] = "digest"
-    fail: Literal["closed", "unsafe-open"] = "closed"
+    payloads: Annotated[
+        Literal["digest", "full"],
+        Field(description="digest: no payload text in the log. full: the text, encrypted."),
+    ] = "digest"
+    fail: Annotated[
+        Literal["closed", "unsafe-open"],
+        Field(description="closed: what cannot be recorded does not happen. unsafe-open: it happens."),
+    ] = "closed"
 
 
 class FlowRow(_Row):
@@ -192,15 +277,21 @@ class FlowRow(_Row):
 
 
 class PolicyFile(_Row):
-    """The whole file."""
+    """What agents may do. What is not permitted here is refused; unknown keys, names and words are load errors."""
 
-    version: Literal[1]
-    mode: Mode = "enforce"
-    roles: dict[Name, RoleRow] = {}
-    agents: dict[Name, AgentRow] = {}
-    tools: dict[Name, ToolRow] = {}
-    input: InputRow = InputRow()
-    output: OutputRow = OutputRow()
-    rates: RatesRow = RatesRow()
-    audit: AuditRow = AuditRow()
-    flow: FlowRow = FlowRow()
+    version: Annotated[Literal[1], Field(description="The version of this format.")]
+    mode: Annotated[
+        Mode, Field(description="enforce; or shadow: decide and record, change nothing, the safe way to adopt.")
+    ] = "enforce"
+    roles: Annotated[dict[Name, RoleRow], Field(description="Roles, and the tools each permits and denies.")] = {}
+    agents: Annotated[dict[Name, AgentRow], Field(description="Agents, by the id of their verified identity.")] = {}
+    tools: Annotated[
+        dict[Name, ToolRow], Field(description="Tools that may exist at all; without a row a tool does not run.")
+    ] = {}
+    input: Annotated[InputRow, Field(description="What models and tools may be handed.")] = InputRow()
+    output: Annotated[OutputRow, Field(description="What a model's answer may hold.")] = OutputRow()
+    rates: Annotated[RatesRow, Field(description="How often, per agent and the user it acts for.")] = RatesRow()
+    audit: Annotated[AuditRow, Field(description="What the log keeps, and what happens when it cannot.")] = AuditRow()
+    flow: Annotated[
+        FlowRow, Field(description="Information flow: what is remembered of a run, and how requests are understood.")
+    ] = FlowRow()
