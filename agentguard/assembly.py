@@ -6,7 +6,7 @@ the compiled policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Literal
 
@@ -25,11 +25,12 @@ from agentguard.access import (
 from agentguard.access.rbac import BUILT_IN
 from agentguard.audit import AuditLog, EventLogger, decision_record
 from agentguard.conversation import Conversation
-from agentguard.decision import Decision, Stage
+from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
+from agentguard.detect.recognizers import pii, secrets
 from agentguard.errors import ConfigError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
-from agentguard.flow import ArgLabels, Flow, ToolLabels
+from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
 from agentguard.policy.glob import Globs
@@ -66,8 +67,26 @@ def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
         Access(roles_of(policy), policy.tools, _grants(policy)),
         Content(content_rules(policy)),
         Arguments(policy),
-        Flow({name: _labels(rule) for name, rule in policy.tools.items()}),
+        _flow(policy),
     ]
+
+
+def _flow(policy: Policy) -> Flow:
+    return Flow(
+        {name: _labels(rule) for name, rule in policy.tools.items()},
+        vocabulary=Vocabulary(policy.flow.languages, policy.flow.verbs, policy.flow.objects),
+        memory=policy.flow.memory,
+        classify=_classified,
+        # A streamed answer is only redacted: what would be refused must be held back whole.
+        answers=policy.output.markup != "off",
+    )
+
+
+def _classified(text: str) -> Iterator[tuple[str, Span]]:
+    """Secrets and personal data in a text, by their dotted class."""
+    for recognizer in (secrets(), pii()):
+        for found in recognizer.scan(text):
+            yield found.type, Span(found.start, found.end)
 
 
 def roles_of(policy: Policy) -> RBACManager:

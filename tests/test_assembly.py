@@ -406,8 +406,10 @@ def test_a_role_in_shadow_denies_for_the_record_only(open_guard: OpenGuard) -> N
     trial = {"deny": ["wipe"], "mode": "shadow"}
     enforced = {"deny": ["wipe"]}
 
-    observed = decide(open_guard({"roles.trial": trial, "agents.bot.roles": ["clerk", "trial"]}), ToolCall("wipe", {}))
-    denied = decide(open_guard({"roles.trial": enforced, "agents.bot.roles": ["clerk", "trial"]}), ToolCall("wipe", {}))
+    roles, wipe = {"agents.bot.roles": ["clerk", "trial"]}, ToolCall("wipe", {})
+
+    observed = decide(open_guard({"roles.trial": trial, **roles}), wipe, prompt="Wipe it.")
+    denied = decide(open_guard({"roles.trial": enforced, **roles}), wipe, prompt="Wipe it.")
 
     assert (observed.allowed, [f.rule for f in observed.findings]) == (True, ["roles.trial.deny"])
     assert denied.reason == "tool-not-permitted"
@@ -676,7 +678,9 @@ print(json.dumps({"answers": answers, "ran": ran}))
 def test_on_a_full_disk_nothing_happens_unless_the_policy_is_unsafe_open(
     home: Home, tmp_path: Path, fail: str, ran: list[str] | None
 ) -> None:
-    done = child(FULL_DISK, home.path, policy_with({"audit.fail": fail}), tmp_path / "marker")
+    changes = {"audit.fail": fail, "tools.send_mail.repeat": "allow"}
+
+    done = child(FULL_DISK, home.path, policy_with(changes), tmp_path / "marker")
 
     outcome = json.loads(done.stdout)
     if fail == "closed":

@@ -10,5 +10,6 @@ Read ``labels`` (what a policy says), ``forms`` (when two texts are the same val
 from agentguard.flow.labels import ArgLabels, ToolLabels
 from agentguard.flow.ledger import Ledger
 from agentguard.flow.stage import Flow
+from agentguard.flow.vocabulary import Vocabulary
 
-__all__ = ["ArgLabels", "Flow", "Ledger", "ToolLabels"]
+__all__ = ["ArgLabels", "Flow", "Ledger", "ToolLabels", "Vocabulary"]

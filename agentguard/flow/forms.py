@@ -3,7 +3,7 @@
 A value is *trusted* only when it stands between token boundaries of a trusted text, with its punctuation: in
 "send the report to Bob" no part reads ``there@port.to``. The value itself is never folded beyond case, so an address
 with a look-alike letter is not the address the user wrote. What is *distrusted* is compared squashed, by
-``agentguard.text.folds.distrusting_fold``, so that spaced, invisible or look-alike characters hide nothing.
+``agentguard.text.squash.squash``, so that spaced, invisible or look-alike characters hide nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import unicodedata
 from decimal import Decimal
 from urllib.parse import urlsplit
 
-from agentguard.text.folds import distrusting_fold
+from agentguard.text.folds import trusting_fold
 from agentguard.text.marks import without_excess_marks
+from agentguard.text.squash import squash
 
 __all__ = [
     "bare_word",
@@ -26,6 +27,7 @@ __all__ = [
     "looks_like_field",
     "members",
     "probes",
+    "short_tokens",
     "tokens",
     "words",
 ]
@@ -53,6 +55,11 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 # A comma between digits parts no list: 250.00 does not stand in 1,250.00.
 _PIECES = re.compile(r"(?:[\s;<>()\[\]{}\"`\u201c\u201d\u00ab\u00bb|]|(?<!\d),|,(?!\d))+")
 _GROUPED = re.compile(r"(?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?")
+
+# A squashed value of fewer bytes than this is compared token by token.
+MIN_SQUASHED = 4
+_NO_LETTERS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in ".,"}
+_WORD = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 
 _LIST_SINKS = frozenset({"recipient", "person", "channel", "account", "id"})
 _WHOLE_SINKS = frozenset({"path", "url", "command"})
@@ -138,7 +145,8 @@ def tokens(text: str) -> set[str]:
 def _spellings(word: str) -> set[str]:
     bare = bare_word(word)
     own = re.sub(r"['\u2019]s$", "", bare)
-    return {form for form in (word, bare, own) if form}
+    # "in #board." names the channel #board, "~/x." a file.
+    return {form for form in (word, word.rstrip(_CLOSING), word.lstrip(_OPENING), bare, own) if form}
 
 
 def key(value: str) -> str:
@@ -170,14 +178,37 @@ def bare_word(word: str) -> str:
     return word.rstrip(_CLOSING).lstrip(_OPENING)
 
 
-def probes(text: str) -> set[str]:
-    """What to look for, squashed, in untrusted text: the value, its number, its normal path, the host of a URL."""
+def probes(text: str) -> tuple[set[bytes], set[str]]:
+    """What to look for in untrusted text: squashed forms, and short ones that count as single tokens only.
+
+    The value, its number, its normal path, the host of a URL. A short form stands in any long text by accident;
+    scripts without spaces have no tokens, and say more in a letter.
+    """
     forms = {text, canonical(text)}
     if "/" in text:
         forms.add(posixpath.normpath(text.strip()))
     if "://" in text:
         forms.add(_host(text))
-    return {squashed for form in forms if (squashed := distrusting_fold(form))}
+    squashed: set[bytes] = set()
+    short: set[str] = set()
+    for form in forms:
+        folded = squash(form)
+        if len(folded) >= MIN_SQUASHED:
+            squashed.add(folded)
+        elif folded:
+            short |= {canonical(form), folded.decode()}
+    return squashed, short
+
+
+def short_tokens(text: str) -> set[str]:
+    """The tokens of an untrusted text that are too short to be looked for inside other words, folded."""
+    words = trusting_fold(text).translate(_NO_LETTERS).split() if text.isascii() else _WORD.findall(trusting_fold(text))
+    found: set[str] = set()
+    for word in set(words):
+        if len(word) <= MAX_NUMBER_CHARS:
+            bare = word.strip(".,")
+            found.update([canonical(bare)] if _GROUPED.fullmatch(bare) else re.split("[.,]", bare))
+    return {token for token in found if 0 < len(token.encode()) < MIN_SQUASHED}
 
 
 def _host(url: str) -> str:

@@ -1,79 +1,294 @@
 """Whose value is this? One row per value of a call's arguments, with the evidence and the verdict.
 
-===  =========================================================  =======
+===  =========================================================  ============
 P    stands in the user's request                               pass
 T    returned by a tool that the policy trusts                  pass
 M    made by a call of our own                                  pass
-S    field of a record that the request points at               pass
+S    field of a record that the request points at               pass or ask
 s    field of some other record                                 ask
 N    found nowhere: perhaps the model transformed it            ask
 U    stands only in untrusted text                              deny
-===  =========================================================  =======
+===  =========================================================  ============
 
 A pass needs the policy's ``sources`` too: without ``user`` P asks, without the tool's name T and S ask.
-M passes for sinks of kind ``id``, or when the tool is listed. What asks is denied where nobody can be asked.
+M passes for sinks of kind ``id``, or when the tool is listed. S of an ``inbound`` tool asks where money, access or
+secrets are at stake, unless the request names what only that record holds: a sender chooses all other fields.
+U asks where the user told the agent to do what that text says. What asks is denied where nobody can be asked.
+
+Targets inside a body of text (links, addresses, account numbers) are judged too: any field of a record may be written
+there, what stands only in untrusted text may not.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Letter, Origin, Span
 from agentguard.event import KEY, Json, Path, ToolCall
-from agentguard.flow.forms import elements, looks_like_field
+from agentguard.flow.contradiction import AMOUNT, DATE, Figures
+from agentguard.flow.document import Record, Value
+from agentguard.flow.embedded import EXCESS, Embedded, embedded
+from agentguard.flow.forms import elements, key, looks_like_field
 from agentguard.flow.labels import USER, ToolLabels
-from agentguard.flow.ledger import Ledger, UntrustedText, Value
-from agentguard.flow.request import find
+from agentguard.flow.ledger import Evidence, Ledger
+from agentguard.flow.request import Request, find
 
-__all__ = ["trace"]
+__all__ = ["Tracer", "ledger_of", "lineage"]
 
 # Values of one call that are traced. Each is looked for in all that was read, so their number must be bounded.
 MAX_VALUES = 500
+# Targets inside the bodies of one call that are traced.
+MAX_TARGETS = 200
 
 # How much of the evidence's sentence a person is shown, in characters on each side of the value.
 EXCERPT_CHARS = 80
+_SENTENCE_ENDS = (". ", "! ", "? ", "\n", "。")
 
 # Who sent a mail or shared a file is chosen by the sender, so a record alone never settles these.
 _GUARDED_EFFECTS = frozenset({"money", "access"})
 _GUARDED_SINKS = frozenset({"secret"})
+_GROUPED_SINKS = frozenset({"account", "id"})
+
+# What a target inside a body would be as an argument.
+_SINK_OF = {"link": "url", "email": "recipient", "phone": "id"}
+
+Delegates = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sink:
-    """What is being set, and by whom it may be."""
+    """What is being set, and by whom it may be. ``sources`` None: a target inside a body, which any record may set."""
 
     argument: str
     path: Path
     kind: str | None
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] | None
     guarded: bool
 
 
-def trace(run: Conversation, labels: ToolLabels, call: ToolCall) -> tuple[Origin, ...]:
-    """The origin of every value among the arguments of ``call``; past ``MAX_VALUES`` the rest is one denied row."""
-    rows = list(islice(_rows(_Tracer(run), labels, call), MAX_VALUES + 1))
-    if len(rows) > MAX_VALUES:
-        rows[-1] = dataclasses.replace(rows[-1], letter=Letter.N, effect=Effect.DENY, reason="origin-unknown")
-    return tuple(rows)
+class Tracer:
+    """Finds the evidence for the values of one run.
+
+    Args:
+        run: the conversation that asks.
+        bound: characters that its memory holds.
+        delegates: says of a source (``tool:<name>``) whether the user told the agent to do what it says.
+    """
+
+    def __init__(self, run: Conversation, bound: int, delegates: Delegates) -> None:
+        self._levels = [_Level(each, ledger_of(each, bound)) for each in lineage(run)]
+        # The outermost run with a request holds the user's own words; those further in were written by its agent.
+        asking = [depth for depth, level in enumerate(self._levels) if level.request.texts]
+        self._asker = asking[-1] if asking else 0
+        self._delegates = delegates
+
+    def trace(self, labels: ToolLabels, call: ToolCall) -> tuple[Origin, ...]:
+        """The origin of every value among the arguments; past the bounds the rest is one denied row."""
+        rows = list(islice(self._rows(labels, call), MAX_VALUES + 1))
+        if len(rows) > MAX_VALUES:
+            rows[-1] = dataclasses.replace(rows[-1], letter=Letter.N, effect=Effect.DENY, reason="origin-unknown")
+        return tuple(rows)
+
+    def targets(self, argument: str, path: Path, text: str, *, guarded: bool = False) -> Iterator[Origin]:
+        """The origin of every link, address and number inside a body of text."""
+        for target in embedded(text, MAX_TARGETS):
+            yield self._target(argument, path, target, guarded=guarded)
+
+    def says(self, text: str) -> bool:
+        """Whether the user's request holds ``text``."""
+        return self._levels[self._asker].request.holds(text)
+
+    def copied(self, argument: str, path: Path, text: str) -> Origin | None:
+        """A question about a text that stands word for word in untrusted text; None when it does not."""
+        found = self.found_in_untrusted(text)
+        if found is None:
+            return None
+        sink = _Sink(argument, path, "content", None, False)
+        return _origin(sink, Letter.U, Effect.REQUIRE_APPROVAL, text, found)
+
+    def contradicted(self, argument: str, path: Path, text: str, kind: str) -> Origin | None:
+        """A question about a date or amount that is not the request's but some untrusted text's; else None."""
+        if not self._levels[self._asker].figures.contradicted_by(text, kind):
+            return None
+        named = [word for word in text.split() if any(map(str.isdigit, word))]
+        found = next((found for value in (text, *named) if (found := self.found_in_untrusted(value))), None)
+        if found is None:
+            return None
+        row = _origin(_Sink(argument, path, kind, None, False), Letter.U, Effect.REQUIRE_APPROVAL, text, found)
+        return dataclasses.replace(row, reason="contradiction")
+
+    def public(self, value: str, receivers: Sequence[str]) -> bool:
+        """Whether a confidential value may be written to these receivers: the user said it, or it is their own."""
+        if self._levels[self._asker].request.holds(value) or key(value) in map(key, receivers):
+            return True
+        records = [self._records(receiver) for receiver in receivers]
+        return bool(records) and all(not own.isdisjoint(self._records(value)) for own in records)
+
+    def confidential(self, argument: str, path: Path, value: str) -> Origin:
+        """The row of a confidential value inside an argument."""
+        return self._judge(_Sink(argument, path, "content", None, False), value)
+
+    def _records(self, value: str) -> set[Record]:
+        values = (vouched for level in self._levels for vouched in level.ledger.look_up(value).values)
+        return {vouched.record for vouched in values if vouched.record is not None}
+
+    def quoted(self, text: str) -> bool:
+        """Whether ``text`` as a whole, not only the host of it, was read somewhere."""
+        return any(level.ledger.quotes(text) for level in self._levels)
+
+    def found_in_untrusted(self, text: str) -> Evidence | None:
+        """Untrusted text of this run or one above it in which ``text`` stands."""
+        return next((found for level in self._levels if (found := level.ledger.look_up(text).untrusted)), None)
+
+    def _rows(self, labels: ToolLabels, call: ToolCall) -> Iterator[Origin]:
+        for argument, node in call.args.items():
+            sources = labels.sources_for(argument)
+            kind = labels.sink_of(argument)
+            path: Path = ("args", argument)
+            if sources is None:
+                yield Origin(
+                    argument,
+                    path,
+                    Letter.FREE,
+                    Effect.ALLOW,
+                    node if isinstance(node, str) else "",
+                    kind=kind or "content",
+                )
+                if labels.acts:
+                    for place, text, _ in _values(path, node, kind):
+                        yield from self.targets(argument, place, text)
+                continue
+            guarded = labels.side_effect in _GUARDED_EFFECTS or kind in _GUARDED_SINKS
+            for place, text, is_flag in _values(path, node, kind):
+                sink = _Sink(argument, place, kind, sources, guarded)
+                for element in elements(text, kind) if text.strip() or kind == "path" else ():
+                    yield self._judge(sink, element, is_flag=is_flag)
+
+    def _judge(self, sink: _Sink, value: str, *, is_flag: bool = False) -> Origin:
+        known, untrusted = self._trace(sink, value)
+        if known:
+            deciding = next((row for row in known if row.effect is Effect.ALLOW), known[0])
+            stood = dict.fromkeys((row.letter, row.source) for row in known)
+            return dataclasses.replace(deciding, stood=tuple(stood))
+        # "true" stands in every longer text: where a yes-or-no came from cannot be told by reading.
+        if untrusted is not None and not is_flag:
+            delegated = self._delegates(untrusted.source)
+            effect = Effect.REQUIRE_APPROVAL if delegated else Effect.DENY
+            return _origin(sink, Letter.U, effect, value, untrusted)
+        return _origin(sink, Letter.N, Effect.REQUIRE_APPROVAL, value, None)
+
+    def _target(self, argument: str, path: Path, target: Embedded, *, guarded: bool) -> Origin:
+        kind = _SINK_OF.get(target.kind, "account")
+        sink = _Sink(argument, path, kind, None, guarded)
+        if target.kind == EXCESS:
+            row = _origin(sink, Letter.N, Effect.DENY, "", None)
+        else:
+            row = self._judge(sink, target.value)
+        if not row.reason:
+            return row
+        reason = "embedded-untrusted" if row.letter is Letter.U else "embedded-unknown"
+        return dataclasses.replace(row, reason=reason)
+
+    def _trace(self, sink: _Sink, value: str) -> tuple[list[Origin], Evidence | None]:
+        """What speaks for the value, the user's word first; and untrusted text that holds it.
+
+        The words of a sub-agent's request are the parent's: there they count for what they are to the parent.
+        """
+        known: list[Origin] = []
+        untrusted: Evidence | None = None
+        asked = True
+        for depth, level in enumerate(self._levels):
+            found = level.ledger.look_up(value)
+            untrusted = untrusted or found.untrusted
+            if depth > self._asker:
+                # A run above the request that asked for nothing: what it read must not have become a request.
+                asked = asked and found.untrusted is None
+                said = asked
+            else:
+                said = asked and self._says(level, sink, value)
+            if said and depth == len(self._levels) - 1:
+                text, _ = self._levels[self._asker].request.locate(value)
+                known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text, None)))
+            if asked:
+                known.extend(self._vouched(level, sink, value, found.values))
+            # What a run above was given counts here only if it was handed down in the request.
+            asked = said
+        return known, untrusted
+
+    def _vouched(self, level: _Level, sink: _Sink, value: str, values: tuple[Value, ...]) -> Iterator[Origin]:
+        for vouched in values:
+            letter = level.letter(vouched)
+            evidence = Evidence(vouched.source, vouched.text, find(value, vouched.text))
+            yield _origin(sink, letter, _pass_if(level.may_set(sink, letter, vouched)), value, evidence)
+            if vouched.created:
+                effect = _pass_if(sink.sources is None or sink.kind == "id" or vouched.tool in sink.sources)
+                yield _origin(sink, Letter.M, effect, value, evidence)
+
+    def _says(self, level: _Level, sink: _Sink, value: str) -> bool:
+        """Whether the request says ``value``, in the notations that its kind is written in."""
+        request = level.request
+        if request.holds(value) or (sink.kind in _GROUPED_SINKS and request.holds_grouped(value)):
+            return True
+        if sink.kind in (AMOUNT, DATE):
+            figures = level.figures
+            return figures.holds(value, sink.kind) and not figures.contradicted_by(value, sink.kind)
+        return sink.kind == "person" and self._names_person(level, value)
+
+    def _names_person(self, level: _Level, value: str) -> bool:
+        """A name counts when most of its words stand in the request, and no other word in untrusted text."""
+        missing = level.request.unnamed_words(value)
+        if missing is None or (missing and any(each.ledger.forgot for each in self._levels)):
+            return False
+        return not any(map(self.found_in_untrusted, missing))
 
 
-def _rows(tracer: _Tracer, labels: ToolLabels, call: ToolCall) -> Iterator[Origin]:
-    for argument, node in call.args.items():
-        sources = labels.sources_for(argument)
-        kind = labels.sink_of(argument)
-        if sources is None:
-            value = node if isinstance(node, str) else ""
-            yield Origin(argument, ("args", argument), Letter.FREE, Effect.ALLOW, value, kind=kind or "content")
-            continue
-        guarded = labels.side_effect in _GUARDED_EFFECTS or kind in _GUARDED_SINKS
-        for path, text, is_flag in _values(("args", argument), node, kind):
-            sink = _Sink(argument, path, kind, sources, guarded)
-            for element in elements(text, kind) if text.strip() or kind == "path" else ():
-                yield tracer.judge(sink, element, is_flag=is_flag)
+class _Level:
+    """One run of the lineage: what it was asked, and what it read."""
+
+    def __init__(self, run: Conversation, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.request: Request = ledger.request(run)
+        self._figures: Figures | None = None
+
+    @property
+    def figures(self) -> Figures:
+        """The amounts and dates of the request."""
+        if self._figures is None:
+            self._figures = Figures(self.request.texts)
+        return self._figures
+
+    def letter(self, vouched: Value) -> Letter:
+        if vouched.record is None:
+            return Letter.T
+        return Letter.S if vouched.record.chosen_by(self.request) else Letter.s
+
+    def may_set(self, sink: _Sink, letter: Letter, vouched: Value) -> bool:
+        if sink.sources is None:
+            return letter is not Letter.s or not vouched.inbound
+        if vouched.tool not in sink.sources or letter is Letter.s:
+            return False
+        if letter is Letter.T or not (sink.guarded and vouched.inbound):
+            return True
+        return vouched.record is not None and vouched.record.named_by(self.request)
+
+
+def lineage(run: Conversation) -> list[Conversation]:
+    """The run and those that started it, the innermost first."""
+    found = [run]
+    while (parent := found[-1].parent) is not None:
+        found.append(parent)
+    return found
+
+
+def ledger_of(run: Conversation, bound: int) -> Ledger:
+    """The memory of ``run``, with its request read."""
+    ledger = run.slot(Ledger, lambda: Ledger(bound))
+    ledger.request(run)
+    return ledger
 
 
 def _values(path: Path, node: Json, kind: str | None) -> Iterator[tuple[Path, str, bool]]:
@@ -93,85 +308,17 @@ def _values(path: Path, node: Json, kind: str | None) -> Iterator[tuple[Path, st
         yield path, node if isinstance(node, str) else repr(node), False
 
 
-class _Tracer:
-    """Finds the evidence for single values in one run."""
-
-    def __init__(self, run: Conversation) -> None:
-        self._ledger = run.slot(Ledger, Ledger)
-        self._request = self._ledger.request(run)
-        self._distrusting = [self._ledger, *_ancestors(run)]
-
-    def judge(self, sink: _Sink, value: str, *, is_flag: bool) -> Origin:
-        known = list(self._known(sink, value))
-        if known:
-            deciding = next((origin for origin in known if origin.effect is Effect.ALLOW), known[0])
-            stood = dict.fromkeys((origin.letter, origin.source) for origin in known)
-            return dataclasses.replace(deciding, stood=tuple(stood))
-        # "true" stands in every longer text: where a yes-or-no came from cannot be told by reading.
-        found = None if is_flag else self._untrusted(value)
-        if found is not None:
-            return _row(sink, Letter.U, Effect.DENY, value, found)
-        return _row(sink, Letter.N, Effect.REQUIRE_APPROVAL, value, None)
-
-    def _known(self, sink: _Sink, value: str) -> Iterator[Origin]:
-        """What speaks for the value, the user's word first."""
-        if self._request.holds(value) or self._names_person(sink, value):
-            text, _ = self._request.locate(value)
-            effect = _pass_if(USER in sink.sources)
-            yield _origin(sink, Letter.P, effect, value, (USER, text))
-        for vouched in self._ledger.values(value):
-            letter = self._letter(vouched)
-            effect = _pass_if(_may_set(sink, letter, vouched.tool))
-            yield _row(sink, letter, effect, value, vouched)
-            if vouched.created:
-                effect = _pass_if(sink.kind == "id" or vouched.tool in sink.sources)
-                yield _row(sink, Letter.M, effect, value, vouched)
-
-    def _letter(self, vouched: Value) -> Letter:
-        if vouched.record is None:
-            return Letter.T
-        return Letter.S if vouched.record.chosen_by(self._request) else Letter.s
-
-    def _names_person(self, sink: _Sink, value: str) -> bool:
-        """A name counts when most of its words stand in the request, and no other word in untrusted text."""
-        if sink.kind != "person":
-            return False
-        missing = self._request.unnamed_words(value)
-        return missing is not None and not any(map(self._untrusted, missing))
-
-    def _untrusted(self, value: str) -> UntrustedText | None:
-        return next((found for ledger in self._distrusting if (found := ledger.untrusted(value))), None)
-
-
-def _ancestors(run: Conversation) -> Iterator[Ledger]:
-    """The ledgers of the runs that started this one: what they read may have reached it in any wording."""
-    parent = run.parent
-    while parent is not None:
-        ledger = parent.slot(Ledger, Ledger)
-        ledger.request(parent)
-        yield ledger
-        parent = parent.parent
-
-
-def _may_set(sink: _Sink, letter: Letter, tool: str) -> bool:
-    if tool not in sink.sources:
-        return False
-    return letter is Letter.T or (letter is Letter.S and not sink.guarded)
+def _user_may(sink: _Sink) -> bool:
+    return sink.sources is None or USER in sink.sources
 
 
 def _pass_if(permitted: bool) -> Effect:
     return Effect.ALLOW if permitted else Effect.REQUIRE_APPROVAL
 
 
-def _row(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: Value | UntrustedText | None) -> Origin:
-    if evidence is None:
-        return _origin(sink, letter, effect, value, ("", ""))
-    return _origin(sink, letter, effect, value, (evidence.source, evidence.text))
-
-
-def _origin(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: tuple[str, str]) -> Origin:
-    source, text = evidence
-    span = find(value, text) if text else None
+def _origin(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: Evidence | None) -> Origin:
+    source, text, span = (evidence.source, evidence.text, evidence.span) if evidence else ("", "", None)
+    span = span or (find(value, text) if text else None)
     reason = "" if effect is Effect.ALLOW else "origin-untrusted" if letter is Letter.U else "origin-unknown"
     return Origin(
         sink.argument,
@@ -181,14 +328,19 @@ def _origin(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: t
         value,
         source,
         span,
-        _excerpt(text, span),
+        _sentence(text, span),
         kind=sink.kind,
         stood=((letter, source),),
         reason=reason,
     )
 
 
-def _excerpt(text: str, span: Span | None) -> str:
+def _sentence(text: str, span: Span | None) -> str:
+    """The sentence in which the value stands, at most ``EXCERPT_CHARS`` characters to each side."""
     if span is None:
         return text[: 2 * EXCERPT_CHARS]
-    return text[max(0, span.start - EXCERPT_CHARS) : span.end + EXCERPT_CHARS]
+    start, end = max(0, span.start - EXCERPT_CHARS), span.end + EXCERPT_CHARS
+    before, after = text[start : span.start], text[span.end : end]
+    first = max(before.rfind(mark) + len(mark) if mark in before else 0 for mark in _SENTENCE_ENDS)
+    last = min((after.find(mark) + 1 for mark in _SENTENCE_ENDS if mark in after), default=len(after))
+    return before[first:] + text[span.start : span.end] + after[:last]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from agentguard.decision import Span
 from agentguard.flow.forms import bare_word, canonical, key, tokens, words
-from agentguard.text.folds import distrusting_fold
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
+from agentguard.text.squash import squash
 
 __all__ = ["Request", "find"]
 
@@ -18,6 +18,10 @@ __all__ = ["Request", "find"]
 NAME_SHARE = 0.6
 # A longer phrase is not looked for: against a request of repeated words the search would be quadratic.
 MAX_PHRASE_WORDS = 32
+
+
+# A shorter number is no account number, and would be put together from any two numbers of a request.
+MIN_ACCOUNT = 8
 
 
 class Request:
@@ -38,6 +42,11 @@ class Request:
         written = {token for form in forms for token in tokens(form)}
         self._keys = {key(token) for token in written} - {""}
         self.names = frozenset(_distinctive(self._texts))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The user's words, without what was only quoted."""
+        return tuple(self._texts)
 
     def holds(self, value: str) -> bool:
         """Whether ``value`` stands in the request, from token boundary to token boundary."""
@@ -67,6 +76,16 @@ class Request:
                 return text, span
         return "", None
 
+    def holds_grouped(self, value: str) -> bool:
+        """Whether an account number stands in the request however it is grouped: in blocks of four, or in one.
+
+        From token boundary to token boundary, so that no number is read out of a longer one.
+        """
+        wanted = re.sub(r"[\s.-]", "", canonical(value))
+        if len(wanted) < MIN_ACCOUNT or not any(map(str.isdigit, wanted)) or not wanted.isalnum():
+            return False
+        return any(_spells(wanted, row, start) for row in self._words for start in range(len(row)))
+
     def _holds_phrase(self, phrase: list[str]) -> bool:
         return len(phrase) <= MAX_PHRASE_WORDS and any(
             phrase[0] in row[start] and all(word in row[start + step] for step, word in enumerate(phrase))
@@ -77,13 +96,26 @@ class Request:
     def _own_words(self, text: str, quoted: Sequence[str]) -> list[str]:
         """Cut the quoted passages out, whatever the spacing; bar the words of a passage that hides its place."""
         segments = [" ".join(text.split())]
-        squashed = distrusting_fold(text) if quoted else ""
+        squashed = squash(text) if quoted else b""
         for passage in filter(None, (" ".join(passage.split()) for passage in quoted)):
             cut = [part for segment in segments for part in _cut(segment, passage)]
-            if cut == segments and distrusting_fold(passage) in squashed:
+            if cut == segments and squash(passage) in squashed:
                 self._barred |= {canonical(token) for token in tokens(passage)}
             segments = cut
         return segments
+
+
+def _spells(wanted: str, row: Sequence[frozenset[str]], start: int) -> bool:
+    """Whether the words from ``start`` on, written together, are ``wanted``."""
+    rest = wanted
+    for place in range(start, min(len(row), start + MAX_PHRASE_WORDS)):
+        piece = next((word for form in row[place] if (word := re.sub("[.-]", "", form)) and rest.startswith(word)), "")
+        if not piece:
+            return False
+        rest = rest[len(piece) :]
+        if not rest:
+            return True
+    return False
 
 
 def find(value: str, text: str) -> Span | None:

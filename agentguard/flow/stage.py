@@ -5,51 +5,93 @@ The rules hold from the first call of a run on: there is no gate that waits for 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import threading
+from collections.abc import Mapping, Sequence
 
 from agentguard.conversation import Conversation
-from agentguard.decision import ALLOW, Effect, Finding, Letter, Origin, Verdict
-from agentguard.event import AgentMessage, Event, Label, ModelInput, ToolCall, ToolResult
-from agentguard.flow.forms import looks_like_field
-from agentguard.flow.labels import USER, ToolLabels
-from agentguard.flow.ledger import Ledger
-from agentguard.flow.origin import trace
+from agentguard.decision import ALLOW, Effect, Finding, Origin, Verdict
+from agentguard.event import AgentMessage, Event, Label, ModelInput, ModelOutput, ToolCall, ToolResult
+from agentguard.flow.answer import answer_doubts
+from agentguard.flow.confidential import Classify
+from agentguard.flow.intent import Intent
+from agentguard.flow.labels import ToolLabels
+from agentguard.flow.ledger import MEMORY, Ledger
+from agentguard.flow.origin import Tracer, ledger_of, lineage
+from agentguard.flow.review import Doubt, Review
+from agentguard.flow.secrets import Secrets
+from agentguard.flow.tally import Tally
+from agentguard.flow.vocabulary import Vocabulary
 
 __all__ = ["Flow"]
 
+# Which doubt names the refusal when several are equally strong: the one a reader can do most about.
+_ORDER = (
+    "origin-untrusted",
+    "intent-missing",
+    "embedded-untrusted",
+    "origin-unknown",
+    "confidential",
+    "contradiction",
+    "embedded-unknown",
+    "repeated",
+)
+
 
 class Flow:
-    """Only somebody entitled to it may choose where an action goes.
+    """Only somebody entitled to it may choose where an action goes, and that it happens at all.
 
     Args:
         labels: the policy's rows by tool name. A tool without a row is denied, and its results are untrusted.
+        vocabulary: the words in which requests ask for actions; the built-in ones by default.
+        memory: characters of results held per run.
+        classify: finds confidential values in a text; without it nothing counts as confidential.
+        answers: whether links and images in what the model says are judged.
     """
 
     name = "flow"
     blocking = False
 
-    def __init__(self, labels: Mapping[str, ToolLabels]) -> None:
+    def __init__(
+        self,
+        labels: Mapping[str, ToolLabels],
+        *,
+        vocabulary: Vocabulary | None = None,
+        memory: int = MEMORY,
+        classify: Classify | None = None,
+        answers: bool = True,
+    ) -> None:
         self._labels = dict(labels)
+        self._vocabulary = vocabulary or _built_in()
+        self._memory = memory
+        self._classify = classify
+        self._answers = answers
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
-        """Judge a call; remember who wrote the texts of every other event."""
+        """Judge a call or an answer; remember who wrote the texts of every other event."""
         run.explained_by(self.origins)
         if isinstance(event, ToolCall):
             return self._judge(event, run)
-        ledger = run.slot(Ledger, Ledger)
+        if isinstance(event, ModelOutput):
+            return self._judge_answer(event, run)
+        ledger = ledger_of(run, self._memory)
         if isinstance(event, ToolResult):
             ledger.take(event, self._labels.get(event.tool))
+            _tally(run).settle(event)
         elif isinstance(event, ModelInput):
             self._read_history(event, ledger)
-        elif isinstance(event, AgentMessage):
-            for leaf in event.leaves():
-                ledger.distrust(leaf.author, leaf.text)
+        else:
+            self._read_message(event, ledger)
         return ALLOW
 
     def origins(self, run: Conversation, call: ToolCall) -> tuple[Origin, ...]:
         """The origin table of a call, for people: it holds the values. Empty when the tool has no row."""
         labels = self._labels.get(call.tool)
-        return trace(run, labels, call) if labels else ()
+        if labels is None:
+            return ()
+        review = self._review(call, labels, run)
+        review.doubts()
+        return review.table
 
     def _judge(self, call: ToolCall, run: Conversation) -> Verdict:
         labels = self._labels.get(call.tool)
@@ -60,20 +102,76 @@ class Flow:
                 reason="tool-unlabelled",
                 message="The policy does not describe this tool, so it cannot be used.",
             )
-        table = trace(run, labels, call)
-        doubtful = [origin for origin in table if origin.effect is not Effect.ALLOW]
-        if doubtful:
-            return _refusal(call, labels, table, doubtful)
-        if labels.approval_when_untrusted and _has_read_untrusted(run):
+        review = self._review(call, labels, run)
+        doubts = review.doubts() or list(self._repeated(call, labels, run))
+        if doubts:
+            verdict = _verdict(doubts, review.table)
+            if verdict.effect is Effect.REQUIRE_APPROVAL:
+                _tally(run).asked(call)
+            return verdict
+        if labels.approval_when_untrusted and self._has_read_untrusted(run):
             return Verdict(
                 Effect.REQUIRE_APPROVAL,
                 (Finding("flow.approval", "approval-when-untrusted", message="untrusted text was read in this run"),),
                 reason="approval-when-untrusted",
                 message="Untrusted text was read in this run, so a person must confirm this call.",
                 rules=(f"tools.{call.tool}.approval",),
-                origins=table,
+                origins=review.table,
             )
-        return Verdict(origins=table)
+        return Verdict(origins=review.table)
+
+    def _judge_answer(self, event: ModelOutput, run: Conversation) -> Verdict:
+        if not self._answers:
+            return ALLOW
+        doubts, table = answer_doubts(event, self._tracer(run), self._confidential(run))
+        return _verdict(doubts, tuple(table)) if doubts else ALLOW
+
+    def _review(self, call: ToolCall, labels: ToolLabels, run: Conversation) -> Review:
+        return Review(
+            call,
+            labels,
+            tracer=self._tracer(run),
+            intent=self._intent(run),
+            confidential=self._confidential(run) if labels.side_effect == "send" or labels.egress else None,
+            suspicious=self._has_read_untrusted(run),
+        )
+
+    def _repeated(self, call: ToolCall, labels: ToolLabels, run: Conversation) -> Sequence[Doubt]:
+        """One call more than the request asked for. A call that passes counts from here on."""
+        if labels.side_effect == "read":
+            return ()
+        count = self._intent(run).count(call.tool, labels) if labels.repeat_asks else None
+        if _tally(run).take(call, count if count is None else max(1, count)):
+            return ()
+        message = f"The request asks for {count or 1} call(s) of this tool, and this is one more."
+        return [Doubt(Effect.REQUIRE_APPROVAL, "repeated", message, rule=f"tools.{call.tool}.repeat")]
+
+    def _tracer(self, run: Conversation) -> Tracer:
+        def delegates(source: str) -> bool:
+            kind, _, name = source.partition(":")
+            labels = self._labels.get(name)
+            return kind == "tool" and labels is not None and self._intent(run).delegates(name, labels)
+
+        return Tracer(run, self._memory, delegates)
+
+    def _intent(self, run: Conversation) -> Intent:
+        """What the user asked for: the outermost request, since those further in were written by an agent."""
+        for each in reversed(lineage(run)):
+            request = ledger_of(each, self._memory).request(each)
+            if request.texts:
+                return each.slot(_Intents, _Intents).of(request.texts, self._vocabulary)
+        return run.slot(_Intents, _Intents).of((), self._vocabulary)
+
+    def _confidential(self, run: Conversation) -> Secrets | None:
+        """What this run and those above it have read that must not leave."""
+        if self._classify is None:
+            return None
+        secrets = _root(run).slot(Secrets, Secrets)
+        secrets.update(self._classify, [ledger_of(each, self._memory) for each in lineage(run)])
+        return secrets
+
+    def _has_read_untrusted(self, run: Conversation) -> bool:
+        return any(ledger_of(each, self._memory).read_untrusted for each in lineage(run))
 
     def _read_history(self, event: ModelInput, ledger: Ledger) -> None:
         """Texts of others in a prompt: retrieved passages, messages, results that no ``ToolResult`` brought.
@@ -88,48 +186,54 @@ class Flow:
             if kind in ("tool", "agent", "retriever"):
                 ledger.recall(leaf.author, leaf.text)
 
-
-def _has_read_untrusted(run: Conversation | None) -> bool:
-    while run is not None:
-        ledger = run.slot(Ledger, Ledger)
-        ledger.request(run)
-        if ledger.read_untrusted:
-            return True
-        run = run.parent
-    return False
+    def _read_message(self, event: AgentMessage, ledger: Ledger) -> None:
+        for leaf in event.leaves():
+            ledger.distrust(leaf.author, leaf.text)
 
 
-def _refusal(call: ToolCall, labels: ToolLabels, table: tuple[Origin, ...], doubtful: list[Origin]) -> Verdict:
-    """One finding per value's place; the worst of them decides."""
-    worst = max(doubtful, key=lambda origin: origin.effect.rank)
-    by_path: dict[tuple[str | int, ...], Origin] = {}
-    for origin in sorted(doubtful, key=lambda origin: origin.effect.rank):
-        by_path[origin.path] = origin
-    findings = tuple(
-        Finding(f"flow.{origin.reason}", origin.reason, path=path, message=_sentence(origin, labels))
-        for path, origin in by_path.items()
+class _Intents:
+    """The intent of one run, read anew when the user says more."""
+
+    def __init__(self) -> None:
+        self._texts: tuple[str, ...] | None = None
+        self._intent: Intent | None = None
+        self._lock = threading.Lock()
+
+    def of(self, texts: tuple[str, ...], vocabulary: Vocabulary) -> Intent:
+        with self._lock:
+            if self._intent is None or self._texts != texts:
+                self._texts, self._intent = texts, Intent(texts, vocabulary)
+            return self._intent
+
+
+@functools.lru_cache(maxsize=1)
+def _built_in() -> Vocabulary:
+    return Vocabulary()
+
+
+def _root(run: Conversation) -> Conversation:
+    return lineage(run)[-1]
+
+
+def _tally(run: Conversation) -> Tally:
+    """Sub-agents share the count of the run that was asked."""
+    return _root(run).slot(Tally, Tally)
+
+
+def _verdict(doubts: Sequence[Doubt], table: tuple[Origin, ...]) -> Verdict:
+    """One finding per doubt; the worst of them decides."""
+    ranked = sorted(doubts, key=lambda doubt: (-doubt.effect.rank, _ORDER.index(doubt.reason)))
+    findings = {
+        (doubt.path, doubt.reason): Finding(
+            f"flow.{doubt.reason}", doubt.reason, path=doubt.path, message=doubt.message
+        )
+        for doubt in doubts
+    }
+    return Verdict(
+        ranked[0].effect,
+        tuple(findings.values()),
+        reason=ranked[0].reason,
+        message=ranked[0].message,
+        rules=tuple(dict.fromkeys(doubt.rule for doubt in doubts if doubt.rule)),
+        origins=table,
     )
-    rules = dict.fromkeys(f"tools.{call.tool}.args.{_shown(origin)}" for origin in by_path.values())
-    message = _sentence(worst, labels)
-    return Verdict(worst.effect, findings, reason=worst.reason, message=message, rules=tuple(rules), origins=table)
-
-
-def _sentence(origin: Origin, labels: ToolLabels) -> str:
-    """Names argument, origin and who may set it; never the value, which may be an attacker's words."""
-    sources = labels.sources_for(origin.argument) or ()
-    entitled = ", ".join("the user" if source == USER else source for source in sources) or "nobody"
-    where = f" ({origin.source})" if origin.source else ""
-    if origin.argument not in labels.args:
-        # Most often a parameter nobody thought of, or its default: say what is missing, not only what was refused.
-        entitled += ", since it has no row in the policy (content: true or one_of: [...] would label it)"
-    return f"Argument '{_shown(origin)}': its value {_meaning(origin)}{where}; it may be set by {entitled}."
-
-
-def _meaning(origin: Origin) -> str:
-    if origin.letter in (Letter.N, Letter.U, Letter.P):
-        return origin.meaning if origin.letter is not Letter.N else "was found nowhere"
-    return f"is {'a ' if origin.letter in (Letter.S, Letter.s) else ''}{origin.meaning}"
-
-
-def _shown(origin: Origin) -> str:
-    return origin.argument if looks_like_field(origin.argument) else "?"

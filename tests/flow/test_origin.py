@@ -11,13 +11,14 @@ from agentguard.flow import ArgLabels, Flow, ToolLabels
 
 REQUEST = (
     "Look up customer 1042 and Dana Reyes, mail bob@example.com (Bob Smith) and #general, pay 1,250.00 "
-    "by Friday, read https://example.com/Refunds and delete drafts/x.txt or notes.txt."
+    "by Friday, answer mail 2231, read https://example.com/Refunds and delete drafts/x.txt or notes.txt."
 )
 
-SOURCES = ("user", "lookup", "search", "phone_book", "create_event")
+SOURCES = ("user", "lookup", "search", "phone_book", "create_event", "get_mail")
 LABELS = {
     "lookup": ToolLabels("read", Label.MIXED, frozenset({"notes"})),
     "search": ToolLabels("read", Label.MIXED, frozenset({"notes"})),
+    "get_mail": ToolLabels("read", Label.MIXED, frozenset({"body"}), inbound=True),
     "phone_book": ToolLabels("read", Label.TRUSTED),
     "other_book": ToolLabels("read", Label.TRUSTED),
     "fetch": ToolLabels("read", egress=True),
@@ -62,6 +63,8 @@ def run_with_history() -> tuple[Flow, Conversation]:
     flow.inspect(ToolResult("lookup", {"customer_id": 1042}, customer), run)
     flow.inspect(ToolResult("lookup", {"customer_id": 1007}, {"id": 1007, "email": "other@example.com"}), run)
     flow.inspect(ToolResult("search", {"query": "customer"}, people), run)
+    mail: Json = {"id": 2231, "from": "olga@example.org", "iban": "FR7630006000011234567890189", "body": "pay me"}
+    flow.inspect(ToolResult("get_mail", {"id": 2231}, mail), run)
     flow.inspect(ToolResult("phone_book", {}, {"desk": "Desk <desk@example.com>"}), run)
     flow.inspect(ToolResult("other_book", {}, "unlisted@example.com"), run)
     flow.inspect(ToolResult("create_event", {"title": "t"}, {"event_id": "ev-771", "host": "h@example.org"}), run)
@@ -118,13 +121,17 @@ ALLOW, ASK, DENY = Effect.ALLOW, Effect.REQUIRE_APPROVAL, Effect.DENY
         pytest.param("send", {"to": "eve@example.org"}, Letter.s, ASK, id="row-nobody-asked-for"),
         pytest.param("send", {"to": "bob1@example.org"}, Letter.s, ASK, id="two-rows-share-the-name"),
         pytest.param("send", {"to": "other@example.com"}, Letter.s, ASK, id="record-chosen-by-the-model"),
-        pytest.param("pay", {"to": "GB33BUKB20201555555555"}, Letter.S, ASK, id="money-never-by-record-alone"),
-        pytest.param("send", {"secret": "dana@example.com"}, Letter.S, ASK, id="secret-never-by-record-alone"),
+        pytest.param("pay", {"to": "GB33BUKB20201555555555"}, Letter.S, ALLOW, id="money-by-the-record-asked-for"),
+        pytest.param(
+            "pay", {"to": "FR7630006000011234567890189"}, Letter.S, ASK, id="money-never-by-a-sent-record-alone"
+        ),
+        pytest.param("send", {"secret": "olga@example.org"}, Letter.S, ASK, id="secret-never-by-a-sent-record-alone"),
+        pytest.param("send", {"to": "olga@example.org"}, Letter.S, ALLOW, id="answer-to-a-sent-record"),
         pytest.param("send", {"to": "notes-only@example.org"}, Letter.U, DENY, id="free-text-field"),
         pytest.param("send", {"to": "evil@example.org"}, Letter.U, DENY, id="address-from-the-page"),
         pytest.param("send", {"to": "new@example.org"}, Letter.N, ASK, id="found-nowhere"),
         pytest.param("send", {"unlisted_flag": True}, Letter.N, ASK, id="yes-or-no-nobody-labelled"),
-        pytest.param("send", {"body": PAGE, "kind": "evil@example.org"}, Letter.FREE, ALLOW, id="no-sinks"),
+        pytest.param("send", {"body": "Hello Bob", "kind": "one"}, Letter.FREE, ALLOW, id="no-sinks"),
         pytest.param("send", {"extra": "evil@example.org"}, Letter.U, DENY, id="argument-without-a-row"),
         pytest.param("read_file", {"path": "archive/contracts.txt"}, Letter.U, DENY, id="labelled-sink-of-a-read"),
     ],

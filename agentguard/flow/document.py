@@ -1,0 +1,288 @@
+"""Structured results: which values of it a tool vouches for, which record each is a field of, what is free text.
+
+A result is kept as JSON and read when a value is first looked for that stands in it somewhere, so that what nobody
+asks about costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from agentguard.event import Json, Label, ToolResult, json_copy
+from agentguard.flow.forms import canonical, is_value, key, looks_like_field, members, tokens
+from agentguard.flow.labels import ToolLabels
+from agentguard.flow.request import Request
+
+__all__ = ["Document", "Reading", "Record", "Value", "plain_json"]
+
+# A field of a record longer than this many words names nothing.
+SHORT_FIELD_WORDS = 4
+# A shared word shorter than this is no name.
+MIN_NAME = 3
+
+_WRAPPERS = frozenset({"content", "artifact", "structured_content", "structuredContent", "isError"})
+_CODE_POINT = re.compile(r"\\u[0-9a-fA-F]{4}")
+
+
+@dataclass(eq=False, slots=True)
+class Record:
+    """One row of a mixed result.
+
+    ``siblings`` counts the rows it came among; ``selectors`` are the arguments of the call that chose it;
+    ``rare`` are the words, and ``whole`` the whole short fields, that no other row of the same result has.
+    """
+
+    selectors: tuple[str, ...]
+    siblings: int = 1
+    words: set[str] = field(default_factory=set)
+    fields: set[str] = field(default_factory=set)
+    rare: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
+
+    def chosen_by(self, request: Request) -> bool:
+        """Whether the request points at this row and no other."""
+        return self._distinguished(request) or (
+            self.siblings == 1
+            and all(map(request.holds, self.selectors))
+            and any(canonical(token) in request.names for text in self.selectors for token in tokens(text))
+        )
+
+    def named_by(self, request: Request) -> bool:
+        """Whether the request names a person or address that only this row holds. A number says not whose it is."""
+        named = (word for word in self.rare & request.names if not any(map(str.isdigit, word)))
+        return any(named) or any(request.holds(text) for text in self.whole if "@" in text)
+
+    def _distinguished(self, request: Request) -> bool:
+        """Whether the request names something that only this row holds: a name, a number, an address, a file."""
+        return bool(self.rare & request.names) or any(map(request.holds, self.whole))
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value that a tool returned: where it stood, and the record it is a field of (None for a trusted tool).
+
+    ``inbound``: outsiders chose even the structured fields of the record.
+    """
+
+    tool: str
+    text: str
+    record: Record | None = None
+    created: bool = False
+    inbound: bool = False
+
+    @property
+    def source(self) -> str:
+        """Where it stood, as in ``Leaf.author``."""
+        return f"tool:{self.tool}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one document says: the values by their key, and the texts in it that anybody may have written."""
+
+    values: dict[str, list[Value]]
+    untrusted: list[str]
+
+
+class Document:
+    """One trusted or mixed result, with what its tool's labels say."""
+
+    __slots__ = ("_labels", "_raw", "_selectors", "_tool")
+
+    def __init__(self, result: ToolResult, labels: ToolLabels) -> None:
+        self._tool = result.tool
+        self._labels = labels
+        self._selectors = tuple(_selectors(result.args))
+        self._raw = result.content if isinstance(result.content, str) else _encoded(result.content)
+
+    @property
+    def body(self) -> str:
+        """The text that values are looked for in."""
+        if isinstance(self._raw, bytes):
+            return _unescaped(self._raw.decode())
+        return _unescaped(self._raw) if _is_json(self._raw) else self._raw
+
+    @property
+    def source(self) -> str:
+        """The tool that returned it."""
+        return f"tool:{self._tool}"
+
+    @property
+    def size(self) -> int:
+        """Characters or bytes held."""
+        return len(self._raw)
+
+    def read(self) -> Reading:
+        """Walk it."""
+        content: Json = self._raw if isinstance(self._raw, str) else json.loads(self._raw)
+        reading = Reading({}, [])
+        for document in _documents(content):
+            _Reader(reading, self._tool, self._labels, self._selectors).read(document)
+        return reading
+
+
+def plain_json(content: Json) -> str:
+    """A structured content as one text: JSON in which no escape hides a letter."""
+    return _unescaped(_encoded(content).decode())
+
+
+def _encoded(content: Json) -> bytes:
+    try:
+        return msgspec.json.encode(content)
+    except (UnicodeEncodeError, OverflowError):
+        # Lone surrogates and integers past 64 bits.
+        return json.dumps(content).encode()
+
+
+def _unescaped(text: str) -> str:
+    """JSON text with every escape replaced: by the letter it stands for, or by as many spaces."""
+    if "\\" not in text:
+        return text
+    text = text.replace("\\\\", "  ")
+    for escape in ("\\n", '\\"', "\\t", "\\r", "\\/", "\\b", "\\f"):
+        text = text.replace(escape, "  ")
+    return _CODE_POINT.sub(_escaped_char, text) if "\\u" in text else text
+
+
+def _escaped_char(match: re.Match[str]) -> str:
+    return chr(int(match[0][2:], 16))
+
+
+class _Reader:
+    """Walks one document of a trusted or mixed result."""
+
+    def __init__(self, reading: Reading, tool: str, labels: ToolLabels, selectors: tuple[str, ...]) -> None:
+        self._reading = reading
+        self._tool = tool
+        self._labels = labels
+        self._mixed = labels.output is Label.MIXED
+        self._free = {name.rpartition(".")[2].casefold() for name in labels.free_text}
+        self._selectors = selectors
+        self._records: list[Record] = []
+
+    def read(self, document: Json) -> None:
+        self._walk(document, self._record(1), "")
+        words = Counter(word for record in self._records for word in record.words)
+        fields = Counter(text for record in self._records for text in record.fields)
+        for record in self._records:
+            record.rare = frozenset(word for word in record.words if words[word] == 1 and len(word) >= MIN_NAME)
+            record.whole = frozenset(text for text in record.fields if fields[text] == 1)
+
+    def _record(self, siblings: int) -> Record:
+        record = Record(self._selectors, siblings)
+        self._records.append(record)
+        return record
+
+    def _walk(self, node: Json, record: Record, name: str) -> None:
+        if isinstance(node, dict):
+            for field_name, item in node.items():
+                if field_name.casefold() in self._free:
+                    self._reading.untrusted.extend(_texts(item))
+                    continue
+                if not looks_like_field(field_name):
+                    self._leaf(field_name, record, field_name)
+                self._walk(item, record, field_name)
+        elif isinstance(node, list):
+            siblings = max(record.siblings, len(node))
+            for row in node:
+                # Each object of a list is a record of its own.
+                self._walk(row, self._record(siblings) if isinstance(row, dict) else record, name)
+        elif isinstance(node, str):
+            self._leaf(node, record, name)
+        elif node is not None and not isinstance(node, bool):
+            self._leaf(repr(node), record, name)
+
+    def _leaf(self, text: str, record: Record, name: str) -> None:
+        # A mixed text without a field name: nothing tells whether it is structured.
+        if not is_value(text) or (self._mixed and not name):
+            self._reading.untrusted.append(text)
+            return
+        self._keep(text, record, created=self._labels.side_effect != "read" and _is_id(name))
+        if len(text.split()) <= SHORT_FIELD_WORDS:
+            record.words |= {canonical(token) for token in tokens(text)}
+            if any(mark in text.strip(".@/") for mark in ".@/"):
+                record.fields.add(text)
+
+    def _keep(self, text: str, record: Record, *, created: bool) -> None:
+        value = Value(self._tool, text, record if self._mixed else None, created, self._labels.inbound)
+        written = members(text)
+        if not self._mixed:
+            written |= tokens(text)
+        for each in {key(form) for form in written}:
+            self._reading.values.setdefault(each, []).append(value)
+
+
+def _documents(content: Json) -> Iterator[Json]:
+    """The documents of a result: JSON sent as text is read as JSON; blocks and second copies one by one."""
+    if isinstance(content, str):
+        yield _parsed(content)
+    elif isinstance(content, dict) and content and _WRAPPERS.issuperset(content):
+        for item in content.values():
+            yield from _documents(item)
+    elif isinstance(content, list) and any(_block_text(block) is not None for block in content):
+        for block in content:
+            text = _block_text(block)
+            # Beside text blocks stand images and links: their texts are fields of no record.
+            yield _parsed(text) if text is not None else list(_texts(block))
+    else:
+        text = _block_text(content)
+        yield _parsed(text) if text is not None else content
+
+
+def _block_text(block: Json) -> str | None:
+    """The text of a content block; None when it is none."""
+    if not isinstance(block, dict) or block.get("type") != "text":
+        return None
+    text = block.get("text")
+    return text if isinstance(text, str) else None
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip().startswith(("{", "["))
+
+
+def _parsed(text: str) -> Json:
+    if not _is_json(text):
+        return text
+    try:
+        return json_copy(json.loads(text, object_pairs_hook=_unique))
+    except (ValueError, RecursionError):
+        return text
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A repeated key would hide its first value from us and show it to the model."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object repeats a key")
+    return found
+
+
+def _is_id(name: str) -> bool:
+    bare = name.strip("_")
+    return bare.casefold() == "id" or bare.endswith(("_id", "Id"))
+
+
+def _selectors(args: Json) -> Iterator[str]:
+    """Every text and number a call selected by."""
+    return (text for text in _texts(list(args.values()) if isinstance(args, dict) else args) if text.strip())
+
+
+def _texts(node: Json) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, item in node.items():
+            yield name
+            yield from _texts(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _texts(item)
+    elif isinstance(node, str):
+        yield node
+    elif node is not None and not isinstance(node, bool):
+        yield repr(node)

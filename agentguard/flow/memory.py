@@ -1,0 +1,231 @@
+"""Texts of one run, searchable for squashed values without reading them all again.
+
+Texts lie folded in packs; small ones share a pack, a large one is cut into blocks. Each block has a filter, one bit
+per four bytes that stand in it somewhere, so a value that stands nowhere is refused without a scan. A match may run
+on into the next block: blocks are ranges of one buffer, and their filters reach over the edge.
+
+Memory is bounded: the oldest pack is dropped first, and what stood in it is found nowhere from then on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from agentguard.decision import Span
+from agentguard.flow.document import Document
+from agentguard.flow.forms import short_tokens
+from agentguard.text.squash import place, squash_blocks
+
+__all__ = ["GRAM", "MAX_NEEDLE", "Hit", "Memory", "Text"]
+
+# Code points of a text per block, and squashed bytes after which a pack of small texts is closed.
+BLOCK = 16_384
+# A longer value is looked for by its beginning: enough to know whose words it is made of.
+MAX_NEEDLE = 256
+# The shortest needle a filter can answer for; shorter values are compared token by token.
+GRAM = 4
+# 4 KiB of bits per block: about one in three is set by prose, so seven letters leave one false block in a thousand.
+FILTER_BITS = 15
+_HASH = 2_654_435_761
+# A text costs its length and this many characters for what is known about it.
+OVERHEAD = 64
+# Grams of a needle that are asked for. More would only repeat the answer.
+MAX_GRAMS = 8
+
+
+@dataclass(eq=False, slots=True)
+class Text:
+    """One text. ``source`` is as in ``Leaf.author``; ``document`` is what a structured text is read by."""
+
+    source: str
+    body: str | bytes
+    document: Document | None = None
+
+    @classmethod
+    def of(cls, source: str, text: str, document: Document | None = None) -> Text:
+        """Keep ``text`` in as little memory as it takes."""
+        return cls(source, text if text.isascii() else text.encode("utf-8", "surrogatepass"), document)
+
+    @property
+    def text(self) -> str:
+        """The text itself."""
+        return self.body if isinstance(self.body, str) else self.body.decode("utf-8", "surrogatepass")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A place where a value stands: the text, and the range of squashed bytes; ``length`` 0 for a token."""
+
+    text: Text
+    block: int
+    offset: int
+    length: int
+
+    def span(self) -> Span | None:
+        """The range in ``text.text`` that was found, in code points."""
+        if not self.length:
+            return None
+        base = self.block * BLOCK
+        window = self.text.text[base : base + 2 * BLOCK]
+        return Span(base + place(window, self.offset), base + place(window, self.offset + self.length - 1) + 1)
+
+
+@dataclass(eq=False, slots=True)
+class _Pack:
+    """Some small texts behind each other, or one large one."""
+
+    folded: bytearray | bytes = field(default_factory=bytearray)
+    starts: list[int] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    size: int = 0
+    blocks: list[tuple[int, int, bytes]] = field(default_factory=list)
+    large: bool = False
+    _tokens: dict[str, Text] | None = None
+
+    def put(self, text: Text, folded: bytes, key: int, size: int) -> None:
+        self.starts.append(len(self.folded))
+        self.texts.append(text)
+        self.keys.append(key)
+        self.size += size
+        # No letter or digit: no match runs from one text into the next.
+        self.folded += folded + b"\n"
+        self._tokens = None
+
+    def close(self, sizes: Collection[int]) -> None:
+        """Make the filters; ``sizes`` are the squashed lengths of the blocks."""
+        self.folded = bytes(self.folded)
+        start = 0
+        for size in sizes:
+            end = start + size
+            self.blocks.append((start, end, _filter(self.folded[start : end + MAX_NEEDLE])))
+            start = end
+
+    def hits(self, needle: bytes, grams: list[tuple[int, int]]) -> Iterator[Hit]:
+        """At most one hit per text."""
+        if not self.blocks:
+            yield from self._scan(needle, 0, len(self.folded), 0)
+            return
+        for index in range(len(self.blocks) - 1, -1, -1):
+            start, end, bits = self.blocks[index]
+            for byte, mask in grams:
+                if not bits[byte] & mask:
+                    break
+            else:
+                yield from self._scan(needle, start, end + len(needle) - 1, index)
+
+    def _scan(self, needle: bytes, start: int, end: int, block: int) -> Iterator[Hit]:
+        base = start
+        while (found := self.folded.find(needle, start, end)) >= 0:
+            index = bisect_right(self.starts, found) - 1
+            origin = base if self.large else self.starts[index]
+            yield Hit(self.texts[index], block if self.large else 0, found - origin, len(needle))
+            if self.large or index + 1 == len(self.starts):
+                return
+            start = self.starts[index + 1]
+
+    def token(self, token: str) -> Text | None:
+        """The first text that holds ``token`` as a token of its own."""
+        if self._tokens is None:
+            self._tokens = {}
+            for text in self.texts:
+                body = text.text if text.document is None else text.document.body.replace(",", " ")
+                for each in short_tokens(body):
+                    self._tokens.setdefault(each, text)
+        return self._tokens.get(token)
+
+
+class Memory:
+    """The texts of one run, newest first. Not thread-safe: the ledger holds the lock.
+
+    Args:
+        bound: characters of text that are kept.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._pack_bytes = min(BLOCK, max(1, bound // 8))
+        self._packs: deque[_Pack] = deque()
+        self._open: _Pack | None = None
+        self._known: set[int] = set()
+        self._size = 0
+        self.forgot = False
+
+    def knows(self, key: int) -> bool:
+        """Whether the text with this key was added and is still held."""
+        return key in self._known
+
+    def add(self, text: Text, body: str, key: int) -> None:
+        """Keep ``text``; ``body`` is what is searched, ``key`` what ``knows`` is asked with."""
+        size = len(body) + OVERHEAD
+        pieces = squash_blocks(body, BLOCK)
+        if len(pieces) > 1:
+            self._seal()
+            pack = _Pack(large=True)
+            pack.put(text, b"".join(pieces), key, size)
+            pack.close([len(piece) for piece in pieces])
+            self._packs.append(pack)
+        else:
+            if self._open is None:
+                self._open = _Pack()
+                self._packs.append(self._open)
+            self._open.put(text, pieces[0] if pieces else b"", key, size)
+            if len(self._open.folded) >= self._pack_bytes or len(self._open.texts) >= BLOCK // OVERHEAD:
+                self._seal()
+        self._known.add(key)
+        self._size += size
+        while self._size > self._bound and len(self._packs) > 1:
+            self._drop()
+
+    def find(self, needle: bytes) -> Iterator[Hit]:
+        """Where ``needle`` (squashed, at least ``GRAM`` bytes) stands: at most one hit per text and block."""
+        needle = needle[:MAX_NEEDLE]
+        grams = _grams(needle)
+        for pack in reversed(self._packs):
+            yield from pack.hits(needle, grams)
+
+    def find_token(self, token: str) -> Iterator[Hit]:
+        """Where a short value stands as a token of its own: at most one hit per pack."""
+        for pack in reversed(self._packs):
+            if text := pack.token(token):
+                yield Hit(text, 0, 0, 0)
+
+    def _seal(self) -> None:
+        if self._open is not None:
+            self._open.close([len(self._open.folded)])
+            self._open = None
+
+    def _drop(self) -> None:
+        pack = self._packs.popleft()
+        if pack is self._open:
+            self._open = None
+        self._size -= pack.size
+        self._known.difference_update(pack.keys)
+        self.forgot = True
+
+
+def _filter(data: bytes) -> bytes:
+    import numpy as np
+
+    bits = np.zeros(1 << FILTER_BITS, dtype=np.bool_)
+    for offset in range(GRAM):
+        count = (len(data) - offset) // GRAM
+        if count > 0:
+            grams = np.frombuffer(data, dtype="<u4", count=count, offset=offset)
+            bits[(grams * np.uint32(_HASH)) >> np.uint32(32 - FILTER_BITS)] = True
+    return np.packbits(bits, bitorder="little").tobytes()
+
+
+def _grams(needle: bytes) -> list[tuple[int, int]]:
+    """Where a filter must have its bits: (byte, mask) of some grams spread over the needle."""
+    last = len(needle) - GRAM
+    step = max(1, last // MAX_GRAMS)
+    found = []
+    for start in {*range(0, last + 1, step), last}:
+        gram = int.from_bytes(needle[start : start + GRAM], "little")
+        bit = (gram * _HASH & 0xFFFFFFFF) >> (32 - FILTER_BITS)
+        found.append((bit >> 3, 1 << (bit & 7)))
+    return found

@@ -1,0 +1,69 @@
+"""How often each tool was called in a run, so that one mail asked for stays one mail sent.
+
+A call counts from the moment it passes, so that parallel calls see each other; one that was put to a person counts when
+its result shows that it ran. An error gives the place back, and the same call again, before any result of it was seen,
+is a retry and takes no second place. A refusal, which some frameworks report as a result, takes none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+
+from agentguard.event import Json, ToolCall, ToolResult
+
+__all__ = ["Tally"]
+
+# Calls that passed and brought no result yet. Past it the oldest count as done.
+MAX_PENDING = 1_000
+
+
+class Tally:
+    """The calls of one run and its sub-agents: ``run.slot(Tally, Tally)``. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done: Counter[str] = Counter()
+        self._pending: dict[tuple[str, str], None] = {}
+        self._asked: dict[tuple[str, str], None] = {}
+
+    def take(self, call: ToolCall, limit: int | None) -> bool:
+        """Whether one more call stays within ``limit`` (None: no limit); when it does, it counts from now on."""
+        with self._lock:
+            if not self._admits(call, limit):
+                return False
+            self._pending[_key(call.tool, call.args)] = None
+            if len(self._pending) > MAX_PENDING:
+                tool, _ = oldest = next(iter(self._pending))
+                del self._pending[oldest]
+                self._done[tool] += 1
+            return True
+
+    def asked(self, call: ToolCall) -> None:
+        """The call was put to a person: it counts once a result of it is seen."""
+        with self._lock:
+            self._asked[_key(call.tool, call.args)] = None
+            if len(self._asked) > MAX_PENDING:
+                del self._asked[next(iter(self._asked))]
+
+    def settle(self, result: ToolResult) -> None:
+        """A call ended: it counts for good, or, after an error, no longer."""
+        key = _key(result.tool, result.args)
+        with self._lock:
+            known = key in self._pending or key in self._asked
+            self._pending.pop(key, None)
+            self._asked.pop(key, None)
+            if known and not result.is_error:
+                self._done[result.tool] += 1
+
+    def _admits(self, call: ToolCall, limit: int | None) -> bool:
+        if limit is None or _key(call.tool, call.args) in self._pending:
+            return True
+        return self._done[call.tool] + sum(tool == call.tool for tool, _ in self._pending) < limit
+
+
+def _key(tool: str, args: dict[str, Json]) -> tuple[str, str]:
+    spelt = json.dumps(args, sort_keys=True, separators=(",", ":"))
+    return tool, hashlib.sha256(spelt.encode()).hexdigest()
