@@ -24,6 +24,7 @@ from agentguard.access import (
 )
 from agentguard.access.rbac import BUILT_IN
 from agentguard.audit import AuditLog, EventLogger, decision_record
+from agentguard.audit.record import encode
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
@@ -49,6 +50,9 @@ __all__ = [
 
 STATE_APPLICATION_ID = 0x41475354  # "AGST"
 STATE_SCHEMA_VERSION = 1
+
+# Labels of thousands of tools must not make the record of a start too large to be taken.
+MAX_LABEL_BYTES = 1024 * 1024
 
 
 def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
@@ -118,14 +122,15 @@ def shadow_rule(policy: Policy) -> Callable[[Event, Conversation], bool] | None:
 
 def open_sink(policy: Policy, home: Home) -> AuditSink:
     """Open the home's audit log for decisions."""
-    return AuditSink(AuditLog.open(home), payloads=policy.audit.payloads)
+    return AuditSink(AuditLog.open(home), payloads=policy.audit.payloads, policy_digest=policy.digest)
 
 
 class AuditSink:
-    """Puts decisions into an audit log, as records."""
+    """Puts decisions into an audit log, as records that name the policy they were made by."""
 
-    def __init__(self, log: AuditLog, *, payloads: Literal["digest", "full"]) -> None:
+    def __init__(self, log: AuditLog, *, payloads: Literal["digest", "full"], policy_digest: str = "") -> None:
         self.log = log
+        self._policy_digest = policy_digest
         self._payloads: Literal["digest", "full"] = payloads
 
     @property
@@ -136,7 +141,8 @@ class AuditSink:
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:
         """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
         try:
-            return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)
+            record = decision_record(decision, event, run, payloads=self._payloads)
+            return self.log.append({**record, "policy.digest": self._policy_digest or None}, durable=durable)
         except ConfigError as error:
             raise WriteError("the decision has no record that the log could hold, so it was not stored") from error
 
@@ -151,12 +157,21 @@ class AuditSink:
             "policy.digest": policy.digest,
             "mode": policy.mode,
             "stages": [stage.name for stage in stages],
+            # What later decisions rest on: with it a changed policy can be judged by them.
+            "labels": _recorded_labels(policy),
+            "flow": policy.flow.labels(),
+            "texts": policy.texts_digest,
         }
         self.log.append(record, durable=True).result()
 
     def close(self) -> None:
         """Flush and close the log."""
         self.log.close()
+
+
+def _recorded_labels(policy: Policy) -> Json:
+    labels: dict[str, Json] = {name: rule.labels() for name, rule in policy.tools.items()}
+    return labels if len(encode(labels)) <= MAX_LABEL_BYTES else None
 
 
 def content_rules(policy: Policy) -> ContentRules:

@@ -16,7 +16,7 @@ from agentguard.event import Event
 from agentguard.guard import Guard
 from agentguard.policy import Policy
 
-__all__ = ["dry_guard", "enforced"]
+__all__ = ["Nowhere", "dry_guard", "dry_stages", "enforced"]
 
 
 def enforced(policy: Policy) -> Policy:
@@ -29,14 +29,17 @@ def enforced(policy: Policy) -> Policy:
     )
 
 
+def dry_stages(policy: Policy) -> list[Stage]:
+    """The default stages for ``policy`` enforced, with counts of their own."""
+    return default_stages(enforced(policy), home=None)
+
+
 def dry_guard(policy: Policy) -> Guard:
     """A guard that decides as ``policy`` enforced would, with counts of its own and nobody to ask; leaves no trace."""
-    rules = enforced(policy)
-    stages: list[Stage] = default_stages(rules, home=None)
-    return Guard(stages=stages, audit=_Nowhere(), policy_digest=policy.digest)
+    return Guard(stages=dry_stages(policy), audit=Nowhere(), policy_digest=policy.digest)
 
 
-class _Nowhere:
+class Nowhere:
     """Takes every record and keeps none."""
 
     congested = False

@@ -73,7 +73,10 @@ class UnsupportedValueError(ConfigError):
 
 
 class PolicyError(AgentGuardError):
-    """A policy does not parse or compile. Lines and columns count from 1; None where no position exists."""
+    """A policy does not parse or compile. Lines and columns count from 1; None where no position exists.
+
+    ``str()`` names place and fault, ``message`` the fault alone.
+    """
 
     code = "policy-invalid"
 
@@ -87,6 +90,7 @@ class PolicyError(AgentGuardError):
     ) -> None:
         place = ":".join(str(part) for part in (path, line, column) if part is not None)
         super().__init__(f"{place}: {message}" if place else message)
+        self.message = message
         self.path = path
         self.line = line
         self.column = column

@@ -213,11 +213,11 @@ def test_results_belong_to_open_calls_of_their_tool() -> None:
         pytest.param(case("{request: hi, expect: deny}", mail("a", "ask")), 7, "not judged", id="words-judged"),
         pytest.param(case("{result: {tool: a, content: b}, reason: c}"), 7, "belong to an `expect`", id="reason"),
         pytest.param(case("{result: {tool: a, content: b}, expect: ask}"), 7, "only a call can ask", id="result-asks"),
-        pytest.param("", None, "empty", id="empty"),
+        pytest.param("", 1, "empty", id="empty"),
         pytest.param("[1]", 1, "a file of cases is a mapping", id="list"),
     ],
 )
-def test_a_faulty_file_is_one_line_with_its_place(text: str, line: int | None, words: str) -> None:
+def test_a_faulty_file_is_one_line_with_its_place(text: str, line: int, words: str) -> None:
     with pytest.raises(CasesError, match=words) as caught:
         CaseFile.parse(text, path="cases.yaml")
 

@@ -40,7 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {*BELOW_GUARD, "guard"},
     "dryrun": {*BELOW_GUARD, "guard", "assembly"},
     "cases": {*BELOW_GUARD, "guard", "dryrun"},
-    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases"},
+    "recorded": BELOW_GUARD,
+    "replay": {*BELOW_GUARD, "guard", "dryrun", "recorded"},
+    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay"},
     "__init__": {*BELOW_GUARD, "guard", "assembly"},
 }
 

@@ -20,7 +20,17 @@ import msgspec
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Effect, Finding, Origin
 from agentguard.errors import ConfigError, DecryptError
-from agentguard.event import AgentMessage, Event, Json, ModelInput, ModelOutput, ToolCall, ToolResult, json_copy
+from agentguard.event import (
+    AgentMessage,
+    Event,
+    Json,
+    ModelInput,
+    ModelOutput,
+    Principal,
+    ToolCall,
+    ToolResult,
+    json_copy,
+)
 
 __all__ = [
     "FIELD_ALIASES",
@@ -30,6 +40,7 @@ __all__ = [
     "digest",
     "encode",
     "field_values",
+    "path_step",
     "stamp",
     "to_ns",
 ]
@@ -73,6 +84,7 @@ FIELD_ALIASES = {
 MAX_FINDINGS = 100
 MAX_ORIGINS = 200
 MAX_NAME_CHARS = 1024
+MAX_LINKS = 8
 
 # A payload larger than this is recorded as digest and length even when payloads are opted in.
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -113,6 +125,7 @@ def decision_record(
         "duration_ns": decision.elapsed_ns,
         "principal.id": principal.id,
         "principal.kind": principal.kind,
+        "delegation": _delegation(principal),
         "user.id": principal.on_behalf_of.id if principal.on_behalf_of else None,
         "session.id": principal.session,
         "tenant.id": principal.tenant,
@@ -124,6 +137,16 @@ def decision_record(
         **_origins(decision, event, payloads),
         **_payload(event, payloads),
     }
+
+
+def _delegation(principal: Principal) -> Json:
+    """Who acts and on whose behalf, with the roles that each credential carried."""
+    found: list[Json] = []
+    link: Principal | None = principal
+    while link is not None and len(found) < MAX_LINKS:
+        found.append({"id": link.id, "kind": link.kind, "roles": list(link.roles)})
+        link = link.on_behalf_of
+    return found
 
 
 def digest(value: Json) -> tuple[str, int, bytes]:
@@ -202,7 +225,7 @@ def _finding(finding: Finding) -> Json:
         "type": finding.type,
         "rule": finding.rule,
         "score": finding.score,
-        "path": [step if isinstance(step, int) else _path_step(step) for step in finding.path],
+        "path": [step if isinstance(step, int) else path_step(step) for step in finding.path],
         "span": [finding.span.start, finding.span.end] if finding.span else None,
     }
 
@@ -219,8 +242,8 @@ def _origins(decision: Decision, event: Event, payloads: Literal["digest", "full
 
 def _origin(origin: Origin, payloads: Literal["digest", "full"]) -> dict[str, Json]:
     row: dict[str, Json] = {
-        "argument": _path_step(origin.argument),
-        "path": [step if isinstance(step, int) else _path_step(step) for step in origin.path],
+        "argument": path_step(origin.argument),
+        "path": [step if isinstance(step, int) else path_step(step) for step in origin.path],
         "kind": origin.kind,
         "origin": origin.letter.name,
         "effect": origin.effect.value,
@@ -239,7 +262,8 @@ def _origin(origin: Origin, payloads: Literal["digest", "full"]) -> dict[str, Js
 _MAX_STEP = 32
 
 
-def _path_step(step: str) -> str:
+def path_step(step: str) -> str:
+    """The name of a parameter as records hold it: itself, or its digest when it may be data."""
     if len(step) <= _MAX_STEP and step.isidentifier() and not any(map(str.isdigit, step)):
         return step
     return f"sha256:{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from agentguard.event import Label
+from agentguard.event import Json, Label
 from agentguard.policy.constraint import Constraint
 
 __all__ = [
@@ -81,7 +81,7 @@ class ToolRule:
     """One tool. ``args`` holds the arguments that have a row; ``arg`` answers for the others too.
 
     ``intent`` and ``repeat`` are the tool's own or the file's; ``clears`` maps classes of confidential data to globs
-    of recipients.
+    of recipients. ``constraints`` is a digest of what the ``Arguments`` stage holds calls to.
     """
 
     name: str
@@ -102,6 +102,7 @@ class ToolRule:
     intent: Literal["required", "off"] = "required"
     repeat: Literal["ask", "allow"] = "ask"
     clears: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    constraints: str = ""
 
     def arg(self, name: str) -> ArgRule:
         """The rule for ``name``.
@@ -115,6 +116,27 @@ class ToolRule:
         if self.side_effect == "read" and not self.egress:
             return ArgRule(name)
         return ArgRule(name, sink="value", sources=("user",))
+
+    def labels(self) -> dict[str, Json]:
+        """What information flow goes by, and the digest of the constraints: enough to tell what a change touches."""
+        return {
+            "side_effect": self.side_effect,
+            "output": self.output.value,
+            "free_text": [*sorted(self.free_text)],
+            "egress": self.egress,
+            "inbound": self.inbound,
+            "object": [*self.object],
+            "verbs": [*self.verbs],
+            "intent": self.intent,
+            "repeat": self.repeat,
+            "clears": {name: [*globs] for name, globs in self.clears.items()},
+            "approval": self.approval,
+            "constraints": self.constraints,
+            "args": {
+                name: {"sink": rule.sink, "sources": [*rule.sources], "content": rule.content}
+                for name, rule in self.args.items()
+            },
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +195,11 @@ class FlowRules:
     languages: tuple[str, ...] = ("en", "de", "fr", "es")
     verbs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     objects: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def labels(self) -> dict[str, Json]:
+        """The words, as they are recorded when the policy takes effect."""
+        return {
+            "languages": [*self.languages],
+            "verbs": {name: [*phrases] for name, phrases in self.verbs.items()},
+            "objects": {name: [*words] for name, words in self.objects.items()},
+        }

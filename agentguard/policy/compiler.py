@@ -7,6 +7,8 @@ it must not turn into a rule that silently never fires.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -194,6 +196,7 @@ class Compiler:
             intent=row.intent or self._file.flow.intent,
             repeat=row.repeat or self._file.flow.repeat,
             clears=self._clears(steps, row),
+            constraints=_constraints_digest(row),
         )
 
     def _check_intent(self, steps: _Steps, row: ToolRow) -> None:
@@ -368,6 +371,15 @@ class Compiler:
 
     def _fail(self, steps: _Steps, message: str, *, key: bool = False) -> NoReturn:
         self._document.fail(steps, message, key=key)
+
+
+def _constraints_digest(row: ToolRow) -> str:
+    """A digest of what a call's arguments must be, without who may set them."""
+    args = {
+        name: arg.model_dump(mode="json", exclude={"sources", "redact", "content"}) for name, arg in row.args.items()
+    }
+    said = json.dumps([args, row.extra_args], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -133,7 +133,10 @@ class _Reader:
         next(self._events)  # stream start
         if not isinstance(next(self._events), yaml.DocumentStartEvent):
             raise self._document.error(
-                "the file is empty; `agentguard init` writes a starter policy", path=self._document.path
+                "the file is empty; `agentguard init` writes a starter policy",
+                path=self._document.path,
+                line=1,
+                column=1,
             )
         value = self._value((), next(self._events))
         next(self._events)  # document end

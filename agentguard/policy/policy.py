@@ -40,7 +40,8 @@ class Policy:
     """What is permitted.
 
     ``digest`` is SHA-256 (hexadecimal) over the canonical content, defaults filled in: comments and layout do not
-    change it, every rule does. It is the policy hash in audit records and approvals.
+    change it, every rule does. It is the policy hash in audit records and approvals. ``texts_digest`` covers ``input``
+    and ``output`` alone.
     """
 
     version: int
@@ -55,6 +56,7 @@ class Policy:
     flow: FlowRules
     digest: str
     path: str | None = None
+    texts_digest: str = ""
 
     @classmethod
     def default(cls) -> Policy:
@@ -100,6 +102,7 @@ class Policy:
             flow=compiler.flow(),
             digest=_digest(file),
             path=path,
+            texts_digest=_digest(file, {"input", "output"})[:16],
         )
 
     @staticmethod
@@ -140,6 +143,7 @@ def _output(file: PolicyFile, compiler: Compiler) -> OutputRules:
     )
 
 
-def _digest(file: PolicyFile) -> str:
-    canonical = json.dumps(file.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def _digest(file: PolicyFile, sections: set[str] | None = None) -> str:
+    body = file.model_dump(mode="json", include=sections)
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agentguard import ApprovalRequest, AuditLog, Denied, Effect, Guard, Home, ToolCall, ToolFailedError, ToolResult
-from agentguard.audit.record import _path_step
+from agentguard.audit.record import path_step
 
 POLICY = """
 version: 1
@@ -169,7 +169,7 @@ def test_secret_used_as_a_dictionary_key_is_not_in_the_record(tmp_path: Path) ->
 
     assert decision.findings
     assert TOKEN not in records
-    assert _path_step("recipient") == "recipient"
+    assert path_step("recipient") == "recipient"
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

@@ -5,12 +5,16 @@ from __future__ import annotations
 import typer
 
 from agentguard.cli.policy.cases import run_cases
+from agentguard.cli.policy.check import check_policy
 from agentguard.cli.policy.draft import write_draft
+from agentguard.cli.policy.lint import lint_policy_labels
 from agentguard.cli.policy.schema import print_schema
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Draft, check, explain, test and change a policy.", no_args_is_help=True)
 app.command("init")(write_draft)
+app.command("check")(check_policy)
+app.command("lint-labels")(lint_policy_labels)
 app.command("schema")(print_schema)
 app.command("test")(run_cases)
