@@ -25,6 +25,8 @@ Classify = Callable[[str], Iterable[tuple[str, Span]]]
 
 MAX_VALUES = 5_000
 MAX_VALUE_CHARS = 4_096
+# Characters of all values together.
+MAX_CHARS = 1_000_000
 # Values are looked up by this many letters. Shorter ones stand in every text.
 KEY_CHARS = 5
 
@@ -61,8 +63,9 @@ class Confidential:
 
     def __init__(self, classify: Classify) -> None:
         self._classify = classify
-        self._probes: dict[str, list[_Probe]] = {}
+        self._shelves: dict[str, _Shelf] = {}
         self._known: set[tuple[str, str]] = set()
+        self._room = MAX_CHARS
         self.full = False
 
     def remember(self, source: str, text: str) -> None:
@@ -72,34 +75,68 @@ class Confidential:
             folded = distrusting_fold(value)
             if len(folded) < KEY_CHARS or (kind, folded) in self._known:
                 continue
-            if len(self._known) >= MAX_VALUES or len(value) > MAX_VALUE_CHARS:
+            if len(self._known) >= MAX_VALUES or len(value) > min(MAX_VALUE_CHARS, self._room):
                 self.full = True
                 continue
+            self._room -= len(value)
             self._known.add((kind, folded))
             for probe in _probes(kind, source, value, folded):
-                self._probes.setdefault(probe.text[:KEY_CHARS], []).append(probe)
+                self._shelves.setdefault(probe.text[:KEY_CHARS], _Shelf()).put(probe)
 
     def carried(self, text: str, public: Callable[[str], bool] = lambda value: False) -> tuple[Carried, ...]:
         """What ``text`` carries, each value once.
 
         ``public`` says of a value that it may be written anyway: it stands in the request, or is a recipient's own.
         """
-        if not self._probes:
+        if not self._shelves:
             return ()
         found: dict[tuple[str, str], Carried] = {}
+        judged: dict[str, bool] = {}
         for view, letters in _readings(text):
             for probe in self._hits(letters):
                 key = (probe.kind, probe.value)
-                if key not in found and not public(probe.value):
+                if key in found:
+                    continue
+                if probe.value not in judged:
+                    judged[probe.value] = public(probe.value)
+                if not judged[probe.value]:
                     name = view if probe.view == "plain" else probe.view
                     found[key] = Carried(probe.kind, probe.source, probe.value, name)
         return tuple(found.values())
 
     def _hits(self, letters: str) -> Iterator[_Probe]:
         for place in range(len(letters) - KEY_CHARS + 1):
-            for probe in self._probes.get(letters[place : place + KEY_CHARS], ()):
+            shelf = self._shelves.get(letters[place : place + KEY_CHARS])
+            if shelf is not None:
+                yield from shelf.at(letters, place)
+
+
+class _Shelf:
+    """The probes that begin with the same letters, by length and text: one look-up per length that occurs."""
+
+    __slots__ = ("_by_length",)
+
+    def __init__(self) -> None:
+        self._by_length: dict[int, dict[str, list[_Probe]]] = {}
+
+    def put(self, probe: _Probe) -> None:
+        # Probes of the same text differ in class: few.
+        self._by_length.setdefault(_step(len(probe.text)), {}).setdefault(_head(probe.text), []).append(probe)
+
+    def at(self, letters: str, place: int) -> Iterator[_Probe]:
+        for length, probes in self._by_length.items():
+            for probe in probes.get(letters[place : place + length], ()):
                 if letters.startswith(probe.text, place):
                     yield probe
+
+
+def _step(length: int) -> int:
+    """Lengths are rounded down to a power of two, so that few of them occur."""
+    return 1 << (length.bit_length() - 1)
+
+
+def _head(text: str) -> str:
+    return text[: _step(len(text))]
 
 
 def cleared(clears: Mapping[str, Callable[[str], bool]], kind: str, recipients: Sequence[str]) -> bool:

@@ -50,7 +50,7 @@ _SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])(?:[A-Za-z][A-Za-z0-9+.-]{0,20}:[/\\]{
 _DISGUISED = re.compile(r"^(?:hxxp|meow)|[\[({]\.[\])}]", re.IGNORECASE)
 _URL_BODY = re.compile(r"[^\s<>\"`\u201c\u201d\u00ab\u00bb]+")
 _TARGET = re.compile(r"\]\(\s{0,8}<?|(?<!\w)(?:href|src|action|formaction|srcset|poster|data|cite|background|xlink:href)\s{0,8}=\s{0,8}[\"']?|(?<!\w)url\(\s{0,8}[\"']?|^[ \t]{0,3}\[[^\]\n]{1,200}\]:[ \t]{0,8}<?", re.IGNORECASE | re.MULTILINE)  # fmt: skip
-_TARGET_BODY = re.compile(r"[^\s<>\"')]+")
+_TARGET_BODY = re.compile(r"[^\s<>\"')]{1,2000}")
 _RELATIVE_HOST = re.compile(r"[\\/]{2}[^\s/\\]")
 _UNC = re.compile(r"(?<![\\\w])\\\\[\w.$-]{1,100}\\[^\s]{0,500}")
 _HOST = re.compile(

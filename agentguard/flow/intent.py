@@ -28,15 +28,15 @@ _MEANT: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("create", "create draft update schedule", "post send pay run share invite grant"),
         ("update", "update create schedule control", "cancel delete pay share invite run grant revoke post send"),
         ("send", "send share invite", "post"),
-        ("share", "share grant invite", "send create"),
+        ("share", "share grant invite", "send"),
         ("invite", "invite grant share", "send create update schedule"),
-        ("pay", "pay", "send schedule update share create"),
+        ("pay", "pay", "send schedule"),
         ("delete", "delete", "cancel revoke"),
         ("cancel", "cancel delete", "revoke"),
         ("schedule", "schedule invite", "create update send pay run"),
         ("run", "run control", "create update schedule"),
-        ("grant", "grant share invite", "create update send"),
-        ("revoke", "revoke delete cancel", "update"),
+        ("grant", "grant share invite", "create send"),
+        ("revoke", "revoke delete cancel", ""),
         ("post", "post share", "send create update"),
         ("control", "control update run", "create delete"),
     )
@@ -73,6 +73,7 @@ class Intent:
 
     def __init__(self, texts: Sequence[str], vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
+        self._profiles: dict[str, _Profile] = {}
         self._sentences: list[Sentence] = sentences(texts, vocabulary)
         self._actions: list[Action] = _standing([action for each in self._sentences for action in each.actions])
         self._words = {word for sentence in self._sentences for word in sentence.words}
@@ -91,7 +92,7 @@ class Intent:
         """How many calls of ``tool`` the request asks for; None means as many as needed, 0 that it asks for none."""
         if labels.side_effect == "read":
             return None
-        profile = _Profile(tool, labels, self._vocabulary)
+        profile = self._profile(tool, labels)
         total = int(self._by_phrase(labels))
         for action in self._asking(tool, labels):
             number = action.count(profile.objects)
@@ -107,15 +108,21 @@ class Intent:
         """
         if not self.delegated:
             return False
-        objects = _Profile(tool, labels, self._vocabulary).objects
+        objects = self._profile(tool, labels).objects
         return "any" in self.delegated or not objects or not objects.isdisjoint(_related(self.delegated))
 
     def _by_phrase(self, labels: ToolLabels) -> bool:
         phrases = [phrase_of(text, "own") for text in labels.verbs]
         return any(sentence.says(phrase) for phrase in phrases for sentence in self._sentences)
 
+    def _profile(self, tool: str, labels: ToolLabels) -> _Profile:
+        known = self._profiles.get(tool)
+        if known is None or known.labels is not labels:
+            known = self._profiles[tool] = _Profile(tool, labels, self._vocabulary)
+        return known
+
     def _asking(self, tool: str, labels: ToolLabels) -> list[Action]:
-        profile = _Profile(tool, labels, self._vocabulary)
+        profile = self._profile(tool, labels)
         return [action for action in self._actions if profile.fits(action, self._words)]
 
 
@@ -123,6 +130,7 @@ class _Profile:
     """What a tool does and to what: from its labels, else from its name, else from its arguments."""
 
     def __init__(self, tool: str, labels: ToolLabels, vocabulary: Vocabulary) -> None:
+        self.labels = labels
         words = split_name(tool)
         place, families = vocabulary.name_verbs(words)
         families = families - {"read"}
@@ -195,9 +203,11 @@ def _related(families: frozenset[str]) -> frozenset[str]:
 def _standing(actions: list[Action]) -> list[Action]:
     """Actions that nothing later takes back: "draft a reply but do not send it" sends nothing."""
     standing: list[Action] = []
-    for action in actions:
+    taken_back: set[str] = set()
+    for action in reversed(actions):
         if not action.negated:
-            standing.append(action)
+            if taken_back.isdisjoint(action.families):
+                standing.append(action)
         elif action.vague:
-            standing = [each for each in standing if not set(each.families) & set(action.families)]
-    return standing
+            taken_back.update(action.families)
+    return standing[::-1]

@@ -7,12 +7,11 @@ vocabulary, so the whole is linear.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from agentguard.flow.vocabulary import Noun, Phrase, Vocabulary, folded
+from agentguard.flow.tokens import OPAQUE, Token, split
+from agentguard.flow.vocabulary import Noun, Phrase, Vocabulary
 
 __all__ = ["MAX_WORDS", "Action", "Sentence", "sentences"]
 
@@ -20,50 +19,8 @@ MAX_WORDS = 20_000
 # How far the parts of a separable phrase may stand apart, and how far a negation reaches back.
 MAX_GAP = 14
 REACH = 8
-
-_QUOTED = re.compile(
-    r"\"[^\"\n]{0,4000}\"|“[^”]{0,4000}”|„[^“”]{0,4000}[“”]|«[^»]{0,4000}»|`[^`]{0,4000}`|(?<!\w)'[^'\n]{2,1000}'(?!\w)"
-)
-_TOKEN = re.compile(r"[^\W_]+|[.!?;:\n,…—–&()-]|[$€£¥#]")
-_OPAQUE = re.compile(r"[@/\\]|\w\.\w")
-_FILE = re.compile(r"\.[a-z][a-z0-9]{1,4}$")
-_STOPS = frozenset(".!?;\n…")
-_PAUSES = frozenset(",:—–()-")
-_NOT = re.compile(r"\b(?:(can)no|(\w+?)n['’])t\b", re.IGNORECASE)
-_APOSTROPHE = re.compile(r"['’]")
-_LETS = re.compile(r"\blet['’]s\b", re.IGNORECASE)
-_AMOUNT = re.compile(r"[$€£¥]")
-_SUFFIX_MIN = 3
-_ABBREVIATIONS = frozenset(
-    [
-        "dr.",
-        "mr.",
-        "mrs.",
-        "ms.",
-        "prof.",
-        "st.",
-        "no.",
-        "nr.",
-        "hr.",
-        "fr.",
-        "sra.",
-        "sr.",
-        "mme.",
-        "vs.",
-        "approx.",
-        "ca.",
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    word: str
-    stop: bool = False  # a sentence ends before it
-    pause: bool = False  # a clause ends before it
-    capital: bool = False
-    past: bool = False  # written with the accent that folding takes from a participle ("envoyé", "envié")
-    objects: tuple[str, ...] = ()
+# A verb without its enclitic pronouns is no shorter.
+SHORTEST_VERB = 3
 
 
 @dataclass(slots=True)
@@ -98,7 +55,7 @@ class Action:
 class Sentence:
     """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated."""
 
-    tokens: list[_Token]
+    tokens: list[Token]
     words: list[str]
     actions: list[Action] = field(default_factory=list)
     delegated: frozenset[str] = frozenset()
@@ -114,74 +71,12 @@ def sentences(texts: Sequence[str], vocabulary: Vocabulary) -> list[Sentence]:
     seen: frozenset[str] = frozenset()
     left = MAX_WORDS
     for text in texts:
-        for tokens in _split(text, left):
+        for tokens in split(text, left):
             left -= len(tokens)
             reader = _Reader(tokens, vocabulary, seen)
             found.append(reader.read())
             seen = seen | reader.seen
     return found
-
-
-def _split(text: str, limit: int) -> Iterator[list[_Token]]:
-    sentence: list[_Token] = []
-    for token in _tokens(text, limit):
-        if token.stop and sentence:
-            yield sentence
-            sentence = []
-        sentence.append(token)
-    if sentence:
-        yield sentence
-
-
-def _tokens(text: str, limit: int) -> Iterator[_Token]:
-    text = _QUOTED.sub(" \x01 ", text[: limit * 40])
-    text = _LETS.sub("lets", text)
-    text = _APOSTROPHE.sub(" ", _NOT.sub(lambda match: f"{match[1] or match[2]} not", text))
-    stop = pause = True
-    for line in text.split("\n"):
-        stop = True
-        for chunk in line.split():
-            if limit <= 0:
-                return
-            bare = chunk.strip("\"'.,;:!?()<>[]{}*_“”„«»")
-            if _OPAQUE.search(bare) and bare:
-                limit -= 1
-                yield _Token("\x00", stop, pause, objects=_opaque_objects(bare))
-                stop = pause = False
-                last = chunk[len(chunk.rstrip("\"'.,;:!?()<>[]{}")) :]
-                stop, pause = bool(_STOPS & set(last)), bool(_PAUSES & set(last))
-                continue
-            for piece in _TOKEN.findall(chunk):
-                if piece == "." and chunk.lower() in _ABBREVIATIONS:
-                    continue
-                if piece in _STOPS:
-                    stop = True
-                elif piece in _PAUSES:
-                    pause = pause or piece != "-" or chunk == "-"
-                elif piece == "#" or _AMOUNT.match(piece):
-                    limit -= 1
-                    yield _Token("\x00", stop, pause, objects=("channel",) if piece == "#" else ("money",))
-                    stop = pause = False
-                else:
-                    limit -= 1
-                    yield _Token(folded(piece), stop, pause, piece[:1].isupper(), _is_past(piece))
-                    stop = pause = False
-            if "\x01" in chunk:
-                yield _Token("\x00", stop, pause)
-                stop = pause = False
-
-
-def _is_past(word: str) -> bool:
-    plain = unicodedata.normalize("NFC", word[-40:]).lower()
-    return plain.endswith(("é", "ée", "és", "ées")) and not plain.endswith(("crée", "crées"))
-
-
-def _opaque_objects(text: str) -> tuple[str, ...]:
-    if "://" in text or text.lower().startswith("www."):
-        return ("web",)
-    if "@" in text:
-        return ("contact",)
-    return ("file",) if _FILE.search(text.lower()) or "/" in text or "\\" in text else ()
 
 
 @dataclass(slots=True)
@@ -197,13 +92,14 @@ class _Hit:
 class _Reader:
     """Reads one sentence."""
 
-    def __init__(self, tokens: list[_Token], vocabulary: Vocabulary, seen: frozenset[str]) -> None:
+    def __init__(self, tokens: list[Token], vocabulary: Vocabulary, seen: frozenset[str]) -> None:
         self._tokens = tokens
         self._vocabulary = vocabulary
         self._before = seen
         self._words = [token.word for token in tokens]
         self._languages = self._spoken()
         self._nouns = self._find_nouns()
+        self._starts: set[int] = set()
         self.seen = frozenset(family for row in self._nouns.values() for family, _ in row)
 
     def read(self) -> Sentence:
@@ -211,8 +107,9 @@ class _Reader:
         self._remove_sources()
         hits = self._hits()
         self._suppress(hits)
-        for hit in hits:
-            hit.negated = self._negated(hit, hits)
+        self._starts = {hit.start for hit in hits}
+        for position, hit in enumerate(hits):
+            hit.negated = self._negated(hit, hits[position - 1] if position else None)
         actions = self._actions(hits)
         return Sentence(self._tokens, self._words, actions, delegated)
 
@@ -243,6 +140,8 @@ class _Reader:
         if not 0 <= index < len(self._words):
             return 0
         rows = self._vocabulary.role(role, self._words[index])
+        if not rows:
+            return 0
         return max((len(row) for row in rows if tuple(self._words[index : index + len(row)]) == row), default=0)
 
     # Sources and delegation
@@ -367,7 +266,7 @@ class _Reader:
             return
         for suffix in self._vocabulary.suffixes:
             base = word.removesuffix(suffix)
-            if base != word and len(base) >= _SUFFIX_MIN:
+            if base != word and len(base) >= SHORTEST_VERB:
                 yield base
 
     def _clause_start(self, index: int) -> bool:
@@ -393,6 +292,9 @@ class _Reader:
         if phrase.language == "de" and self._tokens[index].capital:
             return False
         if single and before in self._vocabulary.words_of("article", phrase.language) and self._reads_as_noun(index):
+            return False
+        if self._is("ability", index - 1) and index >= 2 and self._is("subject", index - 2):
+            # "The least I can pay" is no order, "can I pay" may be one.
             return False
         if before in self._vocabulary.words_of("subject", phrase.language):
             return any(self._is("modal", place) for place in range(max(0, index - 4), index))
@@ -421,18 +323,18 @@ class _Reader:
         for hit in hits:
             if silent[hit.start]:
                 hit.asks = False
-        for hit in hits:
+        for position, hit in enumerate(hits):
             to_others = self._is("reports", hit.start) and not self._is("me", hit.start + 1)
             if to_others or self._is("reports_me", hit.start):
-                self._silence_order_to_others(hit, hits)
+                self._silence_order_to_others(hit, hits[position + 1 : position + 1 + REACH])
 
-    def _silence_order_to_others(self, hit: _Hit, hits: list[_Hit]) -> None:
-        """ "Ask Bob to pay the bill" asks for a message, not for a payment."""
-        for other in hits:
-            if other.start <= hit.start or other.start > hit.start + REACH:
-                continue
+    def _silence_order_to_others(self, hit: _Hit, following: list[_Hit]) -> None:
+        """Somebody asked to pay the bill is sent a message; no payment is asked for."""
+        for other in following:
             between = range(hit.start + 1, other.start + 1)
-            if any(self._tokens[place].pause or self._is("and", place) for place in between):
+            if other.start > hit.start + REACH or any(
+                self._tokens[place].pause or self._is("and", place) for place in between
+            ):
                 break
             other.asks = False
 
@@ -456,12 +358,10 @@ class _Reader:
             silent[index] = quiet
         return silent
 
-    def _negated(self, hit: _Hit, hits: list[_Hit]) -> bool:
+    def _negated(self, hit: _Hit, previous: _Hit | None) -> bool:
         if self._negated_after(hit):
             return True
-        starts = {other.start: other for other in hits if other.start < hit.start}
-        if self._is("either", hit.start - 1) and starts:
-            previous = starts[max(starts)]
+        if previous is not None and self._is("either", hit.start - 1):
             clause = any(self._tokens[place].pause for place in range(previous.start + 1, hit.start + 1))
             if previous.negated and not clause:
                 return True
@@ -472,7 +372,7 @@ class _Reader:
                 self._is("negation", place - back) > back for back in range(1, 4) if place >= back
             ):
                 return not any(self._is("no_negation", place - back) > back for back in range(4) if place >= back)
-            if not self._is("filler", place) and place not in starts and not self._is("either", place):
+            if not self._is("filler", place) and place not in self._starts and not self._is("either", place):
                 return False
         return False
 
@@ -505,32 +405,34 @@ class _Reader:
     # What it is done to
 
     def _actions(self, hits: list[_Hit]) -> list[Action]:
-        actions: list[Action] = []
+        """Each asking verb with what stands behind it, up to the next verb; no word is looked at for two of them."""
+        found: list[tuple[_Hit, Action]] = []
         many = any(self._is("many", index) for index in range(len(self._words)))
-        asking = [hit for hit in hits if hit.asks]
+        said, read, floor = self._before, 0, 0
         for position, hit in enumerate(hits):
-            if not hit.asks:
-                continue
-            end = self._scope_end(position, hits)
-            places = [place for place in range(hit.start, end) if place >= hit.end or place == hit.start]
-            action = self._action(hit, places[1:])
-            if not action.objects:
-                self._look_back(action, hit, hits)
-            action.many = many
-            action.before = self._before | self._said_before(hit.start)
-            actions.append(action)
-        if len(asking) > 1:
-            self._share_objects(asking, actions)
-        return actions
+            said |= {family for place in range(read, hit.start) for family, _ in self._nouns.get(place, ())}
+            read = max(read, hit.start)
+            if hit.asks:
+                action = self._action(hit, range(hit.end, self._scope_end(position, hits)))
+                if not action.objects:
+                    self._look_back(action, hit, floor)
+                action.many = many
+                action.before = said
+                found.append((hit, action))
+            floor = max(floor, hit.end)
+        self._share_objects(found)
+        return [action for _, action in found]
 
     def _scope_end(self, position: int, hits: list[_Hit]) -> int:
-        after = [hit.start for hit in hits[position + 1 :] if hit.start >= hits[position].end]
-        end = after[0] if after else len(self._words)
+        after = position + 1
+        while after < len(hits) and hits[after].start < hits[position].end:
+            after += 1
+        end = hits[after].start if after < len(hits) else len(self._words)
         # What a clause of its own says is no object: "tell Bob that the file is late".
         clauses = (place for place in range(hits[position].end + 1, end) if self._is("content", place))
         return next(clauses, end)
 
-    def _action(self, hit: _Hit, places: list[int]) -> Action:
+    def _action(self, hit: _Hit, places: range) -> Action:
         nouns = [noun for place in places for noun in self._nouns.get(place, ())]
         words = frozenset(self._words[place] for place in places)
         return Action(
@@ -546,19 +448,19 @@ class _Reader:
             stated=self._stated(places),
         )
 
-    def _listed(self, places: list[int]) -> int:
+    def _listed(self, places: range) -> int:
         """How many things or people are listed: "to Anna and Bob" 2."""
         listed = 1
         for place in places[1:]:
             parted = self._is("coordination", place) or self._tokens[place].pause
             named = place + 1 < len(self._words) and (
                 self._tokens[place + 1].capital or self._tokens[place].capital or self._is("article", place + 1)
-                or self._words[place + 1] == "\x00" or self._words[place] == "\x00" or place + 1 in self._nouns
+                or self._words[place + 1] == OPAQUE or self._words[place] == OPAQUE or place + 1 in self._nouns
             )  # fmt: skip
             listed += bool(parted and named)
         return listed
 
-    def _stated(self, places: list[int]) -> int:
+    def _stated(self, places: range) -> int:
         """The number before a plural: "three mails" 3; 0 when there is none."""
         stated = [
             number
@@ -571,9 +473,8 @@ class _Reader:
     def _said_before(self, start: int) -> frozenset[str]:
         return frozenset(family for place, row in self._nouns.items() if place < start for family, _ in row)
 
-    def _look_back(self, action: Action, hit: _Hit, hits: list[_Hit]) -> None:
+    def _look_back(self, action: Action, hit: _Hit, floor: int) -> None:
         """The object may stand before the verb: "die Datei löschen", "the old draft: delete it"."""
-        floor = max((other.end for other in hits if other.start < hit.start), default=0)
         place = hit.start
         nouns: list[tuple[str, bool]] = []
         while place > floor and not self._is("and", place - 1):
@@ -584,15 +485,15 @@ class _Reader:
         action.objects = frozenset(family for family, _ in nouns)
         action.plural = frozenset(family for family, plural in nouns if plural)
 
-    def _share_objects(self, hits: list[_Hit], actions: list[Action]) -> None:
-        """ "Read and delete the mail": both verbs have the object that stands behind the second."""
-        for index in range(len(hits) - 2, -1, -1):
-            gap = range(hits[index].end, hits[index + 1].start)
-            joined = gap and all(self._is("and", place) or self._is("either", place) for place in gap)
-            if joined or (not gap and hits[index + 1].start > hits[index].start):
-                actions[index].objects |= actions[index + 1].objects
-                actions[index].plural |= actions[index + 1].plural
-                actions[index].words |= actions[index + 1].words
+    def _share_objects(self, found: list[tuple[_Hit, Action]]) -> None:
+        """Both verbs of "read and delete the mail" have the object that stands behind the second."""
+        for index in range(len(found) - 2, -1, -1):
+            (hit, action), (next_hit, next_action) = found[index], found[index + 1]
+            gap = range(hit.end, next_hit.start)
+            if all(self._is("and", place) or self._is("either", place) for place in gap):
+                action.objects |= next_action.objects
+                action.plural |= next_action.plural
+                action.words = next_action.words
 
 
 def _small(word: str) -> int:
@@ -602,7 +503,7 @@ def _small(word: str) -> int:
 def _gapped(row: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     parts: list[tuple[str, ...]] = [()]
     for word in row:
-        if word == "…":
+        if word == "+":
             parts.append(())
         else:
             parts[-1] = (*parts[-1], word)

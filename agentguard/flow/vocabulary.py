@@ -22,7 +22,9 @@ VERB_FAMILIES = tuple(LANGUAGES["en"].verbs)
 OBJECT_FAMILIES = tuple(LANGUAGES["en"].objects)
 
 GAP = "…"
-_WORD = re.compile(r"[^\W_]+|…")
+# NFKD would make three dots of the gap mark.
+_PLAIN_GAP = "+"
+_WORD = re.compile(r"[^\W_]+|\+")
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _OWN = "own"
@@ -101,7 +103,8 @@ class Vocabulary:
         # Names of tools are English in every company.
         for family, phrases in LANGUAGES["en"].verbs.items():
             for text in phrases:
-                self._learn_name(_phrase(text, family, "en"))
+                if text[0] != "^":
+                    self._learn_name(_phrase(text, family, "en"))
         for family, texts in (verbs or {}).items():
             if family not in VERB_FAMILIES:
                 raise ConfigError(f"verb family {family!r} is unknown; known are {', '.join(VERB_FAMILIES)}")
@@ -110,6 +113,7 @@ class Vocabulary:
         for family, texts in (objects or {}).items():
             for text in texts:
                 self._add_noun(text, family, _OWN, plural=False)
+        self._order()
 
     def role(self, role: str, first: str) -> list[tuple[str, ...]]:
         """Phrases with a grammatical role in any language that start with ``first``."""
@@ -173,11 +177,14 @@ class Vocabulary:
             self._lead[role, language.code] = frozenset(row[0] for row in rows if len(row) == 1)
 
     def _add(self, phrase: Phrase) -> None:
-        row = self.phrases.setdefault(phrase.parts[0][0], [])
-        if phrase not in row:
-            row.append(phrase)
-            # Separable phrases first: "drop … a line" drops nothing.
-            row.sort(key=lambda each: -len(each.parts))
+        self.phrases.setdefault(phrase.parts[0][0], []).append(phrase)
+
+    def _order(self) -> None:
+        """Longest nouns first; separable phrases first, since "drop … a line" drops nothing."""
+        for nouns in self.nouns.values():
+            nouns.sort(key=lambda noun: -len(noun.words))
+        for phrases in self.phrases.values():
+            phrases.sort(key=lambda phrase: -len(phrase.parts))
 
     def _learn_name(self, phrase: Phrase) -> None:
         if len(phrase.parts) == 1 and len(phrase.parts[0]) == 1 and not phrase.participle:
@@ -191,9 +198,7 @@ class Vocabulary:
             words = _words(form)
             if not words:
                 raise ConfigError(f"object word {text!r} holds no letter or digit")
-            row = self.nouns.setdefault(words[0], [])
-            row.append(Noun(words, family, language, plural))
-            row.sort(key=lambda noun: -len(noun.words))
+            self.nouns.setdefault(words[0], []).append(Noun(words, family, language, plural))
 
 
 def phrase_of(text: str, family: str) -> Phrase:
@@ -227,7 +232,7 @@ def _phrase(text: str, family: str, language: str) -> Phrase:
 def _parts(words: tuple[str, ...]) -> list[list[str]]:
     parts: list[list[str]] = [[]]
     for word in words:
-        if word == GAP:
+        if word == _PLAIN_GAP:
             parts.append([])
         else:
             parts[-1].append(word)
@@ -235,11 +240,12 @@ def _parts(words: tuple[str, ...]) -> list[list[str]]:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    # NFKD would make three dots of the gap mark.
-    return tuple(GAP if word == GAP else folded(word) for word in _WORD.findall(text)) if text != "&" else ("&",)
+    return tuple(_WORD.findall(folded(text.replace(GAP, _PLAIN_GAP)))) if text != "&" else ("&",)
 
 
 def _spellings(text: str) -> list[str]:
     """German umlauts are written out as well: ``lösche`` and ``loesche``."""
+    if text.isascii():
+        return [text]
     plain = unicodedata.normalize("NFC", text)
     return list(dict.fromkeys((plain, plain.lower().translate(_UMLAUTS))))

@@ -104,7 +104,7 @@ _VERBS = _inflected({
         donate:money; ~tip; ~deposit:money; ~withdraw; repay:money; top up; ~invest; sell; ~trade; ~venmo:money; ~fund;
         ~charge; subscribe; check out; cover the; cover my; split the; place … order; clear … balance; send … money:money;
         pay back; pay off; square up; ~loan:money; lend; ~credit; ~bid; compensate:money; give … back; add funds; chip in;
-        make … payment:money; make … transfer:money; make … deposit:money; set up … payment:money; issue … refund:money;
+        make … payment:money; make … transfer:money; initiate … transfer:money; initiate … payment:money; ~do … transfer:money; make … deposit:money; set up … payment:money; set up … standing order:money; set up … direct debit:money; create … payment:money; create … transaction:money; create … transfer:money; schedule … payment:money; add … payment:money; issue … refund:money;
         process … payment:money; process … refund:money; get … a refund; take care of the bill:money; move … money:money;
         top … up; send … dollars:money; send … euros:money; send … pounds:money; ~bank transfer:money; exchange; return
     """,
@@ -136,11 +136,11 @@ _VERBS = _inflected({
     """,
     "grant": """
         ~grant; authorize; authorise; permit; allow; give … access; give … permission; give … permissions; give … rights;
-        give … role; promote; approve; enable; unlock; unblock; appoint; whitelist; make … admin; make … administrator;
-        make … owner; make … editor; make … moderator; assign; let … access; set up … account; open up; elevate; add; enroll
+        give … role; promote; approve; enable; unlock; unblock; unfreeze; appoint; whitelist; make … admin; make … administrator;
+        make … owner; make … editor; make … moderator; assign; let … access; set up … account; open up; elevate; enroll
     """,
     "revoke": """
-        revoke; withdraw; ~block; ~ban; suspend; disable; deactivate; ~lock; demote; kick; remove; take away; take … away;
+        revoke; withdraw; ~freeze; put … block; put … hold; put … stop; put … freeze; ~block; ~ban; suspend; disable; deactivate; ~lock; demote; kick; remove; take away; take … away;
         strip; unshare; stop sharing; cut off; cut … off; restrict; ~limit; shut … out; lock … out; rescind; drop; expel; uninvite
     """,
     "post": """
@@ -224,8 +224,9 @@ ENGLISH = Language(
             ahead; quickly; please; pls; plz; mind; about; by; start; consider; but; immediately; finally; first; next; them; after; so; ill;
             automatically; directly; bitte; dont; without; only; simply; me; it; need; want; and/or; hey; hi; ok; okay; today; if; that; well; by; always"""),
         "noun_after": entries("from; by; history; list; address; addresses; says; said; number; numbers; is; was; has; account; of; says"),
-        "subject": entries("i; he; she; they; we; it; who; bob; did; didn; had; has; been; was; were; im; s"),
-        "modal": entries("can; could; may; shall; might; should; will; would; must; wish; want; id; ll; like; need; let; make; ensure; sure; have; that; if; suggest; appreciate; rather; help; please"),
+        "subject": entries("i; he; she; they; we; it; who; bob; did; didn; had; has; have; ve; been; was; were; im; s"),
+        "ability": entries("can; could; may; might"),
+        "modal": entries("can; could; may; shall; might; should; will; would; must; wish; want; id; ll; like; need; let; make; ensure; sure; suggest; appreciate; rather; help; please"),
         "causative": entries("want; need; needs; get; like; should; must; ensure; make; love; wish; to be; please; having; needed; prefer"),
         "no_causative": entries("been; already; was; were"),
         "me": entries("me; us; you; yourself; myself; ourselves; my"),

@@ -33,7 +33,7 @@ def _forms(before: str, prefix: str, verb: str) -> list[str]:
     past = _PARTICIPLES.get(verb, "ge" + stem + ("et" if stem.endswith(("t", "d", "n")) else "t"))
     if verb.startswith(("be", "er", "ver", "zer", "ent", "über", "wider", "unter")) or verb.endswith("ieren"):
         past = _PARTICIPLES.get(verb, stem + ("et" if stem.endswith(("t", "d")) else "t"))
-    lead = before + " " if before else ""
+    lead = before + " … " if before else ""
     if prefix:
         return [
             *(f"{form} … {lead}{prefix}" for form in finite),
@@ -85,7 +85,7 @@ _VERBS = _inflected({
     "invite": "ein|laden; dazu|holen; hinzu|ziehen",
     "pay": """zahlen; bezahlen; überweisen:money; begleichen:money; kaufen; bestellen; erstatten:money; zurück|zahlen:money; spenden:money;
         ein|kaufen; aus|zahlen:money; ein|zahlen:money; auf|laden; abonnieren; transferieren; verkaufen; zurück|erstatten:money; ab|buchen:money;
-        aus|gleichen:money; rück|erstatten:money; an|weisen:money""",
+        aus|gleichen:money; Dauerauftrag an|legen:money; Dauerauftrag ein|richten:money; Überweisung machen:money; Überweisung aus|führen:money; Zahlung aus|lösen:money; rück|erstatten:money; an|weisen:money""",
     "delete": """löschen; entfernen; weg|werfen; leeren; vernichten; aus|tragen; streichen; raus|werfen; beseitigen; deinstallieren;
         weg|machen; auf|räumen; heraus|nehmen; raus|nehmen; bereinigen; aus|sortieren""",
     "cancel": """stornieren; ab|sagen; kündigen; ab|bestellen; ab|brechen; streichen; ab|lehnen; beenden; stoppen; annullieren; ab|melden;

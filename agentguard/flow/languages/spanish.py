@@ -76,7 +76,7 @@ _VERBS = _inflected({
     "share": "compartir; dar/da/dé/dale acceso; difundir",
     "invite": "invitar; convidar",
     "pay": """pagar; transferir/transfiere/transfiera/transfieras:money; abonar; ingresar; comprar; pedir/pide/pida; reembolsar:money; devolver/devuelve/devuelva; donar:money; liquidar:money; hacer/haz/haga … transferencia:money;
-        hacer/haz/haga … pago:money; realizar; girar:money; encargar; depositar; vender/vende/venda; saldar:money; recargar; suscribir; enviar/envía/envíale/manda/mándale … euros:money""",
+        hacer/haz/haga … pago:money; realizar; programar … pago:money; programar … transferencia:money; girar:money; encargar; depositar; vender/vende/venda; saldar:money; recargar; suscribir; enviar/envía/envíale/manda/mándale … euros:money""",
     "delete": "borrar; eliminar; quitar; suprimir; vaciar/vacía/vacíe; tirar; destruir/destruye/destruya; limpiar; desinstalar; descartar; deshacer/deshazte",
     "cancel": "cancelar; anular; rechazar; detener/detén/detenga; interrumpir; suspender; desuscribir; declinar; parar; finalizar; terminar",
     "schedule": """programar; agendar:event; reservar; planificar; planear; concertar/concierta/concierte; organizar; fijar; mover/mueve/mueva; aplazar; posponer/pospón/posponga; adelantar; poner/pon/ponga … calendario:event;
