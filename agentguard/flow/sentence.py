@@ -153,6 +153,9 @@ class _Reader:
                 end = _match_parts(self._words, index, _gapped(row))
                 if not end or self._negates_near(index):
                     continue
+                if any(self._is("own_list", place) for place in range(index, end + 2)):
+                    # "Do the following tasks" hands out the user's own list.
+                    continue
                 near = {
                     family
                     for place in range(index, min(end + 6, len(self._words)))

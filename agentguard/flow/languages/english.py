@@ -169,7 +169,7 @@ _OBJECTS = {
         one on one; webinar; get together; alarm; timer; birthday; vacation; block of time; retro; review meeting; class""",
     "money": """money; payment; transaction; transfer; refund; dollar; euro; pound; usd; eur; gbp; standing order; fund; cash;
         deposit; tip; donation; loan; bank transfer; direct debit; crypto; bitcoin; quid; buck; franc; yen; cent; money order;
-        installment; instalment""",
+        installment; instalment; difference; remainder; overpayment; rest of it; his share; her share; their share; my share; half""",
     "bill": """bill; invoice; rent; account; balance; fee; subscription; iban; salary; debt; credit card; bank; card; price; wallet;
         share of; expense; tax; premium; cost; wage; purchase; order; stock; tuition; mortgage; receipt; statement""",
     "product": "product; item; order; cart; basket; package; parcel; shipment; book; gift; stock; share; shoe; flower; pizza; grocery",
@@ -239,6 +239,7 @@ ENGLISH = Language(
         "relative": entries("i; that; which; who; we; from; by; he; she; you; was; were; has; have; just; they; came; arrived; received; sent; someone; somebody"),
         "source": entries("in; from; per; using; of; inside; via; on"),
         "introduces": entries("as the; as my; according to; as per; based on; as described in; as mentioned in; as stated in; as requested in; listed in; mentioned in; described in; stated in; requested in; contained in; given in; as listed in; found in; specified in; as shown in; explained in; outlined in; as noted in; as instructed in; as asked in"),
+        "own_list": entries("following; these; below; the tasks i"),
         "article": entries("a; an; the; my; our; his; her; their; this; that; your; some; any; last; latest; recent; new; one; each"),
         "delegates": entries("""do what … says; do what … say; do what … asks; do what … ask; do what … tells; do what … wants; do whatever … says; do whatever … asks;
             do as … says; do as … say; follow … instructions; follow … steps; follow … guidance; follow … procedure; follow … checklist; carry out … instructions;
