@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from agentguard.event import Json, Label, ToolResult, json_copy
-from agentguard.flow.forms import canonical, is_value, key, looks_like_field, members, tokens
+from agentguard.flow.forms import canonical, grouped_key, is_value, key, looks_like_field, members, tokens
 from agentguard.flow.labels import ToolLabels
 from agentguard.flow.request import Request
 
@@ -214,7 +214,10 @@ class _Reader:
         written = members(text)
         if not self._mixed:
             written |= tokens(text)
-        for each in {key(form) for form in written}:
+        keys = {key(form) for form in written}
+        if grouped := grouped_key(text):
+            keys.add(grouped)
+        for each in keys:
             self._reading.values.setdefault(each, []).append(value)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "bare_word",
     "canonical",
     "elements",
+    "grouped_key",
     "is_value",
     "key",
     "looks_like_field",
@@ -55,6 +56,9 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 # A comma between digits parts no list: 250.00 does not stand in 1,250.00.
 _PIECES = re.compile(r"(?:[\s;<>()\[\]{}\"`\u201c\u201d\u00ab\u00bb|]|(?<!\d),|,(?!\d))+")
 _GROUPED = re.compile(r"(?:0|[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*)(?:\.\d+)?")
+
+# A shorter number is no account number, and would be put together from any two numbers of a request.
+MIN_GROUPED = 8
 
 # A squashed value of fewer bytes than this is compared token by token.
 MIN_SQUASHED = 4
@@ -207,8 +211,16 @@ def short_tokens(text: str) -> set[str]:
     for word in set(words):
         if len(word) <= MAX_NUMBER_CHARS:
             bare = word.strip(".,")
-            found.update([canonical(bare)] if _GROUPED.fullmatch(bare) else re.split("[.,]", bare))
-    return {token for token in found if 0 < len(token.encode()) < MIN_SQUASHED}
+            found.update([canonical(bare)] if _GROUPED.fullmatch(bare) else [bare, *re.split("[.,]", bare)])
+    return {token for token in found if token and len(token.replace(".", "").replace(",", "").encode()) < MIN_SQUASHED}
+
+
+def grouped_key(value: str) -> str | None:
+    """The key of an account or telephone number however it is grouped; None when it is neither."""
+    bare = re.sub(r"[\s.()/+-]", "", canonical(value))
+    if len(bare) < MIN_GROUPED or not bare.isalnum() or sum(map(str.isdigit, bare)) < MIN_GROUPED // 2:
+        return None
+    return "grouped " + bare
 
 
 def _host(url: str) -> str:

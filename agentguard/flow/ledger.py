@@ -16,7 +16,7 @@ from agentguard.conversation import Conversation
 from agentguard.decision import Span
 from agentguard.event import Label, ToolResult
 from agentguard.flow.document import Document, Reading, Value, plain_json
-from agentguard.flow.forms import key, probes, short_tokens
+from agentguard.flow.forms import grouped_key, key, probes, short_tokens
 from agentguard.flow.labels import ToolLabels
 from agentguard.flow.memory import GRAM, MAX_NEEDLE, Hit, Memory, Text
 from agentguard.flow.request import Request, find
@@ -138,12 +138,16 @@ class Ledger:
             self._fresh.append(document)
             self._memory.add(Text(f"tool:{result.tool}", "", document), body[-self._bound :], id(document))
 
-    def look_up(self, value: str) -> Found:
+    def look_up(self, value: str, *, grouped: bool = False) -> Found:
         """What tools vouched for under the same key, newest first, and the newest untrusted text that holds ``value``.
+
+        ``grouped``: an account or telephone number is the same however it is spaced.
 
         Untrusted text is recognised however the value was spaced, cased or disguised there.
         """
-        wanted = key(value)
+        keys = [key(value)]
+        if grouped and (number := grouped_key(value)):
+            keys.append(number)
         values: dict[Value, None] = {}
         untrusted: Evidence | None = None
         with self._lock:
@@ -155,7 +159,8 @@ class Ledger:
                 elif document not in documents and len(documents) < MAX_DOCUMENTS:
                     documents.add(document)
                     reading = self._reading(document)
-                    values.update(dict.fromkeys(reversed(reading.values.get(wanted, ()))))
+                    for wanted in keys:
+                        values.update(dict.fromkeys(reversed(reading.values.get(wanted, ()))))
                     untrusted = untrusted or _evidence(hit.text.source, value, reading)
             return Found(tuple(values), untrusted)
 

@@ -51,10 +51,10 @@ _SENTENCE_ENDS = (". ", "! ", "? ", "\n", "。")
 # Who sent a mail or shared a file is chosen by the sender, so a record alone never settles these.
 _GUARDED_EFFECTS = frozenset({"money", "access"})
 _GUARDED_SINKS = frozenset({"secret"})
-_GROUPED_SINKS = frozenset({"account", "id"})
+_GROUPED_SINKS = frozenset({"account", "id", "phone"})
 
 # What a target inside a body would be as an argument.
-_SINK_OF = {"link": "url", "email": "recipient", "phone": "id"}
+_SINK_OF = {"link": "url", "email": "recipient", "phone": "phone"}
 
 Delegates = Callable[[str], bool]
 
@@ -107,8 +107,8 @@ class Tracer:
         found = self.found_in_untrusted(text)
         if found is None:
             return None
-        sink = _Sink(argument, path, "content", None, False)
-        return _origin(sink, Letter.U, Effect.REQUIRE_APPROVAL, text, found)
+        row = _origin(_Sink(argument, path, "content", None, False), Letter.U, Effect.REQUIRE_APPROVAL, text, found)
+        return dataclasses.replace(row, reason="contradiction")
 
     def contradicted(self, argument: str, path: Path, text: str, kind: str) -> Origin | None:
         """A question about a date or amount that is not the request's but some untrusted text's; else None."""
@@ -133,7 +133,7 @@ class Tracer:
         return self._judge(_Sink(argument, path, "content", None, False), value)
 
     def _records(self, value: str) -> set[Record]:
-        values = (vouched for level in self._levels for vouched in level.ledger.look_up(value).values)
+        values = (vouched for level in self._levels for vouched in level.ledger.look_up(value, grouped=True).values)
         return {vouched.record for vouched in values if vouched.record is not None}
 
     def quoted(self, text: str) -> bool:
@@ -202,7 +202,7 @@ class Tracer:
         untrusted: Evidence | None = None
         asked = True
         for depth, level in enumerate(self._levels):
-            found = level.ledger.look_up(value)
+            found = level.ledger.look_up(value, grouped=sink.kind in _GROUPED_SINKS)
             untrusted = untrusted or found.untrusted
             if depth > self._asker:
                 # A run above the request that asked for nothing: what it read must not have become a request.

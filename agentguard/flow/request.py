@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from agentguard.decision import Span
-from agentguard.flow.forms import bare_word, canonical, key, tokens, words
+from agentguard.flow.forms import bare_word, canonical, grouped_key, key, tokens, words
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
 from agentguard.text.squash import squash
@@ -18,10 +18,6 @@ __all__ = ["Request", "find"]
 NAME_SHARE = 0.6
 # A longer phrase is not looked for: against a request of repeated words the search would be quadratic.
 MAX_PHRASE_WORDS = 32
-
-
-# A shorter number is no account number, and would be put together from any two numbers of a request.
-MIN_ACCOUNT = 8
 
 
 class Request:
@@ -81,9 +77,10 @@ class Request:
 
         From token boundary to token boundary, so that no number is read out of a longer one.
         """
-        wanted = re.sub(r"[\s.-]", "", canonical(value))
-        if len(wanted) < MIN_ACCOUNT or not any(map(str.isdigit, wanted)) or not wanted.isalnum():
+        wanted = grouped_key(value)
+        if wanted is None:
             return False
+        wanted = wanted.removeprefix("grouped ")
         return any(_spells(wanted, row, start) for row in self._words for start in range(len(row)))
 
     def _holds_phrase(self, phrase: list[str]) -> bool:
@@ -109,7 +106,9 @@ def _spells(wanted: str, row: Sequence[frozenset[str]], start: int) -> bool:
     """Whether the words from ``start`` on, written together, are ``wanted``."""
     rest = wanted
     for place in range(start, min(len(row), start + MAX_PHRASE_WORDS)):
-        piece = next((word for form in row[place] if (word := re.sub("[.-]", "", form)) and rest.startswith(word)), "")
+        piece = next(
+            (word for form in row[place] if (word := re.sub(r"[.()/+-]", "", form)) and rest.startswith(word)), ""
+        )
         if not piece:
             return False
         rest = rest[len(piece) :]

@@ -19,9 +19,15 @@ from agentguard.flow.intent import Intent
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.origin import Tracer
 from agentguard.flow.secrets import Secrets
+from agentguard.flow.vocabulary import split_name
 
 __all__ = ["Doubt", "Review", "shown"]
 
+# Arguments that hold a title, by the words of their name.
+_TITLES = frozenset({
+    "title", "subject", "name", "summary", "heading", "headline", "caption", "topic", "label", "betreff",
+    "titel", "objet", "sujet", "titre", "asunto", "titulo",
+})  # fmt: skip
 # A title: at least so many words, or it is a common phrase; at most so many, or it is a text of its own.
 MIN_TITLE_WORDS = 3
 MAX_TITLE_WORDS = 15
@@ -105,7 +111,7 @@ class Review:
             argument = str(leaf.path[1])
             if leaf.kind != "text" and argument in free:
                 continue
-            if argument in free:
+            if argument in free and not _TITLES.isdisjoint(split_name(argument)):
                 yield from self._copied(leaf, argument)
             yield from self._contradicted(leaf, argument)
 
@@ -136,7 +142,8 @@ class Review:
         confidential, labels = self._confidential, self._labels
         if confidential is None or not (labels.side_effect == "send" or labels.egress):
             return
-        receivers = [row.value for row in self.table if row.kind in _RECEIVERS and row.letter is not Letter.FREE]
+        # A target inside a body is what is sent, not whom it is sent to.
+        receivers = [row.value for row in self.table if row.kind in _RECEIVERS and labels.sources_for(row.argument)]
         if confidential.full and not labels.clears:
             message = "More confidential data was read than can be told apart, so a person must confirm this call."
             yield Doubt(Effect.REQUIRE_APPROVAL, "confidential", message)
@@ -146,13 +153,12 @@ class Review:
                     yield self._leak(leaf, carried)
 
     def _leak(self, leaf: Leaf, carried: Carried) -> Doubt:
-        effect = _leak_effect(carried)
         argument = str(leaf.path[1])
         row = self._tracer.confidential(argument, leaf.path, carried.value)
-        self._extra.append(dataclasses.replace(row, effect=effect, reason="confidential"))
+        self._extra.append(dataclasses.replace(row, effect=Effect.DENY, reason="confidential"))
         message = f"Argument '{shown(argument)}' carries confidential data ({carried.kind}, read by {carried.source})"
         return Doubt(
-            effect,
+            Effect.DENY,
             "confidential",
             f"{message} that the policy does not clear for this tool and recipient.",
             leaf.path,
@@ -182,11 +188,6 @@ class Review:
             # Most often a parameter nobody thought of, or its default: say what is missing, not only what was refused.
             entitled += ", since it has no row in the policy (content: true or one_of: [...] would label it)"
         return f"Argument '{shown(row.argument)}': its value {_stands(row)}{where}; it may be set by {entitled}."
-
-
-def _leak_effect(carried: Carried) -> Effect:
-    """Secrets never leave unless the policy clears them; personal data may be the point of a message."""
-    return Effect.DENY if carried.kind.partition(".")[0] == "secret" else Effect.REQUIRE_APPROVAL
 
 
 def shown(argument: str) -> str:

@@ -150,7 +150,10 @@ class Flow:
         def delegates(source: str) -> bool:
             kind, _, name = source.partition(":")
             labels = self._labels.get(name)
-            return kind == "tool" and labels is not None and self._intent(run).delegates(name, labels)
+            intent = self._intent(run)
+            if kind != "tool" or labels is None:
+                return bool(intent.delegated)
+            return intent.delegates(name, labels)
 
         return Tracer(run, self._memory, delegates)
 
