@@ -114,6 +114,11 @@ class Figures:
         for text in texts:
             self._read(folded(text))
 
+    @property
+    def named(self) -> int:
+        """How many figures are named."""
+        return len(self._amounts) + len(self._days) + len(self._times)
+
     def contradicted_by(self, value: str, kind: str) -> bool:
         """Whether ``value`` (an argument of kind ``amount`` or ``date``) holds a figure other than those named here."""
         if kind == AMOUNT:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from agentguard.event import Json, Label, ToolResult, json_copy
-from agentguard.flow.forms import canonical, grouped_key, is_value, key, looks_like_field, members, tokens
+from agentguard.flow.forms import MIN_SQUASHED, canonical, grouped_key, is_value, key, looks_like_field, members, tokens
 from agentguard.flow.labels import ToolLabels
 from agentguard.flow.request import Request
+from agentguard.text.squash import squash
 
 __all__ = ["Document", "Reading", "Record", "Value", "plain_json"]
 
@@ -67,7 +68,7 @@ class Record:
 class Value:
     """One value that a tool returned: where it stood, and the record it is a field of (None for a trusted tool).
 
-    ``inbound``: outsiders chose even the structured fields of the record.
+    ``inbound``: outsiders chose even the structured fields of the record. ``identity``: the value of an id field.
     """
 
     tool: str
@@ -75,6 +76,7 @@ class Value:
     record: Record | None = None
     created: bool = False
     inbound: bool = False
+    identity: bool = False
 
     @property
     def source(self) -> str:
@@ -164,6 +166,7 @@ class _Reader:
         self._mixed = labels.output is Label.MIXED
         self._free = {name.rpartition(".")[2].casefold() for name in labels.free_text}
         self._selectors = selectors
+        self._echoes = [squash(text) for text in selectors]
         self._records: list[Record] = []
 
     def read(self, document: Json) -> None:
@@ -203,22 +206,30 @@ class _Reader:
         if not is_value(text) or (self._mixed and not name):
             self._reading.untrusted.append(text)
             return
-        self._keep(text, record, created=self._labels.side_effect != "read" and _is_id(name))
+        self._keep(text, record, name)
         if len(text.split()) <= SHORT_FIELD_WORDS:
             record.words |= {canonical(token) for token in tokens(text)}
             if any(mark in text.strip(".@/") for mark in ".@/"):
                 record.fields.add(text)
 
-    def _keep(self, text: str, record: Record, *, created: bool) -> None:
-        value = Value(self._tool, text, record if self._mixed else None, created, self._labels.inbound)
+    def _keep(self, text: str, record: Record, name: str) -> None:
+        created = self._labels.side_effect != "read" and _is_id(name)
+        value = Value(self._tool, text, record if self._mixed else None, created, self._labels.inbound, _is_id(name))
         written = members(text)
         if not self._mixed:
             written |= tokens(text)
-        keys = {key(form) for form in written}
-        if grouped := grouped_key(text):
+        keys = {key(form) for form in written if created or not self._echoed(form)}
+        if keys and (grouped := grouped_key(text)):
             keys.add(grouped)
         for each in keys:
             self._reading.values.setdefault(each, []).append(value)
+
+    def _echoed(self, form: str) -> bool:
+        """Whether the call itself named the value: an answer that repeats its question vouches for nothing in it."""
+        folded = squash(form)
+        if len(folded) < MIN_SQUASHED:
+            return folded in self._echoes
+        return any(folded in echo for echo in self._echoes)
 
 
 def _documents(content: Json) -> Iterator[Json]:

@@ -12,13 +12,14 @@ import posixpath
 import re
 import unicodedata
 from decimal import Decimal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from agentguard.text.folds import trusting_fold
 from agentguard.text.marks import without_excess_marks
 from agentguard.text.squash import squash
 
 __all__ = [
+    "MIN_SQUASHED",
     "bare_word",
     "canonical",
     "elements",
@@ -63,6 +64,7 @@ MIN_GROUPED = 8
 # A squashed value of fewer bytes than this is compared token by token.
 MIN_SQUASHED = 4
 _NO_LETTERS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in ".,"}
+_BARE_HOST = re.compile(r"[^\s/?#@]+\.[^\s/?#@]+[/?#]")
 _WORD = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 
 _LIST_SINKS = frozenset({"recipient", "person", "channel", "account", "id"})
@@ -191,8 +193,10 @@ def probes(text: str) -> tuple[set[bytes], set[str]]:
     forms = {text, canonical(text)}
     if "/" in text:
         forms.add(posixpath.normpath(text.strip()))
-    if "://" in text:
-        forms.add(_host(text))
+    if host := _host(text):
+        forms.add(host)
+    if "%" in text:
+        forms.add(unquote(text))
     squashed: set[bytes] = set()
     short: set[str] = set()
     for form in forms:
@@ -224,8 +228,12 @@ def grouped_key(value: str) -> str | None:
 
 
 def _host(url: str) -> str:
+    """The host of a URL, with or without its scheme; empty when there is none."""
+    text = url.strip().lstrip("/\\")
+    if "://" not in text and not _BARE_HOST.match(text):
+        return ""
     try:
-        return urlsplit(url.strip()).hostname or ""
+        return urlsplit(text if "://" in text else f"//{text}").hostname or ""
     except ValueError:
         return ""
 

@@ -84,7 +84,7 @@ class _Pack:
     size: int = 0
     blocks: list[tuple[int, int, bytes]] = field(default_factory=list)
     large: bool = False
-    _tokens: dict[str, Text] | None = None
+    _tokens: dict[str, list[Text]] | None = None
 
     def put(self, text: Text, folded: bytes, key: int, size: int) -> None:
         self.starts.append(len(self.folded))
@@ -127,15 +127,15 @@ class _Pack:
                 return
             start = self.starts[index + 1]
 
-    def token(self, token: str) -> Text | None:
-        """The first text that holds ``token`` as a token of its own."""
+    def token(self, token: str) -> list[Text]:
+        """The texts that hold ``token`` as a token of its own."""
         if self._tokens is None:
             self._tokens = {}
             for text in self.texts:
                 body = text.text if text.document is None else text.document.body.replace(",", " ")
                 for each in short_tokens(body):
-                    self._tokens.setdefault(each, text)
-        return self._tokens.get(token)
+                    self._tokens.setdefault(each, []).append(text)
+        return self._tokens.get(token, [])
 
 
 class Memory:
@@ -188,10 +188,9 @@ class Memory:
             yield from pack.hits(needle, grams)
 
     def find_token(self, token: str) -> Iterator[Hit]:
-        """Where a short value stands as a token of its own: at most one hit per pack."""
+        """The texts in which a short value stands as a token of its own."""
         for pack in reversed(self._packs):
-            if text := pack.token(token):
-                yield Hit(text, 0, 0, 0)
+            yield from (Hit(text, 0, 0, 0) for text in reversed(pack.token(token)))
 
     def _seal(self) -> None:
         if self._open is not None:

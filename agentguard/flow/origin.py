@@ -32,10 +32,11 @@ from agentguard.event import KEY, Json, Path, ToolCall
 from agentguard.flow.contradiction import AMOUNT, DATE, Figures
 from agentguard.flow.document import Record, Value
 from agentguard.flow.embedded import EXCESS, Embedded, embedded
-from agentguard.flow.forms import elements, key, looks_like_field
+from agentguard.flow.forms import elements, key, looks_like_field, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
 from agentguard.flow.request import Request, find
+from agentguard.text.squash import squash
 
 __all__ = ["Tracer", "ledger_of", "lineage"]
 
@@ -99,8 +100,9 @@ class Tracer:
             yield self._target(argument, path, target, guarded=guarded)
 
     def says(self, text: str) -> bool:
-        """Whether the user's request holds ``text``."""
-        return self._levels[self._asker].request.holds(text)
+        """Whether the request holds ``text``, whatever its punctuation: enough for a title, which is no target."""
+        wanted = squash(text)
+        return any(wanted in squash(said) for said in self._levels[self._asker].request.texts)
 
     def copied(self, argument: str, path: Path, text: str) -> Origin | None:
         """A question about a text that stands word for word in untrusted text; None when it does not."""
@@ -176,8 +178,10 @@ class Tracer:
             return dataclasses.replace(deciding, stood=tuple(stood))
         # "true" stands in every longer text: where a yes-or-no came from cannot be told by reading.
         if untrusted is not None and not is_flag:
-            delegated = self._delegates(untrusted.source)
-            effect = Effect.REQUIRE_APPROVAL if delegated else Effect.DENY
+            # A short number stands in any long text: as an id it was perhaps transformed.
+            vague = sink.kind == "id" and not probes(value)[0]
+            asks = vague or self._delegates(untrusted.source)
+            effect = Effect.REQUIRE_APPROVAL if asks else Effect.DENY
             return _origin(sink, Letter.U, effect, value, untrusted)
         return _origin(sink, Letter.N, Effect.REQUIRE_APPROVAL, value, None)
 
@@ -221,6 +225,9 @@ class Tracer:
 
     def _vouched(self, level: _Level, sink: _Sink, value: str, values: tuple[Value, ...]) -> Iterator[Origin]:
         for vouched in values:
+            if vouched.identity and sink.kind in (AMOUNT, DATE):
+                # Some row's number 5 says nothing of an amount of 5.
+                continue
             letter = level.letter(vouched)
             evidence = Evidence(vouched.source, vouched.text, find(value, vouched.text))
             yield _origin(sink, letter, _pass_if(level.may_set(sink, letter, vouched)), value, evidence)
@@ -231,6 +238,8 @@ class Tracer:
     def _says(self, level: _Level, sink: _Sink, value: str) -> bool:
         """Whether the request says ``value``, in the notations that its kind is written in."""
         request = level.request
+        if sink.kind == "id" and request.counts(value):
+            return False
         if request.holds(value) or (sink.kind in _GROUPED_SINKS and request.holds_grouped(value)):
             return True
         if sink.kind in (AMOUNT, DATE):
