@@ -481,6 +481,39 @@ def test_no_request_makes_it_fail(text: str) -> None:
         assert isinstance(intent.delegates(tool, labels), bool)
 
 
+class _Counting(Vocabulary):
+    """Counts how often the grammar is asked."""
+
+    asked = 0
+
+    def role(self, role: str, first: str) -> list[tuple[str, ...]]:
+        self.asked += 1
+        return super().role(role, first)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "send ",
+        "do not ",
+        "send or ",
+        "what the mail says, do ",
+        "in the mail from Bob ",
+        "ask Bob to pay and ",
+        "write ",
+    ],
+)
+def test_work_grows_with_the_length_of_a_request(unit: str) -> None:
+    vocabulary = _Counting()
+    counts = []
+    for size in (200, 400):
+        vocabulary.asked = 0
+        Intent([unit * size], vocabulary)
+        counts.append(vocabulary.asked)
+
+    assert counts[1] <= 2.2 * counts[0]
+
+
 def test_a_policy_adds_words() -> None:
     vocabulary = Vocabulary(["en"], {"send": ["bung over"]}, {"mail": ["epistle"], "widget": ["sprocket"]})
 
