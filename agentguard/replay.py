@@ -42,6 +42,8 @@ _ROW_FINDINGS = frozenset({"flow.origin-untrusted", "flow.origin-unknown"})
 _FLOW_KEYS = (
     "side_effect", "output", "free_text", "egress", "inbound", "object", "verbs", "intent", "repeat", "clears", "args",
 )  # fmt: skip
+_TRUST = {"untrusted": 0, "mixed": 1, "trusted": 2}
+_TEXT_KEYS = ("output", "free_text")
 _ORIGIN_KEYS = ("side_effect", "output", "free_text", "egress", "inbound")
 
 
@@ -154,7 +156,7 @@ class Replay:
         if _stopped_before(decision, "arguments"):
             return _Part(None, why="it was refused before its constraints were checked, and no payload was recorded")
         labels = old.labels.get(decision.tool) if old else None
-        if labels is None or labels.get("constraints") != rule.constraints:
+        if labels is None or labels.get("constraints") != rule.constraints or _more_lines(labels, rule):
             return _Part(None, why="the constraints changed, and no payload was recorded")
         if "policy.argument" in decision.findings:
             return _Part(Effect.DENY, "argument-not-permitted", "a constraint refuses it as before")
@@ -198,7 +200,8 @@ class _Flow:
         return self._part(row, self._by_sources(row, rule))
 
     def _part(self, row: RecordedOrigin, effect: Effect | None) -> _Part:
-        if effect is None:
+        # What a tool returned that is now trusted more may vouch for the value too; the record names one place only.
+        if effect is None or (effect is not Effect.ALLOW and self._loosened()):
             return _Part(None, why=f"labels changed of what set the argument {row.argument}")
         if effect is Effect.ALLOW:
             return _PASS
@@ -212,10 +215,9 @@ class _Flow:
             return False
         own = self._same(self._decision.tool, _FLOW_KEYS)
         tools = {source.removeprefix("tool:") for _, source in row.stood if source.startswith("tool:")}
-        if row.letter is Letter.N or row.reason not in _ORIGIN_REASONS:
-            # What was found nowhere may stand in a text that other labels make untrusted.
-            tools |= set(self._old.labels)
-        return own and all(self._same(tool, _ORIGIN_KEYS) for tool in tools)
+        # What was found nowhere may stand in a text that other labels make untrusted.
+        nowhere = row.letter is Letter.N or row.reason not in _ORIGIN_REASONS
+        return own and all(self._same(tool, _ORIGIN_KEYS) for tool in tools) and (not nowhere or self._labels_stand())
 
     def _same(self, tool: str, keys: tuple[str, ...]) -> bool:
         new = self._policy.tools.get(tool)
@@ -262,7 +264,22 @@ class _Flow:
         return Letter.T
 
     def _labels_stand(self) -> bool:
-        return self._old is not None and all(self._same(tool, _ORIGIN_KEYS) for tool in self._old.labels)
+        return self._old is not None and all(self._same(tool, _TEXT_KEYS) for tool in self._old.labels)
+
+    def _loosened(self) -> bool:
+        """Whether some tool's results are trusted more than they were."""
+        if self._old is None:
+            return True
+        for tool, old in self._old.labels.items():
+            new = self._policy.tools.get(tool)
+            if new is None:
+                continue
+            before, now = _TRUST.get(str(old.get("output")), 0), _TRUST[new.output.value]
+            fields = old.get("free_text")
+            fewer = not set(fields if isinstance(fields, list) else ()) <= new.free_text
+            if now > before or (now == before and fewer):
+                return True
+        return False
 
     def _guarded(self, rule: ArgRule) -> bool:
         return self._rule.side_effect in ("money", "access") or rule.sink == "secret"
@@ -316,6 +333,19 @@ class _Flow:
         if everything and self._decision.effect is Effect.ALLOW:
             return _PASS
         return _Part(None, why="nobody recorded whether untrusted text had been read")
+
+
+def _more_lines(labels: Mapping[str, Json], rule: ToolRule) -> bool:
+    """Whether an argument must now be one line that could have more."""
+    args = labels.get("args")
+    rows = args if isinstance(args, dict) else {}
+    now = rule.labels()["args"]
+    assert isinstance(now, dict)  # noqa: S101  # made two lines above
+    return any(_one_line(row) and not _one_line(rows.get(name)) for name, row in now.items())
+
+
+def _one_line(row: Json) -> bool:
+    return isinstance(row, dict) and row.get("one_line") is True
 
 
 def _worth(letter: Letter, tool: str, rule: ArgRule, *, guarded: bool) -> Effect:

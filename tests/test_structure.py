@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cases": {*BELOW_GUARD, "guard", "dryrun"},
     "recorded": BELOW_GUARD,
     "replay": {*BELOW_GUARD, "guard", "dryrun", "recorded"},
-    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay"},
+    "suggest": {*BELOW_GUARD, "recorded"},
+    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest"},
     "__init__": {*BELOW_GUARD, "guard", "assembly"},
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from rich.text import Text
 from agentguard.audit import AuditLog, LogRecord
 from agentguard.audit import verify as verify_log
 from agentguard.audit.record import FIELD_ALIASES
+from agentguard.cli.moments import moment
 from agentguard.errors import ConfigError
 from agentguard.store import Home
 
@@ -50,7 +50,9 @@ def query(  # noqa: PLR0917  # typer reads options from plain parameters
             "--where", help="FIELD=VALUE, repeatable: tool=send_email, principal=..., decision=deny, rule=..."
         ),
     ] = None,
-    start: Annotated[str | None, typer.Option("--start", help="First moment, ISO 8601 with zone.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", help="First moment: ISO 8601 with zone, or so long ago (2h).")
+    ] = None,
     end: Annotated[str | None, typer.Option("--end", help="First moment no longer wanted.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many records.")] = None,
     cursor: Annotated[int | None, typer.Option("--cursor", help="Continue after the record with this index.")] = None,
@@ -60,9 +62,7 @@ def query(  # noqa: PLR0917  # typer reads options from plain parameters
     """Find records by time and field. A condition on an absent field does not match."""
     conditions = dict(_condition(text) for text in where or [])
     with AuditLog.open(Home.open(home)) as log:
-        found = log.query(
-            start=_moment(start), end=_moment(end), where=conditions, limit=limit, cursor=cursor, full=full
-        )
+        found = log.query(start=moment(start), end=moment(end), where=conditions, limit=limit, cursor=cursor, full=full)
         if _print(found, as_json) == 0:
             fields = ", ".join(sorted({*FIELD_ALIASES, "decision", "reason", "event", "type"}))
             typer.echo(f"no record matches; fields of decisions are, among others: {fields}", err=True)
@@ -139,15 +139,3 @@ def _condition(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise ConfigError(f"--where needs FIELD=VALUE, got {text!r}; for example --where decision=deny")
     return name, value
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{text!r} is no ISO 8601 time; write 2026-01-31T12:00:00+00:00") from error
-    if moment.tzinfo is None:
-        raise ConfigError(f"{text!r} names no zone; write 2026-01-31T12:00:00+00:00")
-    return moment

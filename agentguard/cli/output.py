@@ -17,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agentguard.access.approval import escaped
+from agentguard.decision import Effect
 from agentguard.event import Json
 
-__all__ = ["HomeOption", "JsonOption", "coloured", "print_json", "print_line", "print_table", "shown"]
+__all__ = ["HomeOption", "JsonOption", "coloured", "print_json", "print_line", "print_table", "shown", "word"]
 
 HomeOption: TypeAlias = Annotated[Path, typer.Option("--home", help="The project's folder, made by `agentguard init`.")]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object per line, for machines.")]
@@ -40,7 +41,7 @@ MAX_CELL = 200
 _PIPE_WIDTH = 400
 
 
-def print_json(value: Mapping[str, Json]) -> None:
+def print_json(value: Mapping[str, object]) -> None:
     """One object on one line."""
     typer.echo(json.dumps(value))
 
@@ -78,3 +79,8 @@ def shown(value: Json) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     cut = text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]}... ({len(text)} characters)"
     return escaped(cut)
+
+
+def word(effect: Effect) -> str:
+    """What cases and people call an effect: allow, ask or deny."""
+    return "ask" if effect is Effect.REQUIRE_APPROVAL else str(effect.value)

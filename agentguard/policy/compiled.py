@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from agentguard.event import Json, Label
-from agentguard.policy.constraint import Constraint
+from agentguard.policy.constraint import Constraint, OneLine
 
 __all__ = [
     "AgentRule",
@@ -133,7 +133,12 @@ class ToolRule:
             "approval": self.approval,
             "constraints": self.constraints,
             "args": {
-                name: {"sink": rule.sink, "sources": [*rule.sources], "content": rule.content}
+                name: {
+                    "sink": rule.sink,
+                    "sources": [*rule.sources],
+                    "content": rule.content,
+                    "one_line": any(isinstance(each.check, OneLine) for each in rule.constraints),
+                }
                 for name, rule in self.args.items()
             },
         }

@@ -374,12 +374,18 @@ class Compiler:
 
 
 def _constraints_digest(row: ToolRow) -> str:
-    """A digest of what a call's arguments must be, without who may set them."""
+    """A digest of what a call's arguments must be; who may set them, and whether on one line, stands beside it."""
     args = {
-        name: arg.model_dump(mode="json", exclude={"sources", "redact", "content"}) for name, arg in row.args.items()
+        # Without globs a sink demands nothing but one line.
+        name: arg.model_dump(mode="json", exclude={"sources", "redact", "content", *([] if _globs(arg) else ["sink"])})
+        for name, arg in row.args.items()
     }
     said = json.dumps([args, row.extra_args], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _globs(row: ArgRow) -> bool:
+    return row.allow is not None or bool(row.deny)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

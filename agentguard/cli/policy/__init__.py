@@ -8,7 +8,9 @@ from agentguard.cli.policy.cases import run_cases
 from agentguard.cli.policy.check import check_policy
 from agentguard.cli.policy.draft import write_draft
 from agentguard.cli.policy.lint import lint_policy_labels
+from agentguard.cli.policy.replay import replay_policy
 from agentguard.cli.policy.schema import print_schema
+from agentguard.cli.policy.suggest import suggest_labels
 
 __all__ = ["app"]
 
@@ -16,5 +18,7 @@ app = typer.Typer(help="Draft, check, explain, test and change a policy.", no_ar
 app.command("init")(write_draft)
 app.command("check")(check_policy)
 app.command("lint-labels")(lint_policy_labels)
+app.command("replay")(replay_policy)
 app.command("schema")(print_schema)
+app.command("suggest")(suggest_labels)
 app.command("test")(run_cases)

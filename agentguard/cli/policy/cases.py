@@ -11,8 +11,8 @@ import typer
 from rich.text import Text
 
 from agentguard.cases import CaseFile, CaseOutcome, StepOutcome
-from agentguard.cli.output import JsonOption, print_json, print_line, print_table, shown
-from agentguard.decision import Effect, Origin
+from agentguard.cli.output import JsonOption, print_json, print_line, print_table, shown, word
+from agentguard.decision import Origin
 from agentguard.errors import StoreError
 from agentguard.event import AgentMessage, Json, ToolCall, ToolResult
 from agentguard.policy import Policy
@@ -86,7 +86,7 @@ def _print_step(file: CaseFile, outcome: StepOutcome) -> None:
             print_line(f"    {shown(finding.message)}")
     if outcome.origins:
         rows = [
-            (_path(origin), shown(origin.value), origin.letter.name, origin.meaning, _word(origin), origin.source)
+            (_path(origin), shown(origin.value), origin.letter.name, origin.meaning, word(origin.effect), origin.source)
             for origin in outcome.origins
         ]
         print_table(("argument", "value", "", "origin", "verdict", "source"), rows, indent=4)
@@ -104,10 +104,6 @@ def _title(outcome: StepOutcome) -> str:
 def _path(origin: Origin) -> str:
     steps = "".join(f"[{step}]" if isinstance(step, int) else f".{shown(step)}" for step in origin.path[2:])
     return shown(origin.argument) + steps
-
-
-def _word(origin: Origin) -> str:
-    return "ask" if origin.effect is Effect.REQUIRE_APPROVAL else str(origin.effect.value)
 
 
 def _record(file: CaseFile, outcome: CaseOutcome) -> dict[str, Json]:
@@ -140,7 +136,7 @@ def _step_record(outcome: StepOutcome) -> Json:
                 "path": list(origin.path),
                 "value": origin.value,
                 "origin": origin.letter.name,
-                "effect": _word(origin),
+                "effect": word(origin.effect),
                 "source": origin.source or None,
             }
             for origin in outcome.origins
