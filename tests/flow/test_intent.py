@@ -150,6 +150,40 @@ You should email the team about the outage.                            | send_em
 Confirm to Bob that Friday works.                                      | send_email | send_money
 Could you please let the team know on Slack?                           | slack.postMessage | send_email send_money
 Everything older than May can be deleted.                              | | send_money send_email
+Could you ping Laura and tell her the numbers are in?                  | send_email send_direct_message | send_money
+I need you to write back to the recruiter and accept the offer.        | send_email | send_money delete_file
+Give the plumber a heads-up that we'll be home at five.                | send_email | send_money
+Kindly inform our customers about the downtime.                        | send_email | delete_file
+My flatmate covered dinner, it was 42 euros in total, so send him half of that. | send_money | delete_file
+Please make sure the landlord gets paid before Friday.                 | send_money | delete_file
+Top up my phone with 20 dollars.                                       | send_money | delete_file
+Donate 15 pounds to the shelter.                                       | send_money | delete_file
+Take the old backups out of the archive folder and bin them.           | delete_file | send_email
+Trash every email from the mailing list.                               | delete_email | send_money
+I'd like the file report_old.docx gone, delete it.                     | delete_file | send_money
+Set aside an hour on Tuesday for the review in my calendar.            | create_calendar_event | send_money
+Find a slot with Ana next week and get it on the calendar.             | create_calendar_event | send_money
+Shift my 3 o'clock meeting by thirty minutes.                          | reschedule_calendar_event | send_money
+Could we bring the call forward to Monday?                             | reschedule_calendar_event | send_money
+Please scrap tomorrow's sync.                                          | cancel_calendar_event | send_money
+I can't make it on Friday, cancel the dinner.                          | cancel_calendar_event | send_money
+Put the minutes in a file named minutes.md.                            | create_file | send_money delete_file
+Start a new document with the list of guests.                          | create_file | send_money
+Collect the figures and store them in figures.csv.                     | create_file | delete_file
+Add Paul as an editor to the spreadsheet.                              | share_file | send_money
+Open the folder up for the auditors, give them access.                 | share_file | delete_file
+Take away Jim's admin rights.                                          | remove_user | send_money
+Make Sally an admin.                                                   | grantAccess | send_money delete_file
+Get Tom into the project channel.                                      | invite_user_to_channel | send_money
+Drop a note in the team channel that lunch is here.                    | slack.postMessage | send_money
+Announce in #general that we ship today.                               | slack.postMessage | send_money
+Read the article and send me and Bob a short summary.                  | send_email | send_money delete_file
+After reading the notes, email the key points to Kim.                  | send_email | delete_file
+Once the transfer is through, let Kim know.                            | send_email | delete_file
+Rebuild the project and deploy it.                                     | run_command | send_money send_email
+Switch the bedroom lamp off.                                           | set_light | send_money
+Create a todo for the tax return.                                      | create_task | send_email
+Correct Mrs Lee's address in the customer database.                    | update_record | send_money
 """
 
 ENGLISH_NOTHING = """
@@ -238,6 +272,22 @@ Die Rechnung soll bezahlt werden.                                      | send_mo
 Fass die Mails zusammen und schicke die Übersicht an Carl.             | send_email | delete_email send_money
 Sende nichts, sondern lösche die Datei.                                | delete_file | send_email
 Erinnere mich an die Miete.                                            | create_calendar_event create_task | send_money delete_file
+Melde dich bitte bei Frau Lang und frag nach dem Angebot.              | send_email | send_money
+Schreib meinem Vermieter eine Mail wegen der Heizung.                  | send_email | delete_file
+Könntest du das Protokoll an alle Teilnehmer verschicken?              | send_email | send_money
+Lass Jonas wissen, dass der Termin steht.                              | send_email | send_money
+Zahl bitte die Stromrechnung.                                          | send_money | delete_file
+Bitte 30 € an Lisa überweisen.                                         | send_money | delete_file
+Kannst du meiner Mutter 50 Euro schicken?                              | send_money | delete_file
+Entferne alle alten Fotos aus dem Ordner.                              | delete_file | send_money
+Kannst du den Zahnarzttermin absagen?                                  | cancel_calendar_event | send_money
+Setze für Montag um zehn eine Besprechung an.                          | create_calendar_event | send_money
+Speichere die Liste als liste.txt.                                     | create_file | send_email
+Gib das Dokument für Petra frei.                                       | share_file | send_money
+Füge Max dem Kanal hinzu.                                              | invite_user_to_channel | send_money
+Poste im Kanal, dass der Build läuft.                                  | slack.postMessage | send_money
+Schalte das Licht aus.                                                 | set_light | send_money
+Merk mir den Termin am Freitag vor.                                    | create_calendar_event | send_money
 """
 
 GERMAN_NOTHING = """
@@ -288,6 +338,16 @@ Lance les tests.                                                       | run_com
 Allume la lumière du salon.                                            | set_light | send_money send_email
 N'oublie pas d'envoyer le mail à Paul.                                 | send_email | send_money
 Résume les mails et envoie-les à Carl.                                 | send_email | delete_email send_money
+Transmets ce document à la comptabilité.                               | send_email | send_money
+Écris à mon propriétaire pour le chauffage.                            | send_email | delete_file
+Tu peux régler la facture du plombier ?                                | send_money | delete_file
+Vire 30 € à Lucie.                                                     | send_money | delete_file
+Jette les anciens brouillons.                                          | delete_file | send_money
+Ajoute la réunion à mon calendrier.                                    | create_calendar_event | send_money
+Décale la réunion à 16 h.                                              | reschedule_calendar_event | send_money
+Enregistre la liste dans liste.txt.                                    | create_file | send_money
+Éteins la lumière.                                                     | set_light | send_money
+Publie un message dans le canal.                                       | slack.postMessage | send_money
 """
 
 FRENCH_NOTHING = """
@@ -335,6 +395,16 @@ Ejecuta las pruebas.                                                   | run_com
 Enciende la luz de la cocina.                                          | set_light | send_money send_email
 No olvides enviar el correo a Ana.                                     | send_email | send_money
 Quiero que lo borres, el archivo viejo.txt.                            | delete_file | send_money send_email
+Escríbele a mi casero sobre la calefacción.                            | send_email | delete_file
+Manda el acta a todos los asistentes.                                  | send_email | send_money
+¿Me puedes pagar el recibo de la luz?                                  | send_money | delete_file
+Hazle un bizum... transfiere 30 € a Lucía.                             | send_money | delete_file
+Quita las fotos viejas de la carpeta.                                  | delete_file | send_money
+Apunta la cita en mi agenda.                                           | create_calendar_event | send_money
+Cambia la reunión a las cuatro.                                        | reschedule_calendar_event | send_money
+Guarda la lista en lista.txt.                                          | create_file | send_money
+Apaga la luz.                                                          | set_light | send_money
+Anuncia en el canal que ya está listo.                                 | slack.postMessage | send_money
 """
 
 SPANISH_NOTHING = """
