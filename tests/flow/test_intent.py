@@ -184,6 +184,36 @@ Rebuild the project and deploy it.                                     | run_com
 Switch the bedroom lamp off.                                           | set_light | send_money
 Create a todo for the tax return.                                      | create_task | send_email
 Correct Mrs Lee's address in the customer database.                    | update_record | send_money
+Hi, could you thank Ms Ortiz for the flowers on my behalf?             | send_email | send_money
+Respond to the complaint from room 12 with an apology.                 | send_email | delete_file
+I want everybody on the team to get the new schedule by mail.          | send_email | send_money
+Ask the supplier for a new quote.                                      | send_email | send_money
+Pass my regards on to Henry.                                           | send_email | send_money
+It's Tim's turn to drive on Monday, let him know please.               | send_email | send_money
+Cover the deposit for the flat, 300 euros to IBAN DE89370400440532013000. | send_money | delete_file
+We split the cab, so give Nora back 8 dollars.                         | send_money | delete_file
+Pay whatever is due on the credit card.                                | send_money | delete_file
+The file budget_v1.xlsx is no longer needed, please remove it.         | delete_file | send_money
+Empty the trash folder.                                                | delete_file | send_money
+Unsubscribe me and delete those newsletter emails.                     | delete_email | send_money
+Draft a packing list and save it as packing.txt.                       | create_file | send_email
+Put together a document with all the recipes.                          | create_file | send_money
+Copy the headline into notes.txt.                                      | create_file append_to_file | send_money
+Let Dana view the contract.                                            | share_file | send_money
+Arrange a lunch with the new colleague on Wednesday at noon.           | create_calendar_event | send_money
+Pencil in a dentist visit for the 12th.                                | create_calendar_event | send_money
+Make a dinner reservation... and add it to my calendar.                | create_calendar_event | delete_file
+I'm ill, please call off everything on my calendar today.              | cancel_calendar_event | send_money
+Can the meeting with Jo be moved to Thursday?                          | reschedule_calendar_event | send_money
+Get me a room at the Seaview hotel from Friday to Sunday.              | reserve_hotel | delete_file
+Ban the user troll42 from the channel.                                 | remove_user | send_money
+Allow Petra to read the database.                                      | grantAccess | send_money
+My password leaked, set a new one.                                     | update_password | send_money
+Put the press release up on the website.                               | post_webpage | send_money
+Compile the project.                                                   | run_command | send_money
+Set the status of case 88 to closed in the database.                   | update_record | send_money
+File a bug about the crash.                                            | create_task | send_money
+Switch off all lamps downstairs.                                       | set_light | send_money
 """
 
 ENGLISH_NOTHING = """
@@ -288,6 +318,13 @@ Füge Max dem Kanal hinzu.                                              | invite
 Poste im Kanal, dass der Build läuft.                                  | slack.postMessage | send_money
 Schalte das Licht aus.                                                 | set_light | send_money
 Merk mir den Termin am Freitag vor.                                    | create_calendar_event | send_money
+Frag Herrn Maier, ob er morgen Zeit hat.                               | send_email | send_money
+Informiere das Team über den Ausfall.                                  | send_email | send_money
+Erstatte dem Kunden den Betrag.                                        | send_money | delete_file
+Hefte das Protokoll bitte an die Mail und schick sie an Karl.          | send_email | send_money
+Mach einen Termin beim Friseur.                                        | create_calendar_event | send_money
+Weg mit der Datei alt.txt, bitte löschen.                              | delete_file | send_money
+Schreib in die Datei todo.txt, dass Milch fehlt.                       | append_to_file | send_money
 """
 
 GERMAN_NOTHING = """
@@ -348,6 +385,10 @@ Décale la réunion à 16 h.                                              | resc
 Enregistre la liste dans liste.txt.                                    | create_file | send_money
 Éteins la lumière.                                                     | set_light | send_money
 Publie un message dans le canal.                                       | slack.postMessage | send_money
+Demande au fournisseur un nouveau devis.                               | send_email | send_money
+Rembourse 8 euros à Nora.                                              | send_money | delete_file
+Peux-tu déplacer le rendez-vous à jeudi ?                              | reschedule_calendar_event | send_money
+Supprimez les courriels publicitaires.                                 | delete_email | send_money
 """
 
 FRENCH_NOTHING = """
@@ -405,6 +446,10 @@ Cambia la reunión a las cuatro.                                        | resche
 Guarda la lista en lista.txt.                                          | create_file | send_money
 Apaga la luz.                                                          | set_light | send_money
 Anuncia en el canal que ya está listo.                                 | slack.postMessage | send_money
+Pregunta al proveedor por un presupuesto.                              | send_email | send_money
+Devuélvele 8 euros a Nora.                                             | send_money | delete_file
+¿Podrías mover la cita al jueves?                                      | reschedule_calendar_event | send_money
+Elimina los correos de publicidad.                                     | delete_email | send_money
 """
 
 SPANISH_NOTHING = """

@@ -227,7 +227,7 @@ ENGLISH = Language(
         "subject": entries("i; he; she; they; we; it; who; bob; did; didn; had; has; have; ve; been; was; were; im; s"),
         "ability": entries("can; could; may; might"),
         "modal": entries("can; could; may; shall; might; should; will; would; must; wish; want; id; ll; like; need; let; make; ensure; sure; suggest; appreciate; rather; help; please"),
-        "causative": entries("want; need; needs; get; like; should; must; ensure; make; love; wish; to be; please; having; needed; prefer"),
+        "causative": entries("can; could; want; need; needs; get; like; should; must; ensure; make; love; wish; to be; please; having; needed; prefer"),
         "no_causative": entries("been; already; was; were"),
         "me": entries("me; us; you; yourself; myself; ourselves; my"),
         "pronoun": entries("it; them; that; this; those; these; one; ones; him; her; all; everything; both; something; anything; same"),
