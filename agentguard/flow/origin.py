@@ -35,7 +35,7 @@ from agentguard.flow.embedded import EXCESS, Embedded, embedded
 from agentguard.flow.forms import elements, key, looks_like_field, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
-from agentguard.flow.request import Request, find
+from agentguard.flow.request import Request
 from agentguard.text.squash import squash
 
 __all__ = ["Tracer", "ledger_of", "lineage"]
@@ -216,7 +216,7 @@ class Tracer:
                 said = asked and self._says(level, sink, value)
             if said and depth == len(self._levels) - 1:
                 text, _ = self._levels[self._asker].request.locate(value)
-                known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text, None)))
+                known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text)))
             if asked:
                 known.extend(self._vouched(level, sink, value, found.values))
             # What a run above was given counts here only if it was handed down in the request.
@@ -229,7 +229,7 @@ class Tracer:
                 # Some row's number 5 says nothing of an amount of 5.
                 continue
             letter = level.letter(vouched)
-            evidence = Evidence(vouched.source, vouched.text, find(value, vouched.text))
+            evidence = Evidence(vouched.source, vouched.text)
             yield _origin(sink, letter, _pass_if(level.may_set(sink, letter, vouched)), value, evidence)
             if vouched.created:
                 effect = _pass_if(sink.sources is None or sink.kind == "id" or vouched.tool in sink.sources)
@@ -326,8 +326,7 @@ def _pass_if(permitted: bool) -> Effect:
 
 
 def _origin(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: Evidence | None) -> Origin:
-    source, text, span = (evidence.source, evidence.text, evidence.span) if evidence else ("", "", None)
-    span = span or (find(value, text) if text else None)
+    source, text, span = (evidence.source, evidence.text, evidence.span(value)) if evidence else ("", "", None)
     reason = "" if effect is Effect.ALLOW else "origin-untrusted" if letter is Letter.U else "origin-unknown"
     return Origin(
         sink.argument,
