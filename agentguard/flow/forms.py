@@ -24,6 +24,7 @@ __all__ = [
     "canonical",
     "elements",
     "grouped_key",
+    "is_number",
     "is_value",
     "key",
     "looks_like_field",
@@ -225,6 +226,11 @@ def grouped_key(value: str) -> str | None:
     if len(bare) < MIN_GROUPED or not bare.isalnum() or sum(map(str.isdigit, bare)) < MIN_GROUPED // 2:
         return None
     return "grouped " + bare
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is one plain number: 1250, 1,250.00."""
+    return len(text) <= MAX_NUMBER_CHARS and _GROUPED.fullmatch(text.strip()) is not None
 
 
 def _host(url: str) -> str:

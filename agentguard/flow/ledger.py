@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from agentguard.conversation import Conversation
 from agentguard.decision import Span
 from agentguard.event import Label, ToolResult
 from agentguard.flow.document import Document, Reading, Value, plain_json
-from agentguard.flow.forms import grouped_key, key, probes, short_tokens
+from agentguard.flow.forms import grouped_key, is_number, key, probes, short_tokens
 from agentguard.flow.labels import ToolLabels
 from agentguard.flow.memory import GRAM, MAX_NEEDLE, Hit, Memory, Text
 from agentguard.flow.request import Request, find
@@ -183,6 +184,14 @@ class Ledger:
             return False
         with self._lock:
             return any(True for _ in self._memory.find(needle))
+
+    def figures(self, sources: Collection[str]) -> Iterator[str]:
+        """The numbers in structured results of ``sources`` (``tool:<name>``), newest first; ids are none."""
+        with self._lock:
+            documents = (text.document for text in self._memory.texts() if text.source in sources)
+            for document in islice(filter(None, documents), MAX_DOCUMENTS):
+                for values in self._reading(document).values.values():
+                    yield from (value.text for value in values if not value.identity and is_number(value.text))
 
     def unclassified(self) -> list[Document]:
         """The trusted and mixed results read since the last call: for those who look for confidential values."""

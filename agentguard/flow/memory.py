@@ -189,6 +189,11 @@ class Memory:
         while self._size > self._bound and len(self._packs) > 1:
             self._drop()
 
+    def texts(self) -> Iterator[Text]:
+        """All that is held, newest first."""
+        for pack in reversed(self._packs):
+            yield from reversed(pack.texts)
+
     def find(self, needle: bytes) -> Iterator[Hit]:
         """Where ``needle`` (squashed, at least ``GRAM`` bytes) stands: at most one hit per text and block."""
         needle = needle[:MAX_NEEDLE]

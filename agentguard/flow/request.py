@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from agentguard.decision import Span
 from agentguard.flow.contradiction import Figures
 from agentguard.flow.forms import bare_word, canonical, grouped_key, key, tokens, words
+from agentguard.flow.superlative import superlatives
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
 from agentguard.text.squash import squash
@@ -43,6 +44,7 @@ class Request:
         written = {token for form in forms for token in tokens(form)}
         self._keys = {key(token) for token in written} - {""}
         self.names = frozenset(_distinctive(self._texts))
+        self.superlatives = superlatives(self._texts)
 
     @property
     def texts(self) -> tuple[str, ...]:
