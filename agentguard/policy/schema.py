@@ -40,8 +40,8 @@ Phrase: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Language: TypeAlias = Literal["en", "de", "fr", "es"]
 # The verb families of agentguard.flow.vocabulary; a test compares them.
 VerbFamily: TypeAlias = Literal[
-    "read", "draft", "create", "update", "send", "share", "invite", "pay", "delete", "cancel", "schedule", "run", "grant",
-    "revoke", "post", "control",
+    "read", "draft", "create", "update", "send", "share", "invite", "pay", "delete", "cancel", "schedule", "run",
+    "grant", "revoke", "post", "control",
 ]  # fmt: skip
 Intended: TypeAlias = Literal["required", "off"]
 Repeated: TypeAlias = Literal["ask", "allow"]
