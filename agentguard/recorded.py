@@ -67,6 +67,8 @@ class RecordedDecision:
     body: Json
     size: int
     policy_digest: str
+    run: str = ""
+    parent: str = ""
     sender: str = ""
     receiver: str = ""
 
@@ -95,6 +97,13 @@ class RecordedDecision:
             found = cls.of(record)
             if found is not None:
                 yield found
+
+    def first_of_run(self, log: AuditLog) -> bool:
+        """Whether the log tells that no call of this tool came before it in its run, sub-agents included."""
+        if not self.run or self.parent or any(True for _ in log.query(where={"run.parent_id": self.run}, limit=1)):
+            return False
+        where = {"run.id": self.run, "event": "tool_call", "gen_ai.tool.name": self.tool}
+        return all(record.index >= self.index for record in log.query(where=where, limit=1))
 
     @classmethod
     def find(cls, log: AuditLog, id: str) -> RecordedDecision:
@@ -164,6 +173,8 @@ def _decision(index: int, data: dict[str, Json]) -> RecordedDecision:
         body=body,
         size=int(str(data.get("payload.length") or 0)),
         policy_digest=str(data.get("policy.digest") or ""),
+        run=str(data.get("run.id") or ""),
+        parent=str(data.get("run.parent_id") or ""),
         sender=str(data.get("sender") or ""),
         receiver=str(data.get("receiver") or ""),
     )

@@ -7,7 +7,7 @@ not touch them. Whatever the records do not tell is said to be unknown: nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,8 +37,8 @@ _NO_RULE = {
 # A person's answer stands for a question that the rules asked.
 _ASKED = frozenset({"approved", "approval-refused"})
 _ORIGIN_REASONS = frozenset({"", "origin-untrusted", "origin-unknown"})
-# Findings of information flow that speak of a value's origin alone, or of the run's first untrusted text.
-_ROW_FINDINGS = frozenset({"flow.origin-untrusted", "flow.origin-unknown"})
+# Findings of information flow that speak of the run, not of one value.
+_RUN_FINDINGS = frozenset({"flow.intent-missing", "flow.repeated", "flow.approval"})
 _FLOW_KEYS = (
     "side_effect", "output", "free_text", "egress", "inbound", "object", "verbs", "intent", "repeat", "clears", "args",
 )  # fmt: skip
@@ -49,14 +49,23 @@ _ORIGIN_KEYS = ("side_effect", "output", "free_text", "egress", "inbound")
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one part of the checks comes to; ``effect`` None: the records do not tell."""
+    """What one part of the checks comes to: at least ``low``, at most ``high``; known when they are the same."""
 
-    effect: Effect | None
+    low: Effect
+    high: Effect
     reason: str = ""
     why: str = ""
 
 
-_PASS = _Part(Effect.ALLOW)
+def _known(effect: Effect, reason: str = "", why: str = "") -> _Part:
+    return _Part(effect, effect, reason, why)
+
+
+def _unknown(why: str, low: Effect = Effect.ALLOW, high: Effect = Effect.DENY) -> _Part:
+    return _Part(low, high, why=why)
+
+
+_PASS = _known(Effect.ALLOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +93,17 @@ class Replay:
     Args:
         policy: the changed policy.
         recorded: the policies that were in force, by digest: what they labelled tells what the change touches.
+        is_first: whether a call is known to be the first of its tool in its run, so that it repeats nothing.
     """
 
-    def __init__(self, policy: Policy, recorded: Mapping[str, RecordedPolicy]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        recorded: Mapping[str, RecordedPolicy],
+        *,
+        is_first: Callable[[RecordedDecision], bool] = lambda _decision: False,
+    ) -> None:
+        self._is_first = is_first
         self._policy = enforced(policy)
         self._recorded = recorded
         stages = dry_stages(self._policy)
@@ -103,7 +120,7 @@ class Replay:
         Raises:
             ConfigError, TamperError, KeySourceError: as ``AuditLog.query``.
         """
-        replay = cls(policy, RecordedPolicy.read(log))
+        replay = cls(policy, RecordedPolicy.read(log), is_first=lambda each: each.first_of_run(log))
         for decision in RecordedDecision.read(log, since=since, until=until):
             if decision.event in ("tool_call", "agent_message"):
                 yield replay.judge(decision)
@@ -114,35 +131,36 @@ class Replay:
         if decision.reason in _NO_RULE:
             return Replayed(decision, before, None, why=_NO_RULE[decision.reason])
         found = _joined(list(self._parts(decision)))
-        return Replayed(decision, before, found.effect, found.reason, found.why)
+        after = found.low if found.low is found.high else None
+        return Replayed(decision, before, after, found.reason, found.why)
 
     def _parts(self, decision: RecordedDecision) -> Iterator[_Part]:
         event = _event(decision)
         run = Conversation(principal=decision.principal)
         verdict = self._access.inspect(event, run)
-        yield _Part(verdict.effect, verdict.reason, verdict.message)
+        yield _known(verdict.effect, verdict.reason, verdict.message)
         rule = self._policy.tools.get(decision.tool)
         if rule is None or verdict.effect is Effect.DENY or decision.event != "tool_call":
             return
         old = self._recorded.get(decision.policy_digest)
         if decision.args is not None:
             found = self._texts.check(event, run=run)
-            yield _Part(found.effect, found.reason, found.message)
+            yield _known(found.effect, found.reason, found.message)
         else:
             yield self._content(decision, old)
             yield self._arguments(decision, rule, old)
             if rule.approval == "always":
-                yield _Part(Effect.REQUIRE_APPROVAL, "approval-required", "the policy asks each time")
-        yield from _Flow(self._policy, rule, decision, old).parts()
+                yield _known(Effect.REQUIRE_APPROVAL, "approval-required", "the policy asks each time")
+        yield from _Flow(self._policy, rule, decision, old, self._is_first).parts()
 
     def _content(self, decision: RecordedDecision, old: RecordedPolicy | None) -> _Part:
         """The checks of texts: they carry over while the policy's rules for texts are the same."""
         if _stopped_before(decision, "content"):
-            return _Part(None, why="it was refused before its texts were checked, and no payload was recorded")
+            return _unknown("it was refused before its texts were checked, and no payload was recorded")
         if old is None or old.texts != self._policy.texts_digest:
-            return _Part(None, why="the rules for texts changed, and no payload was recorded")
+            return _unknown("the rules for texts changed, and no payload was recorded")
         if decision.stage in ("size", "content") and decision.effect is Effect.DENY:
-            return _Part(Effect.DENY, decision.reason, "its texts are refused as before")
+            return _known(Effect.DENY, decision.reason, "its texts are refused as before")
         return _PASS
 
     def _arguments(self, decision: RecordedDecision, rule: ToolRule, old: RecordedPolicy | None) -> _Part:
@@ -150,23 +168,31 @@ class Replay:
         known = {path_step(name) for name in rule.args}
         extra = next((row.argument for row in decision.origins if row.argument not in known), None)
         if rule.extra_args == "deny" and extra is not None:
-            return _Part(Effect.DENY, "argument-not-permitted", f"the argument {extra} has no row")
+            return _known(Effect.DENY, "argument-not-permitted", f"the argument {extra} has no row")
         if not rule.required and rule.extra_args == "allow" and not any(arg.constraints for arg in rule.args.values()):
             return _PASS
         if _stopped_before(decision, "arguments"):
-            return _Part(None, why="it was refused before its constraints were checked, and no payload was recorded")
+            return _unknown("it was refused before its constraints were checked, and no payload was recorded")
         labels = old.labels.get(decision.tool) if old else None
         if labels is None or labels.get("constraints") != rule.constraints or _more_lines(labels, rule):
-            return _Part(None, why="the constraints changed, and no payload was recorded")
+            return _unknown("the constraints changed, and no payload was recorded")
         if "policy.argument" in decision.findings:
-            return _Part(Effect.DENY, "argument-not-permitted", "a constraint refuses it as before")
+            return _known(Effect.DENY, "argument-not-permitted", "a constraint refuses it as before")
         return _PASS
 
 
 class _Flow:
     """Judges the origins of one call by changed labels."""
 
-    def __init__(self, policy: Policy, rule: ToolRule, decision: RecordedDecision, old: RecordedPolicy | None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        rule: ToolRule,
+        decision: RecordedDecision,
+        old: RecordedPolicy | None,
+        is_first: Callable[[RecordedDecision], bool],
+    ) -> None:
+        self._is_first = is_first
         self._policy = policy
         self._rule = rule
         self._decision = decision
@@ -175,10 +201,10 @@ class _Flow:
     def parts(self) -> Iterator[_Part]:
         """One part a value, and one for each rule that looks at the run as a whole."""
         if _stopped_before(self._decision, "flow"):
-            yield _Part(None, why="it was refused before its values were traced")
+            yield _unknown("it was refused before its values were traced")
             return
         if not self._decision.complete:
-            yield _Part(None, why="not every value's origin was recorded")
+            yield _unknown("not every value's origin was recorded")
             return
         for row in self._decision.origins:
             yield self._row(row)
@@ -192,22 +218,30 @@ class _Flow:
         if self._untouched(row):
             return self._part(row, row.effect)
         if row.reason not in _ORIGIN_REASONS:
-            return _Part(None, why=f"labels changed that {row.reason} depends on")
-        if rule.sink is None:
+            return _unknown(f"labels changed that {row.reason} depends on")
+        if rule.sink is None and (row.letter is Letter.FREE or not self._acts()):
             return _PASS
+        if rule.sink is None:
+            return _unknown(f"the argument {row.argument} was traced as a {row.kind}, and no more as a body of text")
         if row.letter is Letter.FREE or row.kind != rule.sink:
-            return _Part(None, why=f"the argument {row.argument} was not traced as a {rule.sink} at the time")
+            return _unknown(f"the argument {row.argument} was not traced as a {rule.sink} at the time")
         return self._part(row, self._by_sources(row, rule))
 
     def _part(self, row: RecordedOrigin, effect: Effect | None) -> _Part:
-        # What a tool returned that is now trusted more may vouch for the value too; the record names one place only.
-        if effect is None or (effect is not Effect.ALLOW and self._loosened()):
-            return _Part(None, why=f"labels changed of what set the argument {row.argument}")
         if effect is Effect.ALLOW:
             return _PASS
+        why = f"labels changed of what set the argument {row.argument}"
+        if effect is None:
+            return _unknown(why, low=Effect.REQUIRE_APPROVAL if row.letter is Letter.N else Effect.ALLOW)
+        # What a tool returned that is now trusted more may vouch for the value too; the record names one place only.
+        if self._loosened():
+            return _unknown(why, high=effect)
         reason = row.reason or ("origin-untrusted" if effect is Effect.DENY else "origin-unknown")
         where = ", ".join(source or "nowhere" for _, source in row.stood)
-        return _Part(effect, reason, f"the argument {row.argument} was set from {where}")
+        return _known(effect, reason, f"the argument {row.argument} was set from {where}")
+
+    def _acts(self) -> bool:
+        return self._rule.side_effect != "read" or self._rule.egress
 
     def _untouched(self, row: RecordedOrigin) -> bool:
         """Whether nothing that this value's verdict rests on has changed."""
@@ -248,15 +282,19 @@ class _Flow:
         if not source.startswith("tool:"):
             return row.effect if row.letter is Letter.U else Effect.DENY
         letter_now = self._letter_now(letter, tool)
-        if letter_now is None:
-            return None
-        return _worth(letter_now, tool, rule, guarded=self._guarded(rule))
+        if letter_now is Letter.U and row.letter is Letter.U:
+            return row.effect  # a question where the user had delegated, else a refusal
+        if letter_now is Letter.S and self._guarded(rule) and self._policy.tools[tool].inbound:
+            return None  # it passes when the request names the sender, which nobody recorded
+        return None if letter_now is None else _worth(letter_now, tool, rule)
 
     def _letter_now(self, letter: Letter, tool: str) -> Letter | None:
         new = self._policy.tools.get(tool)
         if self._same(tool, _ORIGIN_KEYS):
             return letter
         if new is None or new.output is Label.UNTRUSTED:
+            return Letter.U
+        if letter is Letter.U and not self._loosened():
             return Letter.U
         # Of a text that was untrusted nothing tells which value in it stood alone.
         if letter is Letter.U or new.output is Label.MIXED or letter is Letter.M:
@@ -288,51 +326,74 @@ class _Flow:
 
     def _run_rules(self) -> Iterator[_Part]:
         """What depends on the request, earlier calls and all that was read: it carries over while its labels stand."""
-        others = [kind for kind in self._decision.findings if kind.startswith("flow.") and kind not in _ROW_FINDINGS]
-        if not self._same(self._decision.tool, _FLOW_KEYS[:10]) or not self._same_words():
-            yield from self._changed_rules(others)
-        elif others and others != ["flow.approval"]:
-            # Its strength stands in the record only where this stage decided.
-            exact = self._decision.stage == "flow"
-            reason = others[0].removeprefix("flow.")
-            yield _Part(self._decision.effect if exact else None, reason, "as before")
+        others = [kind.removeprefix("flow.") for kind in self._decision.findings if kind in _RUN_FINDINGS]
+        if self._acts():
+            yield self._intent(others)
+            yield self._repeat(others)
+            yield self._texts()
         yield self._when_untrusted(others)
 
-    def _changed_rules(self, others: list[str]) -> Iterator[_Part]:
-        labels = self._old.labels.get(self._decision.tool) if self._old else None
-        if self._rule.side_effect == "read" and not self._rule.egress:
-            return
-        same = labels is not None and labels.get("side_effect") == self._rule.side_effect and self._same_words()
-        worded = (
-            same and labels is not None and all(labels.get(k) == self._rule.labels()[k] for k in ("object", "verbs"))
-        )
-        if self._rule.intent == "required" and not (
-            worded and labels is not None and labels.get("intent") == "required" and "flow.intent-missing" not in others
-        ):
-            yield _Part(None, why="nobody recorded whether the request asked for this")
-        if self._rule.repeat == "ask" and not (
-            same and labels is not None and labels.get("repeat") == "ask" and "flow.repeated" not in others
-        ):
-            yield _Part(None, why="nobody recorded how often the request asked for this")
-        if set(others) - {"flow.intent-missing", "flow.repeated", "flow.approval"}:
-            yield _Part(None, why="labels changed that a check of the run depends on")
+    def _intent(self, others: list[str]) -> _Part:
+        if self._rule.intent == "off" or self._rule.side_effect == "read":
+            return _PASS
+        if not self._like_before("side_effect", "object", "verbs", "intent") or not self._same_words():
+            return _unknown("nobody recorded whether the request asked for this")
+        if "intent-missing" not in others:
+            return _PASS
+        exact = self._decision.reason == "intent-missing" and not self._tightened() and not self._loosened()
+        effect = self._decision.effect if exact else Effect.DENY
+        low = effect if exact else Effect.REQUIRE_APPROVAL
+        return _Part(low, effect, "intent-missing", "the request did not ask for it")
 
-    def _same_words(self) -> bool:
-        return self._old is not None and self._old.flow == self._policy.flow.labels()
+    def _repeat(self, others: list[str]) -> _Part:
+        if self._rule.repeat == "allow" or self._rule.side_effect == "read":
+            return _PASS
+        if self._is_first(self._decision):
+            return _PASS
+        unknown = _unknown("nobody recorded how often the request asked for this", high=Effect.REQUIRE_APPROVAL)
+        if not self._like_before("side_effect", "object", "verbs", "repeat") or not self._same_words():
+            return unknown
+        if "repeated" in others:
+            return _known(Effect.REQUIRE_APPROVAL, "repeated", "the request asked for fewer")
+        # Calls are counted only when nothing else speaks against them.
+        doubted = any(kind.startswith("flow.") and kind != "flow.approval" for kind in self._decision.findings)
+        return unknown if doubted else _PASS
+
+    def _texts(self) -> _Part:
+        """Copied titles, other figures, confidential data: new ones may be found where labels changed."""
+        if not self._like_before("side_effect", "egress"):
+            return _unknown("nobody recorded what this tool's texts held")
+        if not self._like_before("clears"):
+            return _unknown("clears changed, and no payload was recorded")
+        if self._tightened():
+            why = "labels changed, and more text is now untrusted than was compared with"
+            return _unknown(why, high=Effect.REQUIRE_APPROVAL)
+        return _PASS
 
     def _when_untrusted(self, others: list[str]) -> _Part:
         if self._rule.approval != "when-untrusted":
             return _PASS
-        asked = _Part(Effect.REQUIRE_APPROVAL, "approval-when-untrusted", "untrusted text had been read")
-        if "flow.approval" in others or any(
-            letter is Letter.U for row in self._decision.origins for letter, _ in row.stood
-        ):
-            return asked
-        labels = self._old.labels.get(self._decision.tool) if self._old else None
-        everything = labels is not None and labels.get("approval") == "when-untrusted" and self._labels_stand()
-        if everything and self._decision.effect is Effect.ALLOW:
+        read = any(letter is Letter.U for row in self._decision.origins for letter, _ in row.stood)
+        if "approval" in others or (read and not self._loosened()):
+            return _known(Effect.REQUIRE_APPROVAL, "approval-when-untrusted", "untrusted text had been read")
+        same = self._like_before("approval") and not self._tightened()
+        if same and self._decision.effect is Effect.ALLOW:
             return _PASS
-        return _Part(None, why="nobody recorded whether untrusted text had been read")
+        return _unknown("nobody recorded whether untrusted text had been read", high=Effect.REQUIRE_APPROVAL)
+
+    def _like_before(self, *keys: str) -> bool:
+        return self._same(self._decision.tool, keys)
+
+    def _same_words(self) -> bool:
+        return self._old is not None and self._old.flow == self._policy.flow.labels()
+
+    def _tightened(self) -> bool:
+        """Whether some tool's results are trusted less than they were."""
+        return not self._labels_stand() and any(not self._same(t, _TEXT_KEYS) for t in self._trusted_before())
+
+    def _trusted_before(self) -> list[str]:
+        labels = self._old.labels if self._old else {}
+        return [tool for tool, row in labels.items() if row.get("output") != "untrusted"]
 
 
 def _more_lines(labels: Mapping[str, Json], rule: ToolRule) -> bool:
@@ -348,24 +409,23 @@ def _one_line(row: Json) -> bool:
     return isinstance(row, dict) and row.get("one_line") is True
 
 
-def _worth(letter: Letter, tool: str, rule: ArgRule, *, guarded: bool) -> Effect:
+def _worth(letter: Letter, tool: str, rule: ArgRule) -> Effect:
     if letter is Letter.U:
         return Effect.DENY
-    listed = tool in rule.sources
-    if letter is Letter.M:
-        return Effect.ALLOW if listed or rule.sink == "id" else Effect.REQUIRE_APPROVAL
-    if letter is Letter.T:
-        return Effect.ALLOW if listed else Effect.REQUIRE_APPROVAL
-    return Effect.ALLOW if letter is Letter.S and listed and not guarded else Effect.REQUIRE_APPROVAL
+    if letter is Letter.s:
+        return Effect.REQUIRE_APPROVAL
+    passes = tool in rule.sources or (letter is Letter.M and rule.sink == "id")
+    return Effect.ALLOW if passes else Effect.REQUIRE_APPROVAL
 
 
 def _joined(parts: list[_Part]) -> _Part:
-    """A known deny decides whatever else is unknown; an unknown hides everything weaker."""
-    for effect in (Effect.DENY, None, Effect.REQUIRE_APPROVAL):
-        for part in parts:
-            if part.effect is effect:
-                return part
-    return _PASS
+    """Deny overrides: of the parts' bounds the highest count; where they differ, the first wide part says why."""
+    low = max((part.low for part in parts), key=lambda effect: effect.rank)
+    high = max((part.high for part in parts), key=lambda effect: effect.rank)
+    if low is not high:
+        wide = next(part for part in parts if part.high is high and part.low is not high)
+        return _Part(low, high, why=wide.why)
+    return next(part for part in parts if part.low is high)
 
 
 _ORDER = ("size", "rates", "access", "content", "arguments", "flow")

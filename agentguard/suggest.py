@@ -28,6 +28,7 @@ __all__ = ["ArgumentEvidence", "Evidence", "ToolEvidence", "suggest"]
 _VOUCHED = frozenset({Letter.T, Letter.M, Letter.S})
 _ORIGIN_REASONS = frozenset({"", "origin-untrusted", "origin-unknown"})
 MAX_NAMED = 5
+MAX_SENTENCE = 400
 
 
 @dataclass(slots=True)
@@ -141,10 +142,8 @@ def suggest(text: str, evidence: Evidence, *, path: str | None = None) -> str:
 def _argument(patch: Patch, policy: Policy, rule: ToolRule, arg: str, found: ArgumentEvidence) -> None:
     steps = ("tools", rule.name, "args", arg)
     sources = rule.args[arg].sources
-    # A record alone never settles money, access or a secret, so naming its tool would change nothing there.
-    guarded = rule.side_effect in ("money", "access") or rule.args[arg].sink == "secret"
-    added = [tool for tool in sorted(found.vouched) if tool not in sources and _may_join(policy, tool, guarded)]
-    notes = [f"{comment(arg)}: {comment(found.sentence())}"]
+    added = [tool for tool in sorted(found.vouched) if tool not in sources and _may_join(policy, tool)]
+    notes = [f"{comment(arg)}: {comment(found.sentence(), MAX_SENTENCE)}"]
     if found.user and "user" not in sources:
         notes.append(f"{REVIEW}: the user named {found.user} of them, and sources does not list user")
     changed = [*sources, *added]
@@ -159,11 +158,12 @@ def _argument(patch: Patch, policy: Policy, rule: ToolRule, arg: str, found: Arg
     patch.note(steps, notes)
 
 
-def _may_join(policy: Policy, tool: str, guarded: bool) -> bool:
+def _may_join(policy: Policy, tool: str) -> bool:
     rule = policy.tools.get(tool)
     if rule is None or rule.output is Label.UNTRUSTED:
         return False
-    return rule.output is Label.TRUSTED or not (guarded or rule.inbound)
+    # Outsiders choose the fields of inbound records: that one was right so far says nothing of the next.
+    return not rule.inbound
 
 
 def _questions(policy: Policy, arg: str, found: ArgumentEvidence) -> Iterator[str]:
@@ -188,7 +188,7 @@ def _tool_notes(rule: ToolRule, seen: ToolEvidence | None, calls: int) -> Iterat
     if seen is None:
         yield f"{rule.name}: never called in {calls} recorded calls; a tool nobody needs can go"
         return
-    yield f"{rule.name}: {seen.calls} calls" + (f"; {_reasons(seen)}" if seen.reasons else "; all passed")
+    yield f"{rule.name}: called {seen.calls} times" + (f"; {_reasons(seen)}" if seen.reasons else "; all passed")
     if count := seen.reasons["intent-missing"]:
         yield f"{REVIEW}: {count} times no request asked for it: perhaps object: or verbs: lacks the users' own words"
 
@@ -202,5 +202,5 @@ def _unlabelled(rule: ToolRule, seen: ToolEvidence) -> Iterator[str]:
     known = {path_step(name) for name in rule.args}
     for name, found in sorted(seen.arguments.items()):
         if name not in known:
-            said = comment(found.sentence())
+            said = comment(found.sentence(), MAX_SENTENCE)
             yield f"{REVIEW}: the argument {comment(name)} was given {found.total} times and has no row: {said}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentguard import CasesError, Policy, ToolResult
@@ -264,6 +264,7 @@ YAMLISH = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(value=YAMLISH)
 def test_any_document_loads_or_is_a_cases_error(value: object) -> None:
     try:
@@ -273,6 +274,7 @@ def test_any_document_loads_or_is_a_cases_error(value: object) -> None:
     assert file.cases
 
 
+@settings(deadline=None)
 @given(
     content=st.recursive(
         st.none() | st.booleans() | st.text(max_size=12),

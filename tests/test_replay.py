@@ -94,12 +94,8 @@ def test_the_same_policy_changes_nothing_and_leaves_nothing_unknown(home: Path, 
         ),
         pytest.param("tools: [find, page, send, note]", "tools: [find, page]", ["deny", "deny", "deny"], id="role"),
         pytest.param("output: mixed, free_text: [notes]", "output: untrusted", "load", id="source-untrusted"),
-        pytest.param(
-            "to: {sink: recipient, sources: [user, find]}", "to: {content: true}", ["allow"] * 3, id="no-sink"
-        ),
-        pytest.param(
-            "side_effect: send\n", "side_effect: money\n", ["require_approval", "deny", "require_approval"], id="money"
-        ),
+        pytest.param("to: {sink: recipient, sources: [user, find]}", "to: {content: true}", [None] * 3, id="no-sink"),
+        pytest.param("side_effect: send\n", "side_effect: money\n", [None, "deny", None], id="money"),
         pytest.param(
             'intent: "off"\n    repeat: allow\n    args:',
             'approval: always\n    intent: "off"\n    repeat: allow\n    args:',

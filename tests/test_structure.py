@@ -43,8 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cases": {*BELOW_GUARD, "guard", "dryrun"},
     "recorded": BELOW_GUARD,
     "replay": {*BELOW_GUARD, "guard", "dryrun", "recorded"},
+    "explain": {*BELOW_GUARD, "guard", "dryrun"},
     "suggest": {*BELOW_GUARD, "recorded"},
-    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "scan"},
+    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "explain", "scan"},
     "__init__": {*BELOW_GUARD, "guard", "assembly"},
 }
 

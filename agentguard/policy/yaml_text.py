@@ -44,10 +44,10 @@ def listed(values: Iterable[str | int | float | bool]) -> str:
     return "[" + ", ".join(map(scalar, values)) + "]"
 
 
-def comment(text: str) -> str:
-    """``text`` as one comment: printable, on one line, and cut where it is long."""
+def comment(text: str, limit: int = MAX_COMMENT) -> str:
+    """``text`` as one comment: printable, on one line, and cut where it is longer than ``limit``."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= MAX_COMMENT else line[: MAX_COMMENT - 3].rstrip() + "..."
+    return line if len(line) <= limit else line[: limit - 3].rstrip() + "..."
 
 
 def _quoted(char: str) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentguard import Label, Policy
@@ -239,6 +239,7 @@ TOOLS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(tools=TOOLS, agent=st.sampled_from(["support", "no", "a b", "42", "é"]), shadow=st.booleans())
 def test_a_draft_of_any_tools_loads_and_is_strict(tools: dict[str, Any], agent: str, shadow: bool) -> None:
     specs = ToolSpec.read_all([{"name": name, **tool} for name, tool in tools.items()])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentguard import ConfigError
@@ -83,6 +83,7 @@ def test_line_breaks_that_editors_do_not_count_are_refused() -> None:
         Patch(text, read(text))
 
 
+@settings(deadline=None)
 @given(
     st.text() | st.integers() | st.floats() | st.booleans() | st.sampled_from(["no", "1:30", "0x1", "~", "null", ""])
 )
@@ -96,6 +97,7 @@ def test_what_can_be_written_is_read_back_the_same(value: str | int | float | bo
     assert type(found["a"]) is type(value)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_a_comment_is_one_printable_line(text: str) -> None:
     assert comment(text).isprintable()

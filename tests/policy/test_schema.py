@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -144,6 +144,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(path=st.sampled_from(sorted(_paths(WHOLE), key=str)[1:]), value=VALUES, how=st.sampled_from("srn"))
 def test_loader_and_schema_take_and_refuse_the_same_shapes(path: tuple[str | int, ...], value: Any, how: str) -> None:
     """One part of a policy is set, removed, or joined by a key nobody knows."""

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.tools import StructuredTool, tool
 from pydantic import BaseModel, Field
@@ -242,6 +242,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(name=st.text(max_size=8), schema=JSON, output=JSON)
 def test_any_definition_is_read_or_is_a_config_error(name: str, schema: object, output: object) -> None:
     """Schemas come from servers nobody here wrote."""

@@ -7,6 +7,7 @@ import typer
 from agentguard.cli.policy.cases import run_cases
 from agentguard.cli.policy.check import check_policy
 from agentguard.cli.policy.draft import write_draft
+from agentguard.cli.policy.explain import explain_decision
 from agentguard.cli.policy.lint import lint_policy_labels
 from agentguard.cli.policy.replay import replay_policy
 from agentguard.cli.policy.schema import print_schema
@@ -17,6 +18,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Draft, check, explain, test and change a policy.", no_args_is_help=True)
 app.command("init")(write_draft)
 app.command("check")(check_policy)
+app.command("explain")(explain_decision)
 app.command("lint-labels")(lint_policy_labels)
 app.command("replay")(replay_policy)
 app.command("schema")(print_schema)
