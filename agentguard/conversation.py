@@ -30,6 +30,9 @@ ANONYMOUS = Principal("anonymous", kind="service")
 # which can only turn a pass into a question.
 MAX_REQUEST_CHARS = 200_000
 
+# Texts cut out of events and not yet taken note of. Every event takes them, so only a flood reaches this.
+MAX_WITHHELD = 1_000
+
 # Traces a call's values in a run: the information flow of the guard that watches the run.
 Explainer: TypeAlias = "Callable[[Conversation, ToolCall], tuple[Origin, ...]]"
 
@@ -64,6 +67,7 @@ class Conversation:
         self._lock = threading.RLock()
         self._requests: tuple[str, ...] = ()
         self._untrusted: tuple[str, ...] = ()
+        self._withheld: list[tuple[str, str]] = []
         self._slots: dict[type[object], object] = {}
         self._explainer: Explainer | None = parent._explainer if parent is not None else None
         if request:
@@ -93,6 +97,19 @@ class Conversation:
         """Mark a quoted mail, pasted document or retrieved passage that stands inside the request."""
         with self._lock:
             self._untrusted = (*self._untrusted, text)
+
+    def withhold(self, author: str, text: str) -> None:
+        """Note a text that a stage cut an attack out of: no model reads it, but what stands in it is untrusted."""
+        with self._lock:
+            self._withheld = [*self._withheld[1 - MAX_WITHHELD :], (author, text)]
+
+    def take_withheld(self) -> list[tuple[str, str]]:
+        """The (author, text) pairs withheld since the last time."""
+        if not self._withheld:
+            return []
+        with self._lock:
+            taken, self._withheld = self._withheld, []
+            return taken
 
     def child(self, principal: Principal, request: str | None, *, id: str | None = None) -> Conversation:
         """Open a sub-agent's run.

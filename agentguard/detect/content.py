@@ -152,6 +152,8 @@ class Content:
             reason = reason or outcome.reason
             if outcome.text is not None:
                 rewrites.append(Rewrite(leaf.path, outcome.text))
+                if _is_read(event, leaf) and any(each.type.startswith("injection") for each in outcome.findings):
+                    run.withhold(leaf.author, leaf.text)
         if reason:
             rules = tuple(dict.fromkeys(finding.rule for finding in findings))
             return Verdict(Effect.DENY, tuple(findings), reason=reason, message=_MESSAGES[reason], rules=rules)
@@ -266,6 +268,8 @@ class Content:
         return ""
 
 
+_OTHERS = frozenset({"tool", "agent", "retriever"})
+
 _MESSAGES = {
     "hidden-text": "The text holds invisible characters that could hide instructions.",
     "injection": "The text looks like an attempt to override the agent's instructions.",
@@ -298,6 +302,11 @@ class _Cache:
             while len(self._outcomes) > CACHE_ENTRIES or self._chars > CACHE_CHARS:
                 oldest, _ = self._outcomes.popitem(last=False)
                 self._chars -= len(oldest.text)
+
+
+def _is_read(event: Event, leaf: Leaf) -> bool:
+    """Whether a model reads the text as somebody else's."""
+    return not isinstance(event, ToolCall | ModelOutput) and leaf.author.partition(":")[0] in _OTHERS
 
 
 def _placed(finding: Finding, leaf: Leaf) -> Finding:

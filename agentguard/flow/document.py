@@ -8,66 +8,38 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from agentguard.event import Json, Label, ToolResult, json_copy
-from agentguard.flow.forms import canonical, grouped_key, is_value, key, looks_like_field, members, tokens
+from agentguard.flow.forms import (
+    MIN_SQUASHED,
+    canonical,
+    grouped_key,
+    is_number,
+    is_value,
+    key,
+    looks_like_field,
+    members,
+    tokens,
+)
 from agentguard.flow.labels import ToolLabels
-from agentguard.flow.request import Request
+from agentguard.flow.record import Record, is_id, settle
+from agentguard.text.squash import squash
 
 __all__ = ["Document", "Reading", "Record", "Value", "plain_json"]
 
-# A field of a record longer than this many words names nothing.
-SHORT_FIELD_WORDS = 4
-# A shared word shorter than this is no name.
-MIN_NAME = 3
-
 _WRAPPERS = frozenset({"content", "artifact", "structured_content", "structuredContent", "isError"})
 _CODE_POINT = re.compile(r"\\u[0-9a-fA-F]{4}")
-
-
-@dataclass(eq=False, slots=True)
-class Record:
-    """One row of a mixed result.
-
-    ``siblings`` counts the rows it came among; ``selectors`` are the arguments of the call that chose it;
-    ``rare`` are the words, and ``whole`` the whole short fields, that no other row of the same result has.
-    """
-
-    selectors: tuple[str, ...]
-    siblings: int = 1
-    words: set[str] = field(default_factory=set)
-    fields: set[str] = field(default_factory=set)
-    rare: frozenset[str] = frozenset()
-    whole: frozenset[str] = frozenset()
-
-    def chosen_by(self, request: Request) -> bool:
-        """Whether the request points at this row and no other."""
-        return self._distinguished(request) or (
-            self.siblings == 1
-            and all(map(request.holds, self.selectors))
-            and any(canonical(token) in request.names for text in self.selectors for token in tokens(text))
-        )
-
-    def named_by(self, request: Request) -> bool:
-        """Whether the request names a person or address that only this row holds. A number says not whose it is."""
-        named = (word for word in self.rare & request.names if not any(map(str.isdigit, word)))
-        return any(named) or any(request.holds(text) for text in self.whole if "@" in text)
-
-    def _distinguished(self, request: Request) -> bool:
-        """Whether the request names something that only this row holds: a name, a number, an address, a file."""
-        return bool(self.rare & request.names) or any(map(request.holds, self.whole))
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
     """One value that a tool returned: where it stood, and the record it is a field of (None for a trusted tool).
 
-    ``inbound``: outsiders chose even the structured fields of the record.
+    ``inbound``: outsiders chose even the structured fields of the record. ``identity``: the value of an id field.
     """
 
     tool: str
@@ -75,6 +47,7 @@ class Value:
     record: Record | None = None
     created: bool = False
     inbound: bool = False
+    identity: bool = False
 
     @property
     def source(self) -> str:
@@ -164,15 +137,13 @@ class _Reader:
         self._mixed = labels.output is Label.MIXED
         self._free = {name.rpartition(".")[2].casefold() for name in labels.free_text}
         self._selectors = selectors
+        self._echoes = [squash(text) for text in selectors]
+        self._echoed_numbers = {canonical(text) for text in selectors if is_number(text)}
         self._records: list[Record] = []
 
     def read(self, document: Json) -> None:
         self._walk(document, self._record(1), "")
-        words = Counter(word for record in self._records for word in record.words)
-        fields = Counter(text for record in self._records for text in record.fields)
-        for record in self._records:
-            record.rare = frozenset(word for word in record.words if words[word] == 1 and len(word) >= MIN_NAME)
-            record.whole = frozenset(text for text in record.fields if fields[text] == 1)
+        settle(self._records)
 
     def _record(self, siblings: int) -> Record:
         record = Record(self._selectors, siblings)
@@ -203,22 +174,30 @@ class _Reader:
         if not is_value(text) or (self._mixed and not name):
             self._reading.untrusted.append(text)
             return
-        self._keep(text, record, created=self._labels.side_effect != "read" and _is_id(name))
-        if len(text.split()) <= SHORT_FIELD_WORDS:
-            record.words |= {canonical(token) for token in tokens(text)}
-            if any(mark in text.strip(".@/") for mark in ".@/"):
-                record.fields.add(text)
+        self._keep(text, record, name)
+        record.collect(name, text)
 
-    def _keep(self, text: str, record: Record, *, created: bool) -> None:
-        value = Value(self._tool, text, record if self._mixed else None, created, self._labels.inbound)
+    def _keep(self, text: str, record: Record, name: str) -> None:
+        created = self._labels.side_effect != "read" and is_id(name)
+        value = Value(self._tool, text, record if self._mixed else None, created, self._labels.inbound, is_id(name))
         written = members(text)
         if not self._mixed:
             written |= tokens(text)
-        keys = {key(form) for form in written}
-        if grouped := grouped_key(text):
+        keys = {key(form) for form in written if created or not self._echoed(form)}
+        if keys and (grouped := grouped_key(text)):
             keys.add(grouped)
         for each in keys:
             self._reading.values.setdefault(each, []).append(value)
+
+    def _echoed(self, form: str) -> bool:
+        """Whether the call itself named the value: an answer that repeats its question vouches for nothing in it."""
+        if is_number(form):
+            # Squashed, 10.0 would be the 100 that a call was limited to.
+            return canonical(form) in self._echoed_numbers
+        folded = squash(form)
+        if len(folded) < MIN_SQUASHED:
+            return folded in self._echoes
+        return any(folded in echo for echo in self._echoes)
 
 
 def _documents(content: Json) -> Iterator[Json]:
@@ -265,11 +244,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise ValueError("an object repeats a key")
     return found
-
-
-def _is_id(name: str) -> bool:
-    bare = name.strip("_")
-    return bare.casefold() == "id" or bare.endswith(("_id", "Id"))
 
 
 def _selectors(args: Json) -> Iterator[str]:

@@ -12,17 +12,19 @@ import posixpath
 import re
 import unicodedata
 from decimal import Decimal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from agentguard.text.folds import trusting_fold
 from agentguard.text.marks import without_excess_marks
 from agentguard.text.squash import squash
 
 __all__ = [
+    "MIN_SQUASHED",
     "bare_word",
     "canonical",
     "elements",
     "grouped_key",
+    "is_number",
     "is_value",
     "key",
     "looks_like_field",
@@ -63,6 +65,7 @@ MIN_GROUPED = 8
 # A squashed value of fewer bytes than this is compared token by token.
 MIN_SQUASHED = 4
 _NO_LETTERS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in ".,"}
+_BARE_HOST = re.compile(r"[^\s/?#@]+\.[^\s/?#@]+[/?#]")
 _WORD = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 
 _LIST_SINKS = frozenset({"recipient", "person", "channel", "account", "id"})
@@ -191,8 +194,10 @@ def probes(text: str) -> tuple[set[bytes], set[str]]:
     forms = {text, canonical(text)}
     if "/" in text:
         forms.add(posixpath.normpath(text.strip()))
-    if "://" in text:
-        forms.add(_host(text))
+    if host := _host(text):
+        forms.add(host)
+    if "%" in text:
+        forms.add(unquote(text))
     squashed: set[bytes] = set()
     short: set[str] = set()
     for form in forms:
@@ -223,9 +228,18 @@ def grouped_key(value: str) -> str | None:
     return "grouped " + bare
 
 
+def is_number(text: str) -> bool:
+    """Whether ``text`` is one plain number: 1250, 1,250.00."""
+    return len(text) <= MAX_NUMBER_CHARS and _GROUPED.fullmatch(text.strip()) is not None
+
+
 def _host(url: str) -> str:
+    """The host of a URL, with or without its scheme; empty when there is none."""
+    text = url.strip().lstrip("/\\")
+    if "://" not in text and not _BARE_HOST.match(text):
+        return ""
     try:
-        return urlsplit(url.strip()).hostname or ""
+        return urlsplit(text if "://" in text else f"//{text}").hostname or ""
     except ValueError:
         return ""
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from agentguard.conversation import Conversation
 from agentguard.decision import Span
 from agentguard.event import Label, ToolResult
 from agentguard.flow.document import Document, Reading, Value, plain_json
-from agentguard.flow.forms import grouped_key, key, probes, short_tokens
+from agentguard.flow.forms import grouped_key, is_number, key, probes, short_tokens
 from agentguard.flow.labels import ToolLabels
 from agentguard.flow.memory import GRAM, MAX_NEEDLE, Hit, Memory, Text
 from agentguard.flow.request import Request, find
@@ -40,11 +41,23 @@ KEPT_READINGS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A place in untrusted text: who wrote it, the text, and where the value stands in it."""
+    """A place where a value stands: who wrote the text, the text, and the range of it.
+
+    Worked out from ``hit`` when it is asked for: most evidence is only counted.
+    """
 
     source: str
-    text: str
-    span: Span | None
+    written: str = ""
+    hit: Hit | None = None
+
+    @property
+    def text(self) -> str:
+        """The text around the value."""
+        return self.written if self.hit is None else self.hit.text.text
+
+    def span(self, value: str) -> Span | None:
+        """Where ``value`` stands in ``text``."""
+        return (self.hit.span() if self.hit is not None else None) or find(value, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +168,7 @@ class Ledger:
             for hit in self._hits(value):
                 document = hit.text.document
                 if document is None:
-                    untrusted = untrusted or Evidence(hit.text.source, hit.text.text, hit.span())
+                    untrusted = untrusted or Evidence(hit.text.source, hit=hit)
                 elif document not in documents and len(documents) < MAX_DOCUMENTS:
                     documents.add(document)
                     reading = self._reading(document)
@@ -171,6 +184,14 @@ class Ledger:
             return False
         with self._lock:
             return any(True for _ in self._memory.find(needle))
+
+    def figures(self, sources: Collection[str]) -> Iterator[str]:
+        """The numbers in structured results of ``sources`` (``tool:<name>``), newest first; ids are none."""
+        with self._lock:
+            documents = (text.document for text in self._memory.texts() if text.source in sources)
+            for document in islice(filter(None, documents), MAX_DOCUMENTS):
+                for values in self._reading(document).values.values():
+                    yield from (value.text for value in values if not value.identity and is_number(value.text))
 
     def unclassified(self) -> list[Document]:
         """The trusted and mixed results read since the last call: for those who look for confidential values."""
@@ -204,5 +225,5 @@ def _evidence(source: str, value: str, reading: Reading) -> Evidence | None:
     for text in reading.untrusted:
         folded = squash(text)
         if any(needle in folded for needle in squashed) or (short and not short.isdisjoint(short_tokens(text))):
-            return Evidence(source, text, find(value, text))
+            return Evidence(source, text)
     return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from agentguard.decision import Span
 from agentguard.flow.document import Document
 from agentguard.flow.forms import short_tokens
-from agentguard.text.squash import place, squash_blocks
+from agentguard.text.squash import places, squash, squash_blocks
 
 __all__ = ["GRAM", "MAX_NEEDLE", "Hit", "Memory", "Text"]
 
@@ -49,6 +49,10 @@ class Text:
         """Keep ``text`` in as little memory as it takes."""
         return cls(source, text if text.isascii() else text.encode("utf-8", "surrogatepass"), document)
 
+    def part(self, start: int, end: int) -> str:
+        """A range of the text, in code points."""
+        return self.text[start:end]
+
     @property
     def text(self) -> str:
         """The text itself."""
@@ -69,8 +73,13 @@ class Hit:
         if not self.length:
             return None
         base = self.block * BLOCK
-        window = self.text.text[base : base + 2 * BLOCK]
-        return Span(base + place(window, self.offset), base + place(window, self.offset + self.length - 1) + 1)
+        # A match may run on into the next block, however much of that is dropped; mostly it does not.
+        for blocks in (1, 2, 2 + BLOCK):
+            window = self.text.part(base, base + blocks * BLOCK)
+            if self.offset + self.length <= len(squash(window)) or blocks > 2:
+                first, last = places(window, self.offset, self.offset + self.length - 1)
+                return Span(base + first, base + last + 1)
+        return None
 
 
 @dataclass(eq=False, slots=True)
@@ -84,7 +93,7 @@ class _Pack:
     size: int = 0
     blocks: list[tuple[int, int, bytes]] = field(default_factory=list)
     large: bool = False
-    _tokens: dict[str, Text] | None = None
+    _tokens: dict[str, list[Text]] | None = None
 
     def put(self, text: Text, folded: bytes, key: int, size: int) -> None:
         self.starts.append(len(self.folded))
@@ -127,15 +136,15 @@ class _Pack:
                 return
             start = self.starts[index + 1]
 
-    def token(self, token: str) -> Text | None:
-        """The first text that holds ``token`` as a token of its own."""
+    def token(self, token: str) -> list[Text]:
+        """The texts that hold ``token`` as a token of its own."""
         if self._tokens is None:
             self._tokens = {}
             for text in self.texts:
                 body = text.text if text.document is None else text.document.body.replace(",", " ")
                 for each in short_tokens(body):
-                    self._tokens.setdefault(each, text)
-        return self._tokens.get(token)
+                    self._tokens.setdefault(each, []).append(text)
+        return self._tokens.get(token, [])
 
 
 class Memory:
@@ -180,6 +189,11 @@ class Memory:
         while self._size > self._bound and len(self._packs) > 1:
             self._drop()
 
+    def texts(self) -> Iterator[Text]:
+        """All that is held, newest first."""
+        for pack in reversed(self._packs):
+            yield from reversed(pack.texts)
+
     def find(self, needle: bytes) -> Iterator[Hit]:
         """Where ``needle`` (squashed, at least ``GRAM`` bytes) stands: at most one hit per text and block."""
         needle = needle[:MAX_NEEDLE]
@@ -188,10 +202,9 @@ class Memory:
             yield from pack.hits(needle, grams)
 
     def find_token(self, token: str) -> Iterator[Hit]:
-        """Where a short value stands as a token of its own: at most one hit per pack."""
+        """The texts in which a short value stands as a token of its own."""
         for pack in reversed(self._packs):
-            if text := pack.token(token):
-                yield Hit(text, 0, 0, 0)
+            yield from (Hit(text, 0, 0, 0) for text in reversed(pack.token(token)))
 
     def _seal(self) -> None:
         if self._open is not None:

@@ -13,6 +13,7 @@ U    stands only in untrusted text                              deny
 A pass needs the policy's ``sources`` too: without ``user`` P asks, without the tool's name T and S ask.
 M passes for sinks of kind ``id``, or when the tool is listed. S of an ``inbound`` tool asks where money, access or
 secrets are at stake, unless the request names what only that record holds: a sender chooses all other fields.
+An amount to a payee whom the user named passes from any record of the sources, and when it follows by arithmetic.
 U asks where the user told the agent to do what that text says. What asks is denied where nobody can be asked.
 
 Targets inside a body of text (links, addresses, account numbers) are judged too: any field of a record may be written
@@ -29,13 +30,15 @@ from itertools import islice
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Letter, Origin, Span
 from agentguard.event import KEY, Json, Path, ToolCall
+from agentguard.flow.calculation import Calculation
 from agentguard.flow.contradiction import AMOUNT, DATE, Figures
 from agentguard.flow.document import Record, Value
 from agentguard.flow.embedded import EXCESS, Embedded, embedded
-from agentguard.flow.forms import elements, key, looks_like_field
+from agentguard.flow.forms import elements, key, looks_like_field, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
-from agentguard.flow.request import Request, find
+from agentguard.flow.request import Request
+from agentguard.text.squash import squash
 
 __all__ = ["Tracer", "ledger_of", "lineage"]
 
@@ -51,6 +54,8 @@ _SENTENCE_ENDS = (". ", "! ", "? ", "\n", "。")
 # Who sent a mail or shared a file is chosen by the sender, so a record alone never settles these.
 _GUARDED_EFFECTS = frozenset({"money", "access"})
 _GUARDED_SINKS = frozenset({"secret"})
+# Sinks that say who gets an amount.
+_PAYEES = frozenset({"account", "recipient", "person"})
 _GROUPED_SINKS = frozenset({"account", "id", "phone"})
 
 # What a target inside a body would be as an argument.
@@ -91,7 +96,30 @@ class Tracer:
         rows = list(islice(self._rows(labels, call), MAX_VALUES + 1))
         if len(rows) > MAX_VALUES:
             rows[-1] = dataclasses.replace(rows[-1], letter=Letter.N, effect=Effect.DENY, reason="origin-unknown")
-        return tuple(rows)
+            return tuple(rows)
+        payees = [row for row in rows if row.kind in _PAYEES]
+        if not payees or any(row.letter is not Letter.P or row.effect is not Effect.ALLOW for row in payees):
+            return tuple(rows)
+        return tuple(self._amount(labels, row) if row.kind == AMOUNT else row for row in rows)
+
+    def _amount(self, labels: ToolLabels, row: Origin) -> Origin:
+        """To a payee whom the user named: an amount of any record of the sources, or one worked out as asked.
+
+        Who would have to be kept from choosing the amount is the payee, and he was chosen by the user.
+        """
+        if row.effect is not Effect.REQUIRE_APPROVAL or row.letter not in (Letter.S, Letter.s, Letter.N):
+            return row
+        sources = [f"tool:{source}" for source in labels.sources_for(row.argument) or ()]
+        if row.source in sources:
+            return dataclasses.replace(row, effect=Effect.ALLOW, reason="")
+        level = self._levels[self._asker]
+        formula = (
+            level.calculation.explains(row.value, level.ledger.figures(sources)) if len(self._levels) == 1 else None
+        )
+        if formula is None:
+            return row
+        settled = dataclasses.replace(row, letter=Letter.S, effect=Effect.ALLOW, reason="", source=USER)
+        return dataclasses.replace(settled, excerpt=f"worked out: {formula}", stood=((Letter.S, USER),))
 
     def targets(self, argument: str, path: Path, text: str, *, guarded: bool = False) -> Iterator[Origin]:
         """The origin of every link, address and number inside a body of text."""
@@ -99,8 +127,9 @@ class Tracer:
             yield self._target(argument, path, target, guarded=guarded)
 
     def says(self, text: str) -> bool:
-        """Whether the user's request holds ``text``."""
-        return self._levels[self._asker].request.holds(text)
+        """Whether the request holds ``text``, whatever its punctuation: enough for a title, which is no target."""
+        wanted = squash(text)
+        return any(wanted in squash(said) for said in self._levels[self._asker].request.texts)
 
     def copied(self, argument: str, path: Path, text: str) -> Origin | None:
         """A question about a text that stands word for word in untrusted text; None when it does not."""
@@ -174,10 +203,14 @@ class Tracer:
             deciding = next((row for row in known if row.effect is Effect.ALLOW), known[0])
             stood = dict.fromkeys((row.letter, row.source) for row in known)
             return dataclasses.replace(deciding, stood=tuple(stood))
+        if untrusted is None and sink.kind == DATE:
+            untrusted = self._foreign_hour(value)
         # "true" stands in every longer text: where a yes-or-no came from cannot be told by reading.
         if untrusted is not None and not is_flag:
-            delegated = self._delegates(untrusted.source)
-            effect = Effect.REQUIRE_APPROVAL if delegated else Effect.DENY
+            # A short number stands in any long text: as an id it was perhaps transformed.
+            vague = sink.kind == "id" and not probes(value)[0]
+            asks = vague or self._delegates(untrusted.source)
+            effect = Effect.REQUIRE_APPROVAL if asks else Effect.DENY
             return _origin(sink, Letter.U, effect, value, untrusted)
         return _origin(sink, Letter.N, Effect.REQUIRE_APPROVAL, value, None)
 
@@ -202,7 +235,7 @@ class Tracer:
         untrusted: Evidence | None = None
         asked = True
         for depth, level in enumerate(self._levels):
-            found = level.ledger.look_up(value, grouped=sink.kind in _GROUPED_SINKS)
+            found = level.ledger.look_up(value, grouped=_is_grouped(sink, value))
             untrusted = untrusted or found.untrusted
             if depth > self._asker:
                 # A run above the request that asked for nothing: what it read must not have become a request.
@@ -212,7 +245,7 @@ class Tracer:
                 said = asked and self._says(level, sink, value)
             if said and depth == len(self._levels) - 1:
                 text, _ = self._levels[self._asker].request.locate(value)
-                known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text, None)))
+                known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text)))
             if asked:
                 known.extend(self._vouched(level, sink, value, found.values))
             # What a run above was given counts here only if it was handed down in the request.
@@ -221,8 +254,11 @@ class Tracer:
 
     def _vouched(self, level: _Level, sink: _Sink, value: str, values: tuple[Value, ...]) -> Iterator[Origin]:
         for vouched in values:
+            if vouched.identity and sink.kind in (AMOUNT, DATE):
+                # Some row's number 5 says nothing of an amount of 5.
+                continue
             letter = level.letter(vouched)
-            evidence = Evidence(vouched.source, vouched.text, find(value, vouched.text))
+            evidence = Evidence(vouched.source, vouched.text)
             yield _origin(sink, letter, _pass_if(level.may_set(sink, letter, vouched)), value, evidence)
             if vouched.created:
                 effect = _pass_if(sink.sources is None or sink.kind == "id" or vouched.tool in sink.sources)
@@ -231,12 +267,27 @@ class Tracer:
     def _says(self, level: _Level, sink: _Sink, value: str) -> bool:
         """Whether the request says ``value``, in the notations that its kind is written in."""
         request = level.request
-        if request.holds(value) or (sink.kind in _GROUPED_SINKS and request.holds_grouped(value)):
+        if sink.kind == "id" and request.counts(value):
+            return False
+        if request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value)):
             return True
         if sink.kind in (AMOUNT, DATE):
-            figures = level.figures
-            return figures.holds(value, sink.kind) and not figures.contradicted_by(value, sink.kind)
+            return self._names_figure(level, sink.kind, value)
         return sink.kind == "person" and self._names_person(level, value)
+
+    def _names_figure(self, level: _Level, kind: str, value: str) -> bool:
+        """In whatever notation; a minus sign, and an hour that strangers wrote, must be the user's own."""
+        figures = level.figures
+        if not figures.holds(value, kind) or figures.contradicted_by(value, kind):
+            return False
+        if kind == AMOUNT:
+            return not value.lstrip().startswith("-")
+        return bool(figures.times) or self._foreign_hour(value) is None
+
+    def _foreign_hour(self, value: str) -> Evidence | None:
+        """Untrusted text that names the time of day of a date."""
+        hours = (f"{hour}:{minute:02}" for hour, minute in Figures([value]).times if (hour, minute) != (0, 0))
+        return next((found for hour in hours if (found := self.found_in_untrusted(hour))), None)
 
     def _names_person(self, level: _Level, value: str) -> bool:
         """A name counts when most of its words stand in the request, and no other word in untrusted text."""
@@ -253,6 +304,7 @@ class _Level:
         self.ledger = ledger
         self.request: Request = ledger.request(run)
         self._figures: Figures | None = None
+        self._calculation: Calculation | None = None
 
     @property
     def figures(self) -> Figures:
@@ -261,10 +313,18 @@ class _Level:
             self._figures = Figures(self.request.texts)
         return self._figures
 
+    @property
+    def calculation(self) -> Calculation:
+        """The numbers of the request, and what may be worked out from them."""
+        if self._calculation is None:
+            self._calculation = Calculation(self.request.texts)
+        return self._calculation
+
     def letter(self, vouched: Value) -> Letter:
         if vouched.record is None:
             return Letter.T
-        return Letter.S if vouched.record.chosen_by(self.request) else Letter.s
+        pointed = vouched.record.chosen_by(self.request) or vouched.record.calls(self.request, vouched.text)
+        return Letter.S if pointed else Letter.s
 
     def may_set(self, sink: _Sink, letter: Letter, vouched: Value) -> bool:
         if sink.sources is None:
@@ -308,6 +368,11 @@ def _values(path: Path, node: Json, kind: str | None) -> Iterator[tuple[Path, st
         yield path, node if isinstance(node, str) else repr(node), False
 
 
+def _is_grouped(sink: _Sink, value: str) -> bool:
+    """Whether the value may be a number that people write in groups: a telephone number receives messages too."""
+    return sink.kind in _GROUPED_SINKS or (sink.kind == "recipient" and "@" not in value)
+
+
 def _user_may(sink: _Sink) -> bool:
     return sink.sources is None or USER in sink.sources
 
@@ -317,8 +382,7 @@ def _pass_if(permitted: bool) -> Effect:
 
 
 def _origin(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: Evidence | None) -> Origin:
-    source, text, span = (evidence.source, evidence.text, evidence.span) if evidence else ("", "", None)
-    span = span or (find(value, text) if text else None)
+    source, text, span = (evidence.source, evidence.text, evidence.span(value)) if evidence else ("", "", None)
     reason = "" if effect is Effect.ALLOW else "origin-untrusted" if letter is Letter.U else "origin-unknown"
     return Origin(
         sink.argument,

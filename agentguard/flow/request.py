@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from agentguard.decision import Span
+from agentguard.flow.contradiction import Figures
 from agentguard.flow.forms import bare_word, canonical, grouped_key, key, tokens, words
+from agentguard.flow.superlative import superlatives
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
 from agentguard.text.squash import squash
@@ -18,6 +20,10 @@ __all__ = ["Request", "find"]
 NAME_SHARE = 0.6
 # A longer phrase is not looked for: against a request of repeated words the search would be quadratic.
 MAX_PHRASE_WORDS = 32
+
+
+# A longer number is no day, hour or small sum.
+MAX_COUNTED = 4
 
 
 class Request:
@@ -38,6 +44,7 @@ class Request:
         written = {token for form in forms for token in tokens(form)}
         self._keys = {key(token) for token in written} - {""}
         self.names = frozenset(_distinctive(self._texts))
+        self.superlatives = superlatives(self._texts)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -72,6 +79,15 @@ class Request:
                 return text, span
         return "", None
 
+    def counts(self, value: str) -> bool:
+        """Whether a short number stands in the request only as part of a date, a time or an amount, and names no id."""
+        if len(value) > MAX_COUNTED or not (value.isascii() and value.isdigit()):
+            return False
+        windows = [window for text in self._texts for window in _around(text.split(), value)]
+        return bool(windows) and all(
+            Figures([window]).named > Figures([window.replace(value, "")]).named for window in windows
+        )
+
     def holds_grouped(self, value: str) -> bool:
         """Whether an account number stands in the request however it is grouped: in blocks of four, or in one.
 
@@ -100,6 +116,13 @@ class Request:
                 self._barred |= {canonical(token) for token in tokens(passage)}
             segments = cut
         return segments
+
+
+def _around(words: list[str], value: str) -> Iterator[str]:
+    """The words next to each place where ``value`` stands alone."""
+    for place, word in enumerate(words):
+        if bare_word(word) == value:
+            yield " ".join(words[max(0, place - 1) : place + 2])
 
 
 def _spells(wanted: str, row: Sequence[frozenset[str]], start: int) -> bool:

@@ -8,7 +8,7 @@ vocabulary, so the whole is linear.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agentguard.flow.tokens import OPAQUE, Token, split
 from agentguard.flow.vocabulary import Noun, Phrase, Vocabulary
@@ -21,6 +21,8 @@ MAX_GAP = 14
 REACH = 8
 # A verb without its enclitic pronouns is no shorter.
 SHORTEST_VERB = 3
+# What somebody's words may stand in.
+HOLDERS = frozenset({"mail", "message", "channel", "file", "web", "record", "task", "event", "social", "code"})
 
 
 @dataclass(slots=True)
@@ -55,10 +57,9 @@ class Action:
 class Sentence:
     """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated."""
 
-    tokens: list[Token]
     words: list[str]
-    actions: list[Action] = field(default_factory=list)
-    delegated: frozenset[str] = frozenset()
+    actions: list[Action]
+    delegated: frozenset[str]
 
     def says(self, phrase: Phrase) -> bool:
         """Whether ``phrase`` stands in the sentence, outside quotations and source phrases."""
@@ -100,18 +101,19 @@ class _Reader:
         self._languages = self._spoken()
         self._nouns = self._find_nouns()
         self._starts: set[int] = set()
+        self._introduced: dict[int, bool] = {}
         self.seen = frozenset(family for row in self._nouns.values() for family, _ in row)
 
     def read(self) -> Sentence:
-        delegated = self._delegated()
+        delegations = self._delegations()
+        self._introduced = {index: bool(self._is("introduces", index)) for index, _ in delegations}
         self._remove_sources()
         hits = self._hits()
         self._suppress(hits)
         self._starts = {hit.start for hit in hits}
         for position, hit in enumerate(hits):
             hit.negated = self._negated(hit, hits[position - 1] if position else None)
-        actions = self._actions(hits)
-        return Sentence(self._tokens, self._words, actions, delegated)
+        return Sentence(self._words, self._actions(hits), self._standing(delegations, hits))
 
     def _spoken(self) -> set[str]:
         """Languages whose small words the sentence uses; all of them when it uses none."""
@@ -146,20 +148,27 @@ class _Reader:
 
     # Sources and delegation
 
-    def _delegated(self) -> frozenset[str]:
-        found: set[str] = set()
+    def _delegations(self) -> list[tuple[int, frozenset[str]]]:
+        """Where the sentence delegates, and to whose words. A delegation that names nothing is to ``any``."""
+        found: list[tuple[int, frozenset[str]]] = []
         for index, word in enumerate(self._words):
             for row in self._vocabulary.role("delegates", word):
                 end = _match_parts(self._words, index, _gapped(row))
-                if not end or self._negates_near(index):
-                    continue
-                near = {
-                    family
-                    for place in range(index, min(end + 6, len(self._words)))
-                    for family, _ in self._nouns.get(place, ())
-                }
-                found |= near or self._before or {"any"}
-        return frozenset(found)
+                # "Do the following tasks" hands out the user's own list.
+                own = any(self._is("own_list", place) for place in range(index - 2, end + 2))
+                if end and not own and not self._negates_near(index):
+                    near = range(index, min(end + 6, len(self._words)))
+                    families = {family for place in near for family, _ in self._nouns.get(place, ())}
+                    found.append((index, frozenset((families & HOLDERS) or (self._before & HOLDERS) or {"any"})))
+        return found
+
+    def _standing(self, delegations: list[tuple[int, frozenset[str]]], hits: list[_Hit]) -> frozenset[str]:
+        """The families delegated to. "According to the note" delegates an action only: one must stand before it."""
+        acting = [hit.start for hit in hits if hit.asks and not hit.negated and hit.families.keys() != {"read"}]
+        first = min(acting, default=len(self._words))
+        return frozenset().union(
+            *(families for index, families in delegations if index > first or not self._introduced[index])
+        )
 
     def _negates_near(self, index: int) -> bool:
         return any(self._is("negation", place) for place in range(max(0, index - 3), index))
@@ -291,7 +300,12 @@ class _Reader:
             return lead and not self._is("noun_after", index + 1)
         if phrase.language == "de" and self._tokens[index].capital:
             return False
-        if single and before in self._vocabulary.words_of("article", phrase.language) and self._reads_as_noun(index):
+        article = before in self._vocabulary.words_of("article", phrase.language)
+        if (
+            single
+            and (article or (index in self._nouns and self._is("article", index - 1)))
+            and self._reads_as_noun(index)
+        ):
             return False
         if self._is("ability", index - 1) and index >= 2 and self._is("subject", index - 2):
             # "The least I can pay" is no order, "can I pay" may be one.

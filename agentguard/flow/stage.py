@@ -70,6 +70,8 @@ class Flow:
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
         """Judge a call or an answer; remember who wrote the texts of every other event."""
         run.explained_by(self.origins)
+        for author, text in run.take_withheld():
+            ledger_of(run, self._memory).distrust(author, text)
         if isinstance(event, ToolCall):
             return self._judge(event, run)
         if isinstance(event, ModelOutput):

@@ -65,7 +65,7 @@ def split(text: str, limit: int) -> Iterator[list[Token]]:
 
 
 def _tokens(text: str, limit: int) -> Iterator[Token]:
-    text = _QUOTED.sub(f" {_QUOTE_MARK} ", text[: limit * 40])
+    text = _QUOTED.sub(_quotation, text[: limit * 40])
     text = _LETS.sub("lets", text)
     text = _APOSTROPHE.sub(" ", _NOT.sub(lambda match: f"{match[1] or match[2]} not", text))
     stop = pause = True
@@ -100,6 +100,14 @@ def _tokens(text: str, limit: int) -> Iterator[Token]:
             if _QUOTE_MARK in chunk:
                 yield Token(OPAQUE, stop, pause)
                 stop = pause = False
+
+
+def _quotation(match: re.Match[str]) -> str:
+    """A quoted file name or address is still one; anything else in quotes is content."""
+    content = match[0][1:-1]
+    if len(content.split()) == 1 and _MARKED.search(content):
+        return f" {content} "
+    return f" {_QUOTE_MARK} "
 
 
 def _is_past(word: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentguard.errors import ConfigError
 from agentguard.flow.languages import LANGUAGES, Language
@@ -28,14 +28,14 @@ _WORD = re.compile(r"[^\W_]+|\+")
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _OWN = "own"
+_NOTHING: frozenset[str] = frozenset()
 # Their plural counts money, not payments.
 _UNITS = frozenset(
     ["dollars", "euros", "pounds", "quids", "bucks", "francs", "yens", "cents", "pesos", "dolares", "pfund", "franken"]
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(NamedTuple):
     """One way to ask: ``parts`` are runs of words, between which other words may stand."""
 
     parts: tuple[tuple[str, ...], ...]
@@ -47,8 +47,7 @@ class Phrase:
     participle: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Noun:
+class Noun(NamedTuple):
     """One word or phrase for a thing."""
 
     words: tuple[str, ...]
@@ -103,8 +102,8 @@ class Vocabulary:
         # Names of tools are English in every company.
         for family, phrases in LANGUAGES["en"].verbs.items():
             for text in phrases:
-                if text[0] != "^":
-                    self._learn_name(_phrase(text, family, "en"))
+                if text[0] != "^" and " " not in text:
+                    self._learn_name(_folded_phrase(text, family, "en"))
         for family, texts in (verbs or {}).items():
             if family not in VERB_FAMILIES:
                 raise ConfigError(f"verb family {family!r} is unknown; known are {', '.join(VERB_FAMILIES)}")
@@ -138,7 +137,11 @@ class Vocabulary:
     def name_verbs(self, words: list[str]) -> tuple[int | None, set[str]]:
         """Which word of a tool's name is its verb, and the verb's families."""
         known = [index for index, word in enumerate(words) if word in self._name_verbs]
-        plain = [index for index in known if index == 0 or words[index] not in self._weak_names]
+        # "slack.postMessage": the service is no verb when there is another one.
+        services = {index for index in known if any(noun.family == "channel" for noun in self.nouns_at(words, index))}
+        known = [index for index in known if index not in services] or known
+        start = next((index for index in range(len(words)) if index not in services), 0)
+        plain = [index for index in known if index == start or words[index] not in self._weak_names]
         ends = [index for index in known if index == len(words) - 1]
         for index in (*plain, *ends):
             return index, self._name_verbs[words[index]]
@@ -157,9 +160,8 @@ class Vocabulary:
 
     def _learn(self, language: Language) -> None:
         for family, texts in language.verbs.items():
-            for text in texts:
-                for form in _spellings(text):
-                    self._add(_phrase(form, family, language.code))
+            for form in _folded_spellings(texts):
+                self._add(_folded_phrase(form, family, language.code))
         for family, texts in language.objects.items():
             for text in texts:
                 self._add_noun(text, family, language.code, plural=False)
@@ -213,23 +215,32 @@ def _language(code: str) -> Language:
 
 
 def _phrase(text: str, family: str, language: str) -> Phrase:
-    body, _, implied = text.partition(":")
-    mark = body[:1]
-    parts = tuple(tuple(part) for part in _parts(_words(body)) if part)
-    if not parts:
+    phrase = _folded_phrase(folded(text.replace(GAP, _PLAIN_GAP)), family, language)
+    if not phrase.parts:
         raise ConfigError(f"phrase {text!r} holds no letter or digit")
+    return phrase
+
+
+def _folded_phrase(text: str, family: str, language: str) -> Phrase:
+    body, _, implied = text.partition(":")
     return Phrase(
-        parts,
+        tuple(tuple(part) for part in _parts(_WORD.findall(body)) if part),
         family,
-        frozenset(filter(None, implied.split(","))),
+        frozenset(implied.split(",")) if implied else _NOTHING,
         language,
         weak="~" in body,
-        not_me=mark == "!",
+        not_me=body[:1] == "!",
         participle="^" in body,
     )
 
 
-def _parts(words: tuple[str, ...]) -> list[list[str]]:
+def _folded_spellings(texts: Iterable[str]) -> list[str]:
+    """Every spelling of every entry, folded in one go: there are thousands."""
+    forms = "\n".join(form for text in texts for form in _spellings(text))
+    return folded(forms.replace(GAP, _PLAIN_GAP)).split("\n") if forms else []
+
+
+def _parts(words: list[str]) -> list[list[str]]:
     parts: list[list[str]] = [[]]
     for word in words:
         if word == _PLAIN_GAP:

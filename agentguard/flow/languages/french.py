@@ -60,7 +60,7 @@ _VERBS = _inflected({
     "invite": "inviter; convier",
     "pay": """payer; régler; virer:money; verser:money; acheter; commander; rembourser:money; acquitter:money; faire/fais/faites … virement:money; effectuer; transférer; donner; abonner;
         envoyer … euros:money; vendre/vends/vendez; déposer; créditer; recharger""",
-    "delete": "supprimer; effacer; enlever; retirer; vider; jeter; détruire/détruis/détruisez; nettoyer; désinstaller; éliminer; débarrasser",
+    "delete": "supprimer; effacer; enlever; retirer; vider; jeter/jette/jettes/jetez; détruire/détruis/détruisez; nettoyer; désinstaller; éliminer; débarrasser",
     "cancel": "annuler; résilier; décommander; décliner; refuser; arrêter; interrompre; désabonner; désinscrire; stopper; supprimer",
     "schedule": """planifier; programmer; réserver; organiser; prévoir/prévois/prévoyez; fixer; caler:event; déplacer; reporter; décaler; prendre/prends/prenez … rendez-vous:event;
         mettre/mets/mettez … agenda:event; mettre/mets/mettez … calendrier:event; rappeler:task,event; bloquer; avancer; louer; ajouter; repousser; convenir""",
@@ -78,7 +78,7 @@ _OBJECTS = {
     "file": """fichier; document; dossier; rapport; tableau; présentation; photo; image; note; contrat; pièce jointe; compte rendu; résumé; liste; brouillon;
         synthèse; feuille; répertoire; modèle""",
     "event": "événement; rendez vous; réunion; agenda; calendrier; invitation; rappel; rencontre; déjeuner; dîner; réservation; entretien; appel; conférence; alarme; réveil; rdv; atelier; séance",
-    "money": "argent; paiement; virement; euro; dollar; prélèvement; remboursement; don; transaction; franc; caution; somme; montant",
+    "money": "argent; paiement; virement; euro; dollar; prélèvement; remboursement; don; transaction; franc; caution; somme; montant; différence; reste; part",
     "bill": "facture; compte; loyer; salaire; iban; frais; abonnement; solde; note de frais; dette; cotisation; carte bancaire; relevé",
     "product": "produit; article; commande; panier; colis; livre; cadeau; action; livraison",
     "travel": "hôtel; vol; train; taxi; chambre; voyage; restaurant; table; billet; trajet; voiture; réservation; logement; place",
@@ -143,6 +143,7 @@ FRENCH = Language(
         "relative": entries("que; qui; j; je; de; m; nous; a; il; elle; du; par; on"),
         "source": entries("dans; de; du; selon; d; sur; depuis; à"),
         "introduces": entries("selon; d après; conformément à; indiqué dans; mentionné dans; indiquées dans; décrit dans; comme indiqué dans"),
+        "own_list": entries("suivantes; suivants; ces"),
         "article": entries("le; la; les; l; un; une; des; mon; ma; mes; ce; cet; cette; dernier; dernière; notre; votre; son; sa; du"),
         "me": entries("moi; nous; m; me"),
         "delegates": entries("""fais ce que; faites ce que; fais ce qui; faites ce qui; suis … instructions; suivez … instructions; suivre … instructions; exécute … instructions; exécutez … instructions; applique … consignes;

@@ -114,7 +114,7 @@ GERMAN = Language(
             zusammenfassung; liste; übersicht; entwurf; unterlage; vorlage; laufwerk; folie""",
         "event": """termin; kalender; besprechung; treffen; meeting; einladung; verabredung; erinnerung; reservierung; sitzung; anruf;
             mittagessen; abendessen; kalendereintrag; ereignis; veranstaltung; wecker; telefonat; gespräch; konferenz; arzttermin; frühstück; kaffee""",
-        "money": "geld; zahlung; überweisung; euro; dollar; dauerauftrag; lastschrift; erstattung; franken; spende; kaution; rate; eur; betrag; guthaben",
+        "money": "geld; zahlung; überweisung; euro; dollar; dauerauftrag; lastschrift; erstattung; franken; spende; kaution; rate; eur; betrag; guthaben; differenz; restbetrag; anteil",
         "bill": "rechnung; konto; miete; gehalt; iban; gebühr; abo; abonnement; bankkonto; schuld; buchung; beitrag; quittung; strom; kontoauszug",
         "product": "produkt; artikel; bestellung; warenkorb; paket; buch; geschenk; aktie; lieferung; pizza",
         "travel": "hotel; flug; zug; taxi; zimmer; reise; restaurant; tisch; ticket; fahrt; buchung; mietwagen; fahrkarte; unterkunft; auto; platz",
@@ -174,6 +174,7 @@ GERMAN = Language(
         "relative": entries("die; der; das; den; ich; von; mir; wir; vom; er"),
         "source": entries("in; aus; laut; gemäß; von; vom; im; nach; anhand; zufolge"),
         "introduces": entries("laut; gemäß; basierend auf; wie in; anhand; entsprechend; aufgrund"),
+        "own_list": entries("folgende; folgenden; diese; diesen"),
         "article": entries("der; die; das; den; dem; des; ein; eine; einer; einem; einen; meine; meiner; meinem; meinen; mein; unsere; letzte; letzten; neue; neuen; neuesten; jener; dieser"),
         "lead": entries("bitte; und; dann; zu; kannst; könntest"),
         "me": entries("mir; mich; uns"),

@@ -94,7 +94,7 @@ _OBJECTS = {
     "channel": "canal; grupo; slack",
     "file": "archivo; fichero; documento; carpeta; informe; tabla; presentación; foto; imagen; nota; contrato; adjunto; resumen; lista; borrador; hoja; directorio; acta; plantilla; reporte; apunte",
     "event": "evento; cita; reunión; agenda; calendario; invitación; recordatorio; almuerzo; cena; comida; reserva; llamada; entrevista; conferencia; alarma; encuentro; desayuno; taller",
-    "money": "dinero; pago; transferencia; euro; dólar; domiciliación; reembolso; donación; transacción; peso; fianza; cantidad; importe",
+    "money": "dinero; pago; transferencia; euro; dólar; domiciliación; reembolso; donación; transacción; peso; fianza; cantidad; importe; diferencia; parte",
     "bill": "factura; cuenta; alquiler; iban; salario; tarifa; suscripción; saldo; recibo; deuda; cuota; tarjeta; nómina; gasto; extracto",
     "product": "producto; artículo; pedido; carrito; paquete; libro; regalo; acción; entrega",
     "travel": "hotel; vuelo; tren; taxi; habitación; viaje; restaurante; mesa; billete; boleto; coche; reserva; alojamiento; asiento; entrada; carro",
@@ -155,6 +155,7 @@ SPANISH = Language(
         "relative": entries("que; me; he; de; del; nos; quien; ha; por; yo"),
         "source": entries("en; de; del; según; desde"),
         "introduces": entries("según; de acuerdo con; conforme a; indicado en; mencionado en; indicadas en; descrito en; basado en; como dice"),
+        "own_list": entries("siguientes; estas; estos"),
         "article": entries("el; la; los; las; un; una; mi; mis; este; esta; ese; esa; último; última; nuestro; su; al"),
         "me": entries("me; nos"),
         "delegates": entries("""haz lo que; haga lo que; sigue … instrucciones; siga … instrucciones; seguir … instrucciones; ejecuta … instrucciones; ejecute … instrucciones; cumple … instrucciones; sigue … pasos; siga … pasos;
