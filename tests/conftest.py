@@ -1,10 +1,15 @@
-"""Prints the conformance table, as it came out, below the test results."""
+"""For the whole run: property tests without a stop-watch, and the conformance table, as it came out, below the results."""
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 
 from tests.adapters.conformance import FAULTS, MODES, SURFACES
+
+# Wall time says how busy the machine is; what a check costs is measured in benchmarks/.
+hypothesis.settings.register_profile("agentguard", deadline=None)
+hypothesis.settings.load_profile("agentguard")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

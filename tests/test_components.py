@@ -222,12 +222,12 @@ def test_sanitizing_twice_is_sanitizing_once(text: str) -> None:
 
 
 def test_length_is_checked_first() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     ok, reason = PromptSecurityValidator(10_000).validate_prompt(ORDER * 400_000)
 
     assert not ok
     assert "10000" in str(reason)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
@@ -252,11 +252,11 @@ def test_four_times_the_text_costs_no_more_than_linear(unit: str) -> None:
         text = unit * (length // len(unit))
         best = float("inf")
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.thread_time()
             validator.inspect(text)
             validator.detect_sensitive_data(text)
             output.filter_output(text)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     cost(1_000)  # patterns are compiled on first use

@@ -151,10 +151,10 @@ def test_evidence_for_a_crafted_value_is_found_in_linear_time(tmp_path: Path) ->
     guard = guard_in(tmp_path)
     with guard.conversation("a", REQUEST) as run:
         guard.check(ToolResult("look_up", {}, "a" * 990_000), run=run)
-        started = time.perf_counter()
+        started = time.thread_time()
         decision = guard.check(ToolCall("send", {"to": "a" * 5_000 + "!"}), run=run)
 
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
     assert decision.reason == "origin-untrusted"
 
 
