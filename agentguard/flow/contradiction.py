@@ -119,6 +119,11 @@ class Figures:
         """How many figures are named."""
         return len(self._amounts) + len(self._days) + len(self._times)
 
+    @property
+    def times(self) -> frozenset[tuple[int, int]]:
+        """The times of day that are named, as (hour, minute)."""
+        return frozenset(self._times)
+
     def contradicted_by(self, value: str, kind: str) -> bool:
         """Whether ``value`` (an argument of kind ``amount`` or ``date``) holds a figure other than those named here."""
         if kind == AMOUNT:

@@ -37,7 +37,7 @@ _DISGUISES = (
     (re.compile(r"\[:\]|\(:\)|\[://\]"), ":"),
     (re.compile(r"[ \t]{0,3}[\[({<][ \t]{0,3}(?:at|@|ät|arroba|arobase)[ \t]{0,3}[\])}>][ \t]{0,3}", re.IGNORECASE), "@"),
     (re.compile(r"[ \t]{0,3}[\[({<][ \t]{0,3}(?:dot|\.|punkt|punto|point)[ \t]{0,3}[\])}>][ \t]{0,3}", re.IGNORECASE), "."),
-    (re.compile(r"(?<=[\w.])[ \t]{0,3}@[ \t]{1,3}(?=\w)|(?<=[\w.])[ \t]{1,3}@[ \t]{0,3}(?=\w)"), "@"),
+    (re.compile(r"(?<=[\w.])(?:[ \t]{0,3}@[ \t]{1,3}|[ \t]{1,3}@)(?=[\w-]{1,63}[ \t]{0,3}\.[ \t]{0,3}[^\W\d_]{2})"), "@"),
     (re.compile(r"(?<=\w)[ \t]{1,3}(?:at|AT)[ \t]{1,3}(?=[\w-]{1,63}[ \t]{1,3}(?:dot|DOT)[ \t])"), "@"),
     (re.compile(r"(?<=\w)[ \t]{1,3}(?:dot|DOT)[ \t]{1,3}(?=\w)"), "."),
 )  # fmt: skip
@@ -54,7 +54,7 @@ _TARGET_BODY = re.compile(r"[^\s<>\"')]{1,2000}")
 _RELATIVE_HOST = re.compile(r"[\\/]{2}[^\s/\\]")
 _UNC = re.compile(r"(?<![\\\w])\\\\[\w.$-]{1,100}\\[^\s]{0,500}")
 _HOST = re.compile(
-    r"(?<![\w.@-])(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}([^\W\d_]{2,24}|xn--[a-z0-9-]{2,59})(?![\w@-])(:\d{1,5})?([/?#][^\s<>\"`]{0,2000})?",
+    r"(?<![\w.@-])(?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.){1,8}([^\W\d_]{2,24}|xn--[a-z0-9-]{2,59})(?![\w@-])(:\d{1,5})?([/?#][^\s<>\"`]{0,2000})?",
     re.IGNORECASE,
 )
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(:\d{1,5})?(/[^\s<>\"`]{0,2000})?")
@@ -66,6 +66,7 @@ _DIGITS = re.compile(r"(?<![\w+])(?:\+|\(\+?)?\d(?:[ \u00a0().\/-]{0,3}\d){5,33}
 _DATE = re.compile(
     r"\d{4}[-./]\d{1,2}[-./]\d{1,2}(?:[ T]\d.*)?|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2})(?:\D.*)?|\d{4}\s?[-/]\s?\d{4}"
 )
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:([ \u00a0.])\d{3})(?:\1\d{3})*")
 _ACCOUNT_WORD = re.compile(
     r"(?:account|acct|a/c|iban|konto|kto|cuenta|compte|routing|sort code|blz|clabe|bsb|aba|swift|card|karte|wallet|depot)\W{0,3}(?:(?:number|no|nr|nummer|num|is|lautet|numero|número|es|est)\W{0,3}){0,3}\Z",
     re.IGNORECASE,
@@ -172,7 +173,11 @@ def _readings(text: str) -> Iterator[View]:
 def _narrow(text: str) -> Iterator[Edit]:
     for match in _WIDE.finditer(text):
         char = match[0]
-        form = "." if char in _DOT else unicodedata.normalize("NFKC", char)
+        form = unicodedata.normalize("NFKC", char)
+        if char in _DOT:
+            # Browsers read the ideographic full stop as a dot; in prose it ends a sentence.
+            around = text[max(0, match.start() - 1) : match.end() + 1].replace(char, "")
+            form = "." if form == "." or (len(around) == 2 and around.isascii() and around.isalnum()) else char
         if form != char:
             yield Edit(match.start(), match.end(), form)
 
@@ -190,7 +195,8 @@ def _scan(text: str) -> Iterator[tuple[str, str, int, int]]:
     yield from _hosts(text)
     yield from _ibans(text)
     for match in _COIN.finditer(text):
-        yield "crypto", match[0], match.start(), match.end()
+        if any(map(str.isdigit, match[0])):
+            yield "crypto", match[0], match.start(), match.end()
     yield from _numbers(text)
 
 
@@ -217,6 +223,8 @@ def _schemes(text: str) -> Iterator[tuple[str, str, int, int]]:
 
 def _targets(text: str) -> Iterator[tuple[str, str, int, int]]:
     """What Markdown and HTML name as a target, when it leads to another host."""
+    if "//" not in text and "\\" not in text:
+        return
     for match in _TARGET.finditer(text):
         body = _TARGET_BODY.match(text, match.end())
         if body and _RELATIVE_HOST.match(body[0]):
@@ -252,7 +260,9 @@ def _hosts(text: str) -> Iterator[tuple[str, str, int, int]]:
         www = match[0].lower().startswith("www.")
         if not (known or www) or text[max(0, match.start() - 3) : match.start()] == "://":
             continue
-        if bare and not www and (top in _FILES_ONLY or _is_prose(text, match)):
+        if not www and (bare or match[0][match.end(1) - match.start() :].startswith("#")) and top in _FILES_ONLY:
+            continue
+        if bare and not www and _is_prose(match):
             continue
         value = _trimmed(match[0])
         yield "link", value, match.start(), match.start() + len(value)
@@ -263,10 +273,10 @@ def _hosts(text: str) -> Iterator[tuple[str, str, int, int]]:
             yield "link", value, match.start(), match.start() + len(value)
 
 
-def _is_prose(text: str, match: re.Match[str]) -> bool:
+def _is_prose(match: re.Match[str]) -> bool:
     """A full stop without the space behind it ("the end.It was") and abbreviations ("e.g")."""
     labels = match[0].split(".")
-    return all(len(label) == 1 for label in labels[:-1]) or (labels[-1][:1].isupper() and not labels[-1].isupper())
+    return all(len(label) == 1 for label in labels[:-1]) or (labels[-1][:1].isupper() and not match[0].isupper())
 
 
 def _ibans(text: str) -> Iterator[tuple[str, str, int, int]]:
@@ -308,11 +318,11 @@ def _numbers(text: str) -> Iterator[tuple[str, str, int, int]]:
 def _number_kind(written: str, digits: str, before: str) -> str:
     if _ACCOUNT_WORD.search(before):
         return "account"
-    if _DATE.match(written):
+    if _DATE.match(written) or _GROUPED.fullmatch(written):
         return ""
     if 13 <= len(digits) <= 19 and _luhn(digits):
         return "card"
-    marked = written.startswith(("+", "(+", "00")) or _PHONE_WORD.search(before)
+    marked = re.match(r"\(?\+|00[1-9]", written) or _PHONE_WORD.search(before)
     shaped = re.fullmatch(r"\(?\d{2,5}\)?[ /-]\d{3,4}[ -]\d{3,5}|\(?0\d{2,5}\)?[ /-]\d[\d -]{4,12}", written)
     return "phone" if 7 <= len(digits) <= 15 and (marked or shaped) else ""
 

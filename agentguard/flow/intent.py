@@ -59,7 +59,9 @@ _MEDIA: dict[str, frozenset[str]] = {
     "message": frozenset({"message", "channel"}),
     "channel": frozenset({"channel", "message"}),
 }
+_SENDING = frozenset({"send", "post", "share", "invite"})
 _STRICT = frozenset({"money", "access", "destructive"})
+_RIGHTS = frozenset({"account"})
 _GENERIC = frozenset({"tool", "api", "id", "by", "to", "for", "in", "from", "with", "of", "the", "a", "new", "my"})
 
 
@@ -139,7 +141,7 @@ class _Profile:
         # What a critical tool does is said by its label; a name that says otherwise counts with a fitting object only.
         self.families = (families & effect) or (effect if self.strict or not families else families)
         if labels.side_effect == "send":
-            self.families = self.families | effect
+            self.families = effect | (families & _SENDING)
         rest = [word for index, word in enumerate(words) if index != place and word not in _GENERIC]
         self.objects, self.own_words = _objects(labels, rest, vocabulary)
         # A bill is what is paid, and no money that could be sent.
@@ -155,8 +157,9 @@ class _Profile:
         if not outright and not named:
             return False
         objects = action.objects_of(outright or named)
-        if not objects and action.pronoun:
-            objects = action.before
+        if action.pronoun and objects <= _RIGHTS:
+            # "Give them access": to what was spoken of.
+            objects |= action.before
         if objects & self.objects or (outright and objects & self.near) or self.own_words & action.words:
             return True
         if outright and action.person and "account" in self.objects:

@@ -41,11 +41,23 @@ KEPT_READINGS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A place in untrusted text: who wrote it, the text, and where the value stands in it."""
+    """A place where a value stands: who wrote the text, the text, and the range of it.
+
+    Worked out from ``hit`` when it is asked for: most evidence is only counted.
+    """
 
     source: str
-    text: str
-    span: Span | None
+    written: str = ""
+    hit: Hit | None = None
+
+    @property
+    def text(self) -> str:
+        """The text around the value."""
+        return self.written if self.hit is None else self.hit.text.text
+
+    def span(self, value: str) -> Span | None:
+        """Where ``value`` stands in ``text``."""
+        return (self.hit.span() if self.hit is not None else None) or find(value, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +168,7 @@ class Ledger:
             for hit in self._hits(value):
                 document = hit.text.document
                 if document is None:
-                    untrusted = untrusted or Evidence(hit.text.source, hit.text.text, hit.span())
+                    untrusted = untrusted or Evidence(hit.text.source, hit=hit)
                 elif document not in documents and len(documents) < MAX_DOCUMENTS:
                     documents.add(document)
                     reading = self._reading(document)
@@ -213,5 +225,5 @@ def _evidence(source: str, value: str, reading: Reading) -> Evidence | None:
     for text in reading.untrusted:
         folded = squash(text)
         if any(needle in folded for needle in squashed) or (short and not short.isdisjoint(short_tokens(text))):
-            return Evidence(source, text, find(value, text))
+            return Evidence(source, text)
     return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from agentguard.decision import Span
 from agentguard.flow.document import Document
 from agentguard.flow.forms import short_tokens
-from agentguard.text.squash import place, squash_blocks
+from agentguard.text.squash import places, squash, squash_blocks
 
 __all__ = ["GRAM", "MAX_NEEDLE", "Hit", "Memory", "Text"]
 
@@ -49,6 +49,10 @@ class Text:
         """Keep ``text`` in as little memory as it takes."""
         return cls(source, text if text.isascii() else text.encode("utf-8", "surrogatepass"), document)
 
+    def part(self, start: int, end: int) -> str:
+        """A range of the text, in code points."""
+        return self.text[start:end]
+
     @property
     def text(self) -> str:
         """The text itself."""
@@ -69,8 +73,13 @@ class Hit:
         if not self.length:
             return None
         base = self.block * BLOCK
-        window = self.text.text[base : base + 2 * BLOCK]
-        return Span(base + place(window, self.offset), base + place(window, self.offset + self.length - 1) + 1)
+        # A match may run on into the next block, however much of that is dropped; mostly it does not.
+        for blocks in (1, 2, 2 + BLOCK):
+            window = self.text.part(base, base + blocks * BLOCK)
+            if self.offset + self.length <= len(squash(window)) or blocks > 2:
+                first, last = places(window, self.offset, self.offset + self.length - 1)
+                return Span(base + first, base + last + 1)
+        return None
 
 
 @dataclass(eq=False, slots=True)

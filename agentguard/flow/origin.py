@@ -37,7 +37,7 @@ from agentguard.flow.embedded import EXCESS, Embedded, embedded
 from agentguard.flow.forms import elements, key, looks_like_field, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
-from agentguard.flow.request import Request, find
+from agentguard.flow.request import Request
 from agentguard.text.squash import squash
 
 __all__ = ["Tracer", "ledger_of", "lineage"]
@@ -203,6 +203,8 @@ class Tracer:
             deciding = next((row for row in known if row.effect is Effect.ALLOW), known[0])
             stood = dict.fromkeys((row.letter, row.source) for row in known)
             return dataclasses.replace(deciding, stood=tuple(stood))
+        if untrusted is None and sink.kind == DATE:
+            untrusted = self._foreign_hour(value)
         # "true" stands in every longer text: where a yes-or-no came from cannot be told by reading.
         if untrusted is not None and not is_flag:
             # A short number stands in any long text: as an id it was perhaps transformed.
@@ -233,7 +235,7 @@ class Tracer:
         untrusted: Evidence | None = None
         asked = True
         for depth, level in enumerate(self._levels):
-            found = level.ledger.look_up(value, grouped=sink.kind in _GROUPED_SINKS)
+            found = level.ledger.look_up(value, grouped=_is_grouped(sink, value))
             untrusted = untrusted or found.untrusted
             if depth > self._asker:
                 # A run above the request that asked for nothing: what it read must not have become a request.
@@ -243,7 +245,7 @@ class Tracer:
                 said = asked and self._says(level, sink, value)
             if said and depth == len(self._levels) - 1:
                 text, _ = self._levels[self._asker].request.locate(value)
-                known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text, None)))
+                known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text)))
             if asked:
                 known.extend(self._vouched(level, sink, value, found.values))
             # What a run above was given counts here only if it was handed down in the request.
@@ -256,7 +258,7 @@ class Tracer:
                 # Some row's number 5 says nothing of an amount of 5.
                 continue
             letter = level.letter(vouched)
-            evidence = Evidence(vouched.source, vouched.text, find(value, vouched.text))
+            evidence = Evidence(vouched.source, vouched.text)
             yield _origin(sink, letter, _pass_if(level.may_set(sink, letter, vouched)), value, evidence)
             if vouched.created:
                 effect = _pass_if(sink.sources is None or sink.kind == "id" or vouched.tool in sink.sources)
@@ -267,12 +269,25 @@ class Tracer:
         request = level.request
         if sink.kind == "id" and request.counts(value):
             return False
-        if request.holds(value) or (sink.kind in _GROUPED_SINKS and request.holds_grouped(value)):
+        if request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value)):
             return True
         if sink.kind in (AMOUNT, DATE):
-            figures = level.figures
-            return figures.holds(value, sink.kind) and not figures.contradicted_by(value, sink.kind)
+            return self._names_figure(level, sink.kind, value)
         return sink.kind == "person" and self._names_person(level, value)
+
+    def _names_figure(self, level: _Level, kind: str, value: str) -> bool:
+        """In whatever notation; a minus sign, and an hour that strangers wrote, must be the user's own."""
+        figures = level.figures
+        if not figures.holds(value, kind) or figures.contradicted_by(value, kind):
+            return False
+        if kind == AMOUNT:
+            return not value.lstrip().startswith("-")
+        return bool(figures.times) or self._foreign_hour(value) is None
+
+    def _foreign_hour(self, value: str) -> Evidence | None:
+        """Untrusted text that names the time of day of a date."""
+        hours = (f"{hour}:{minute:02}" for hour, minute in Figures([value]).times if (hour, minute) != (0, 0))
+        return next((found for hour in hours if (found := self.found_in_untrusted(hour))), None)
 
     def _names_person(self, level: _Level, value: str) -> bool:
         """A name counts when most of its words stand in the request, and no other word in untrusted text."""
@@ -353,6 +368,11 @@ def _values(path: Path, node: Json, kind: str | None) -> Iterator[tuple[Path, st
         yield path, node if isinstance(node, str) else repr(node), False
 
 
+def _is_grouped(sink: _Sink, value: str) -> bool:
+    """Whether the value may be a number that people write in groups: a telephone number receives messages too."""
+    return sink.kind in _GROUPED_SINKS or (sink.kind == "recipient" and "@" not in value)
+
+
 def _user_may(sink: _Sink) -> bool:
     return sink.sources is None or USER in sink.sources
 
@@ -362,8 +382,7 @@ def _pass_if(permitted: bool) -> Effect:
 
 
 def _origin(sink: _Sink, letter: Letter, effect: Effect, value: str, evidence: Evidence | None) -> Origin:
-    source, text, span = (evidence.source, evidence.text, evidence.span) if evidence else ("", "", None)
-    span = span or (find(value, text) if text else None)
+    source, text, span = (evidence.source, evidence.text, evidence.span(value)) if evidence else ("", "", None)
     reason = "" if effect is Effect.ALLOW else "origin-untrusted" if letter is Letter.U else "origin-unknown"
     return Origin(
         sink.argument,

@@ -300,7 +300,12 @@ class _Reader:
             return lead and not self._is("noun_after", index + 1)
         if phrase.language == "de" and self._tokens[index].capital:
             return False
-        if single and before in self._vocabulary.words_of("article", phrase.language) and self._reads_as_noun(index):
+        article = before in self._vocabulary.words_of("article", phrase.language)
+        if (
+            single
+            and (article or (index in self._nouns and self._is("article", index - 1)))
+            and self._reads_as_noun(index)
+        ):
             return False
         if self._is("ability", index - 1) and index >= 2 and self._is("subject", index - 2):
             # "The least I can pay" is no order, "can I pay" may be one.

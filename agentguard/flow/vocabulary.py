@@ -137,7 +137,11 @@ class Vocabulary:
     def name_verbs(self, words: list[str]) -> tuple[int | None, set[str]]:
         """Which word of a tool's name is its verb, and the verb's families."""
         known = [index for index, word in enumerate(words) if word in self._name_verbs]
-        plain = [index for index in known if index == 0 or words[index] not in self._weak_names]
+        # "slack.postMessage": the service is no verb when there is another one.
+        services = {index for index in known if any(noun.family == "channel" for noun in self.nouns_at(words, index))}
+        known = [index for index in known if index not in services] or known
+        start = next((index for index in range(len(words)) if index not in services), 0)
+        plain = [index for index in known if index == start or words[index] not in self._weak_names]
         ends = [index for index in known if index == len(words) - 1]
         for index in (*plain, *ends):
             return index, self._name_verbs[words[index]]

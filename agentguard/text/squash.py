@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["place", "squash", "squash_blocks"]
+__all__ = ["places", "squash", "squash_blocks"]
 
 _LOWER = bytes(ord(chr(code).lower()) if code < 128 else code for code in range(256))
 _DROPPED = bytes(code for code in range(128) if chr(code) not in string.ascii_letters + string.digits)
@@ -34,6 +34,11 @@ _KEPT = bytes(0 if code in _DROPPED else 1 for code in range(256))
 
 # Decompositions and look-alikes can nest; this many rounds reach the fixed point for every code point.
 ROUNDS = 4
+
+# Marks of printed text beside Latin-1, none of which is a letter.
+_TYPOGRAPHIC = "\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u20ac\u2022"
+# In place of what folds to no single ASCII character.
+_OTHER = b"\xff"
 
 _JAMO = re.compile("[\u1100-\u11ff]")
 
@@ -55,9 +60,9 @@ def squash_blocks(text: str, size: int) -> list[bytes]:
     return [squash(text[start : start + size]) for start in range(0, len(text), size)]
 
 
-def place(text: str, position: int) -> int:
-    """The index of the character of ``text`` whose fold holds byte ``position`` of ``squash(text)``."""
-    return _folds().place(text if text.isascii() else _composed(text), position)
+def places(text: str, first: int, last: int) -> tuple[int, int]:
+    """The indices of the characters of ``text`` whose folds hold bytes ``first`` and ``last`` of ``squash(text)``."""
+    return _folds().places(text if text.isascii() else _composed(text), first, last)
 
 
 class _Folds:
@@ -74,9 +79,13 @@ class _Folds:
 
     def fold(self, text: str) -> bytes:
         """The squashed form of any text."""
-        np = self._np
         # The one letter of everyday prose that folds to two; the general way costs several passes.
         text = text.replace("ß", "ss")
+        western = _western(text)
+        return self._fold(text) if western is None else western
+
+    def _fold(self, text: str) -> bytes:
+        np = self._np
         points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         folded = self._table[points]
         if not folded.all():
@@ -91,14 +100,15 @@ class _Folds:
         folded -= _SINGLE
         return bytes(folded.astype("<u4", copy=False)).decode("utf-32-le").encode()
 
-    def place(self, text: str, position: int) -> int:
+    def places(self, text: str, first: int, last: int) -> tuple[int, int]:
+        """As the function of that name."""
         np = self._np
         if text.isascii():
-            kept = np.frombuffer(text.encode().translate(_KEPT), dtype=np.uint8)
-            places = np.flatnonzero(kept)
-            return int(places[position]) if position < len(places) else len(text)
+            kept = np.flatnonzero(np.frombuffer(text.encode().translate(_KEPT), dtype=np.bool_))
+            return int(kept[first]), int(kept[last])
         sizes = np.fromiter((len(self.fold(char)) for char in text), dtype=np.int64, count=len(text))
-        return int(np.searchsorted(np.cumsum(sizes), position, side="right"))
+        ends = np.cumsum(sizes)
+        return int(np.searchsorted(ends, first, side="right")), int(np.searchsorted(ends, last, side="right"))
 
     def _learn(self, points: set[int]) -> None:
         with self._lock:
@@ -130,6 +140,29 @@ class _Folds:
             for step, char in enumerate(text):
                 spread[first + step] = ord(char) + _SINGLE
         return spread
+
+
+def _western(text: str) -> bytes | None:
+    """The fold of a Western European text, one byte a character; None for all others."""
+    try:
+        data = text.encode("latin-1")
+    except UnicodeEncodeError:
+        for mark in _TYPOGRAPHIC:
+            text = text.replace(mark, " ")
+        try:
+            data = text.encode("latin-1")
+        except UnicodeEncodeError:
+            return None
+    table, dropped = _western_table()
+    folded = data.translate(table, dropped)
+    return None if _OTHER in folded else folded
+
+
+@functools.lru_cache(maxsize=1)
+def _western_table() -> tuple[bytes, bytes]:
+    folds = [_fold_char(chr(code)) for code in range(256)]
+    table = bytes(ord(fold) if len(fold) == 1 and fold.isascii() else _OTHER[0] for fold in folds)
+    return table, bytes(code for code, fold in enumerate(folds) if not fold)
 
 
 def _fold_char(char: str) -> str:

@@ -150,6 +150,70 @@ You should email the team about the outage.                            | send_em
 Confirm to Bob that Friday works.                                      | send_email | send_money
 Could you please let the team know on Slack?                           | slack.postMessage | send_email send_money
 Everything older than May can be deleted.                              | | send_money send_email
+Could you ping Laura and tell her the numbers are in?                  | send_email send_direct_message | send_money
+I need you to write back to the recruiter and accept the offer.        | send_email | send_money delete_file
+Give the plumber a heads-up that we'll be home at five.                | send_email | send_money
+Kindly inform our customers about the downtime.                        | send_email | delete_file
+My flatmate covered dinner, it was 42 euros in total, so send him half of that. | send_money | delete_file
+Please make sure the landlord gets paid before Friday.                 | send_money | delete_file
+Top up my phone with 20 dollars.                                       | send_money | delete_file
+Donate 15 pounds to the shelter.                                       | send_money | delete_file
+Take the old backups out of the archive folder and bin them.           | delete_file | send_email
+Trash every email from the mailing list.                               | delete_email | send_money
+I'd like the file report_old.docx gone, delete it.                     | delete_file | send_money
+Set aside an hour on Tuesday for the review in my calendar.            | create_calendar_event | send_money
+Find a slot with Ana next week and get it on the calendar.             | create_calendar_event | send_money
+Shift my 3 o'clock meeting by thirty minutes.                          | reschedule_calendar_event | send_money
+Could we bring the call forward to Monday?                             | reschedule_calendar_event | send_money
+Please scrap tomorrow's sync.                                          | cancel_calendar_event | send_money
+I can't make it on Friday, cancel the dinner.                          | cancel_calendar_event | send_money
+Put the minutes in a file named minutes.md.                            | create_file | send_money delete_file
+Start a new document with the list of guests.                          | create_file | send_money
+Collect the figures and store them in figures.csv.                     | create_file | delete_file
+Add Paul as an editor to the spreadsheet.                              | share_file | send_money
+Open the folder up for the auditors, give them access.                 | share_file | delete_file
+Take away Jim's admin rights.                                          | remove_user | send_money
+Make Sally an admin.                                                   | grantAccess | send_money delete_file
+Get Tom into the project channel.                                      | invite_user_to_channel | send_money
+Drop a note in the team channel that lunch is here.                    | slack.postMessage | send_money
+Announce in #general that we ship today.                               | slack.postMessage | send_money
+Read the article and send me and Bob a short summary.                  | send_email | send_money delete_file
+After reading the notes, email the key points to Kim.                  | send_email | delete_file
+Once the transfer is through, let Kim know.                            | send_email | delete_file
+Rebuild the project and deploy it.                                     | run_command | send_money send_email
+Switch the bedroom lamp off.                                           | set_light | send_money
+Create a todo for the tax return.                                      | create_task | send_email
+Correct Mrs Lee's address in the customer database.                    | update_record | send_money
+Hi, could you thank Ms Ortiz for the flowers on my behalf?             | send_email | send_money
+Respond to the complaint from room 12 with an apology.                 | send_email | delete_file
+I want everybody on the team to get the new schedule by mail.          | send_email | send_money
+Ask the supplier for a new quote.                                      | send_email | send_money
+Pass my regards on to Henry.                                           | send_email | send_money
+It's Tim's turn to drive on Monday, let him know please.               | send_email | send_money
+Cover the deposit for the flat, 300 euros to IBAN DE89370400440532013000. | send_money | delete_file
+We split the cab, so give Nora back 8 dollars.                         | send_money | delete_file
+Pay whatever is due on the credit card.                                | send_money | delete_file
+The file budget_v1.xlsx is no longer needed, please remove it.         | delete_file | send_money
+Empty the trash folder.                                                | delete_file | send_money
+Unsubscribe me and delete those newsletter emails.                     | delete_email | send_money
+Draft a packing list and save it as packing.txt.                       | create_file | send_email
+Put together a document with all the recipes.                          | create_file | send_money
+Copy the headline into notes.txt.                                      | create_file append_to_file | send_money
+Let Dana view the contract.                                            | share_file | send_money
+Arrange a lunch with the new colleague on Wednesday at noon.           | create_calendar_event | send_money
+Pencil in a dentist visit for the 12th.                                | create_calendar_event | send_money
+Make a dinner reservation... and add it to my calendar.                | create_calendar_event | delete_file
+I'm ill, please call off everything on my calendar today.              | cancel_calendar_event | send_money
+Can the meeting with Jo be moved to Thursday?                          | reschedule_calendar_event | send_money
+Get me a room at the Seaview hotel from Friday to Sunday.              | reserve_hotel | delete_file
+Ban the user troll42 from the channel.                                 | remove_user | send_money
+Allow Petra to read the database.                                      | grantAccess | send_money
+My password leaked, set a new one.                                     | update_password | send_money
+Put the press release up on the website.                               | post_webpage | send_money
+Compile the project.                                                   | run_command | send_money
+Set the status of case 88 to closed in the database.                   | update_record | send_money
+File a bug about the crash.                                            | create_task | send_money
+Switch off all lamps downstairs.                                       | set_light | send_money
 """
 
 ENGLISH_NOTHING = """
@@ -238,6 +302,29 @@ Die Rechnung soll bezahlt werden.                                      | send_mo
 Fass die Mails zusammen und schicke die Übersicht an Carl.             | send_email | delete_email send_money
 Sende nichts, sondern lösche die Datei.                                | delete_file | send_email
 Erinnere mich an die Miete.                                            | create_calendar_event create_task | send_money delete_file
+Melde dich bitte bei Frau Lang und frag nach dem Angebot.              | send_email | send_money
+Schreib meinem Vermieter eine Mail wegen der Heizung.                  | send_email | delete_file
+Könntest du das Protokoll an alle Teilnehmer verschicken?              | send_email | send_money
+Lass Jonas wissen, dass der Termin steht.                              | send_email | send_money
+Zahl bitte die Stromrechnung.                                          | send_money | delete_file
+Bitte 30 € an Lisa überweisen.                                         | send_money | delete_file
+Kannst du meiner Mutter 50 Euro schicken?                              | send_money | delete_file
+Entferne alle alten Fotos aus dem Ordner.                              | delete_file | send_money
+Kannst du den Zahnarzttermin absagen?                                  | cancel_calendar_event | send_money
+Setze für Montag um zehn eine Besprechung an.                          | create_calendar_event | send_money
+Speichere die Liste als liste.txt.                                     | create_file | send_email
+Gib das Dokument für Petra frei.                                       | share_file | send_money
+Füge Max dem Kanal hinzu.                                              | invite_user_to_channel | send_money
+Poste im Kanal, dass der Build läuft.                                  | slack.postMessage | send_money
+Schalte das Licht aus.                                                 | set_light | send_money
+Merk mir den Termin am Freitag vor.                                    | create_calendar_event | send_money
+Frag Herrn Maier, ob er morgen Zeit hat.                               | send_email | send_money
+Informiere das Team über den Ausfall.                                  | send_email | send_money
+Erstatte dem Kunden den Betrag.                                        | send_money | delete_file
+Hefte das Protokoll bitte an die Mail und schick sie an Karl.          | send_email | send_money
+Mach einen Termin beim Friseur.                                        | create_calendar_event | send_money
+Weg mit der Datei alt.txt, bitte löschen.                              | delete_file | send_money
+Schreib in die Datei todo.txt, dass Milch fehlt.                       | append_to_file | send_money
 """
 
 GERMAN_NOTHING = """
@@ -288,6 +375,20 @@ Lance les tests.                                                       | run_com
 Allume la lumière du salon.                                            | set_light | send_money send_email
 N'oublie pas d'envoyer le mail à Paul.                                 | send_email | send_money
 Résume les mails et envoie-les à Carl.                                 | send_email | delete_email send_money
+Transmets ce document à la comptabilité.                               | send_email | send_money
+Écris à mon propriétaire pour le chauffage.                            | send_email | delete_file
+Tu peux régler la facture du plombier ?                                | send_money | delete_file
+Vire 30 € à Lucie.                                                     | send_money | delete_file
+Jette les anciens brouillons.                                          | delete_file | send_money
+Ajoute la réunion à mon calendrier.                                    | create_calendar_event | send_money
+Décale la réunion à 16 h.                                              | reschedule_calendar_event | send_money
+Enregistre la liste dans liste.txt.                                    | create_file | send_money
+Éteins la lumière.                                                     | set_light | send_money
+Publie un message dans le canal.                                       | slack.postMessage | send_money
+Demande au fournisseur un nouveau devis.                               | send_email | send_money
+Rembourse 8 euros à Nora.                                              | send_money | delete_file
+Peux-tu déplacer le rendez-vous à jeudi ?                              | reschedule_calendar_event | send_money
+Supprimez les courriels publicitaires.                                 | delete_email | send_money
 """
 
 FRENCH_NOTHING = """
@@ -335,6 +436,20 @@ Ejecuta las pruebas.                                                   | run_com
 Enciende la luz de la cocina.                                          | set_light | send_money send_email
 No olvides enviar el correo a Ana.                                     | send_email | send_money
 Quiero que lo borres, el archivo viejo.txt.                            | delete_file | send_money send_email
+Escríbele a mi casero sobre la calefacción.                            | send_email | delete_file
+Manda el acta a todos los asistentes.                                  | send_email | send_money
+¿Me puedes pagar el recibo de la luz?                                  | send_money | delete_file
+Hazle un bizum... transfiere 30 € a Lucía.                             | send_money | delete_file
+Quita las fotos viejas de la carpeta.                                  | delete_file | send_money
+Apunta la cita en mi agenda.                                           | create_calendar_event | send_money
+Cambia la reunión a las cuatro.                                        | reschedule_calendar_event | send_money
+Guarda la lista en lista.txt.                                          | create_file | send_money
+Apaga la luz.                                                          | set_light | send_money
+Anuncia en el canal que ya está listo.                                 | slack.postMessage | send_money
+Pregunta al proveedor por un presupuesto.                              | send_email | send_money
+Devuélvele 8 euros a Nora.                                             | send_money | delete_file
+¿Podrías mover la cita al jueves?                                      | reschedule_calendar_event | send_money
+Elimina los correos de publicidad.                                     | delete_email | send_money
 """
 
 SPANISH_NOTHING = """
@@ -479,6 +594,39 @@ def test_no_request_makes_it_fail(text: str) -> None:
         count = intent.count(tool, labels)
         assert (count is None or count > 0) == intent.asks_for(tool, labels)
         assert isinstance(intent.delegates(tool, labels), bool)
+
+
+class _Counting(Vocabulary):
+    """Counts how often the grammar is asked."""
+
+    asked = 0
+
+    def role(self, role: str, first: str) -> list[tuple[str, ...]]:
+        self.asked += 1
+        return super().role(role, first)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "send ",
+        "do not ",
+        "send or ",
+        "what the mail says, do ",
+        "in the mail from Bob ",
+        "ask Bob to pay and ",
+        "write ",
+    ],
+)
+def test_work_grows_with_the_length_of_a_request(unit: str) -> None:
+    vocabulary = _Counting()
+    counts = []
+    for size in (200, 400):
+        vocabulary.asked = 0
+        Intent([unit * size], vocabulary)
+        counts.append(vocabulary.asked)
+
+    assert counts[1] <= 2.2 * counts[0]
 
 
 def test_a_policy_adds_words() -> None:

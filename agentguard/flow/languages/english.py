@@ -93,7 +93,7 @@ _VERBS = _inflected({
         set up a thread; start a thread; start a conversation; email … over; say … to; tell … that; fire off; fire … off
     """,
     "share": """
-        share; give … access; make … available; let … see; let … ~edit; let … view; let … into; circulate; hand … over
+        share; give … access; add … as; make … available; let … see; let … ~edit; let … view; let … into; circulate; hand … over
     """,
     "invite": """
         ~invite; ask … to join; bring … into; get … into; put … in the channel; put … on the invite; loop … in; welcome;
@@ -137,7 +137,7 @@ _VERBS = _inflected({
     "grant": """
         ~grant; authorize; authorise; permit; allow; give … access; give … permission; give … permissions; give … rights;
         give … role; promote; approve; enable; unlock; unblock; unfreeze; appoint; whitelist; make … admin; make … administrator;
-        make … owner; make … editor; make … moderator; assign; let … access; set up … account; open up; elevate; enroll
+        make … owner; make … editor; make … moderator; assign; let … access; add … as; set up … account; open up; elevate; enroll
     """,
     "revoke": """
         revoke; withdraw; ~freeze; put … block; put … hold; put … stop; put … freeze; ~block; ~ban; suspend; disable; deactivate; ~lock; demote; kick; remove; take away; take … away;
@@ -183,7 +183,7 @@ _OBJECTS = {
     "record": """database; record; row; entry; table; crm; customer; case; lead; ticket; data; dataset; field; inventory; stock;
         product; catalog; order; registry; column; db; index; customer record; deal; opportunity""",
     "task": "task; todo; to do; ticket; issue; reminder; project; bug; card; story; checklist; milestone; board; backlog; epic; pull request; pr",
-    "code": """code; script; shell; command; program; function; test; build; server; job; pipeline; container; repository; repo;
+    "code": """code; project; script; shell; command; program; function; test; build; server; job; pipeline; container; repository; repo;
         branch; service; deployment; commit; query; notebook; test suite; sql; package; dependency; workflow; pull request; pr;
         process; application; app; cluster; migration""",
     "web": "website; web page; webpage; page; link; site; url; post; blog; article; blog post; homepage; web; internet; online; form",
@@ -206,7 +206,7 @@ ENGLISH = Language(
     grammar={
         "content": entries("that; which; saying; because; so that"),
         "reports_me": entries("remind; reminding"),
-        "common": entries("the; a; to; my; me; for; and; of; with; is; please; that; this; it; from; all; i; you; your; by; at; on; what; in; if"),
+        "common": entries("the; an; to; my; me; for; and; of; with; is; please; that; this; it; from; all; i; you; your; by; at; on; what; in; if"),
         "negation": entries("not; never; dont; doesnt; cannot; without; refrain from; avoid; instead of; rather than; no need"),
         "no_negation": entries("not forget; not hesitate; not only; never mind; why do not; why not; dont forget; dont hesitate; not fail; not miss; not just"),
         "negates_after": entries("nothing; nobody; none; no one; no"),
@@ -227,7 +227,7 @@ ENGLISH = Language(
         "subject": entries("i; he; she; they; we; it; who; bob; did; didn; had; has; have; ve; been; was; were; im; s"),
         "ability": entries("can; could; may; might"),
         "modal": entries("can; could; may; shall; might; should; will; would; must; wish; want; id; ll; like; need; let; make; ensure; sure; suggest; appreciate; rather; help; please"),
-        "causative": entries("want; need; needs; get; like; should; must; ensure; make; love; wish; to be; please; having; needed; prefer"),
+        "causative": entries("can; could; want; need; needs; get; like; should; must; ensure; make; love; wish; to be; please; having; needed; prefer"),
         "no_causative": entries("been; already; was; were"),
         "me": entries("me; us; you; yourself; myself; ourselves; my"),
         "pronoun": entries("it; them; that; this; those; these; one; ones; him; her; all; everything; both; something; anything; same"),

@@ -60,7 +60,7 @@ _VERBS = _inflected({
     "invite": "inviter; convier",
     "pay": """payer; régler; virer:money; verser:money; acheter; commander; rembourser:money; acquitter:money; faire/fais/faites … virement:money; effectuer; transférer; donner; abonner;
         envoyer … euros:money; vendre/vends/vendez; déposer; créditer; recharger""",
-    "delete": "supprimer; effacer; enlever; retirer; vider; jeter; détruire/détruis/détruisez; nettoyer; désinstaller; éliminer; débarrasser",
+    "delete": "supprimer; effacer; enlever; retirer; vider; jeter/jette/jettes/jetez; détruire/détruis/détruisez; nettoyer; désinstaller; éliminer; débarrasser",
     "cancel": "annuler; résilier; décommander; décliner; refuser; arrêter; interrompre; désabonner; désinscrire; stopper; supprimer",
     "schedule": """planifier; programmer; réserver; organiser; prévoir/prévois/prévoyez; fixer; caler:event; déplacer; reporter; décaler; prendre/prends/prenez … rendez-vous:event;
         mettre/mets/mettez … agenda:event; mettre/mets/mettez … calendrier:event; rappeler:task,event; bloquer; avancer; louer; ajouter; repousser; convenir""",
