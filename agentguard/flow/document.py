@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import msgspec
 
@@ -23,6 +25,7 @@ from agentguard.flow.forms import (
     key,
     looks_like_field,
     members,
+    short_tokens,
     tokens,
 )
 from agentguard.flow.labels import ToolLabels
@@ -56,11 +59,76 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one document says: the values by their key, and the texts in it that anybody may have written."""
+class _Leaf:
+    """One structured value: its text, the record it is a field of, and what makes it a ``Value``."""
 
-    values: dict[str, list[Value]]
-    untrusted: list[str]
+    text: str
+    record: Record
+    name: str
+    reader: _Reader
+
+
+class Reading:
+    """What one document says: its structured values, and the texts in it that anybody may have written.
+
+    Values are searched folded, and only those found are taken apart: most are never asked for.
+    """
+
+    def __init__(self) -> None:
+        self.untrusted: list[str] = []
+        self._leaves: list[_Leaf] = []
+        self._readers: list[_Reader] = []
+        self._folded = b""
+        self._starts: list[int] = []
+        self._known: dict[int, tuple[Value, frozenset[str]]] = {}
+        self._settled = False
+
+    def add(self, reader: _Reader) -> None:
+        """Take over what ``reader`` found in one document."""
+        self._readers.append(reader)
+        self._leaves.extend(reader.leaves)
+        self.untrusted.extend(reader.untrusted)
+        folds = [squash(leaf.text) for leaf in self._leaves]
+        self._starts = [0, *accumulate(len(fold) + 1 for fold in folds)][:-1]
+        self._folded = b"\n".join(folds)
+
+    def find(self, keys: Collection[str], squashed: Iterable[bytes], short: Collection[str]) -> Iterator[Value]:
+        """The values under one of ``keys``, last first; ``squashed`` and ``short`` are the forms to look for."""
+        places = {place for needle in squashed for place in self._places(needle)}
+        for token in short:
+            places.update(place for place in self._places(squash(token)) if self._is_short(place, short))
+        for place in sorted(places, reverse=True):
+            value, known = self._value(place)
+            if not known.isdisjoint(keys):
+                self._settle()
+                yield value
+
+    def numbers(self) -> Iterator[str]:
+        """Every number that is no id."""
+        return (leaf.text for leaf in self._leaves if is_number(leaf.text) and not is_id(leaf.name))
+
+    def _places(self, needle: bytes) -> Iterator[int]:
+        found = self._folded.find(needle)
+        while found >= 0:
+            place = bisect_right(self._starts, found) - 1
+            yield place
+            found = self._folded.find(needle, self._starts[place + 1]) if place + 1 < len(self._starts) else -1
+
+    def _is_short(self, place: int, short: Collection[str]) -> bool:
+        text = self._leaves[place].text
+        return canonical(text) in short or not short_tokens(text.replace(",", " ")).isdisjoint(short)
+
+    def _value(self, place: int) -> tuple[Value, frozenset[str]]:
+        if place not in self._known:
+            leaf = self._leaves[place]
+            self._known[place] = leaf.reader.value(leaf)
+        return self._known[place]
+
+    def _settle(self) -> None:
+        if not self._settled:
+            self._settled = True
+            for reader in self._readers:
+                reader.settle()
 
 
 class Document:
@@ -94,9 +162,11 @@ class Document:
     def read(self) -> Reading:
         """Walk it."""
         content: Json = self._raw if isinstance(self._raw, str) else json.loads(self._raw)
-        reading = Reading({}, [])
+        reading = Reading()
         for document in _documents(content):
-            _Reader(reading, self._tool, self._labels, self._selectors).read(document)
+            reader = _Reader(self._tool, self._labels, self._selectors)
+            reader.read(document)
+            reading.add(reader)
         return reading
 
 
@@ -130,8 +200,9 @@ def _escaped_char(match: re.Match[str]) -> str:
 class _Reader:
     """Walks one document of a trusted or mixed result."""
 
-    def __init__(self, reading: Reading, tool: str, labels: ToolLabels, selectors: tuple[str, ...]) -> None:
-        self._reading = reading
+    def __init__(self, tool: str, labels: ToolLabels, selectors: tuple[str, ...]) -> None:
+        self.leaves: list[_Leaf] = []
+        self.untrusted: list[str] = []
         self._tool = tool
         self._labels = labels
         self._mixed = labels.output is Label.MIXED
@@ -143,7 +214,26 @@ class _Reader:
 
     def read(self, document: Json) -> None:
         self._walk(document, self._record(1), "")
-        settle(self._records)
+
+    def settle(self) -> None:
+        """Find out what singles each record out: asked for once a value of one is found."""
+        if self._mixed:
+            for leaf in self.leaves:
+                leaf.record.collect(leaf.name, leaf.text)
+            settle(self._records)
+
+    def value(self, leaf: _Leaf) -> tuple[Value, frozenset[str]]:
+        """The value, and every key under which it is vouched for."""
+        created = self._labels.side_effect != "read" and is_id(leaf.name)
+        record = leaf.record if self._mixed else None
+        value = Value(self._tool, leaf.text, record, created, self._labels.inbound, is_id(leaf.name))
+        written = members(leaf.text)
+        if not self._mixed:
+            written |= tokens(leaf.text)
+        keys = {key(form) for form in written if created or not self._echoed(form)}
+        if keys and (grouped := grouped_key(leaf.text)):
+            keys.add(grouped)
+        return value, frozenset(keys)
 
     def _record(self, siblings: int) -> Record:
         record = Record(self._selectors, siblings)
@@ -154,7 +244,7 @@ class _Reader:
         if isinstance(node, dict):
             for field_name, item in node.items():
                 if field_name.casefold() in self._free:
-                    self._reading.untrusted.extend(_texts(item))
+                    self.untrusted.extend(_texts(item))
                     continue
                 if not looks_like_field(field_name):
                     self._leaf(field_name, record, field_name)
@@ -172,22 +262,9 @@ class _Reader:
     def _leaf(self, text: str, record: Record, name: str) -> None:
         # A mixed text without a field name: nothing tells whether it is structured.
         if not is_value(text) or (self._mixed and not name):
-            self._reading.untrusted.append(text)
+            self.untrusted.append(text)
             return
-        self._keep(text, record, name)
-        record.collect(name, text)
-
-    def _keep(self, text: str, record: Record, name: str) -> None:
-        created = self._labels.side_effect != "read" and is_id(name)
-        value = Value(self._tool, text, record if self._mixed else None, created, self._labels.inbound, is_id(name))
-        written = members(text)
-        if not self._mixed:
-            written |= tokens(text)
-        keys = {key(form) for form in written if created or not self._echoed(form)}
-        if keys and (grouped := grouped_key(text)):
-            keys.add(grouped)
-        for each in keys:
-            self._reading.values.setdefault(each, []).append(value)
+        self.leaves.append(_Leaf(text, record, name, self))
 
     def _echoed(self, form: str) -> bool:
         """Whether the call itself named the value: an answer that repeats its question vouches for nothing in it."""

@@ -17,7 +17,7 @@ from agentguard.conversation import Conversation
 from agentguard.decision import Span
 from agentguard.event import Label, ToolResult
 from agentguard.flow.document import Document, Reading, Value, plain_json
-from agentguard.flow.forms import grouped_key, is_number, key, probes, short_tokens
+from agentguard.flow.forms import grouped_key, key, probes, short_tokens
 from agentguard.flow.labels import ToolLabels
 from agentguard.flow.memory import GRAM, MAX_NEEDLE, Hit, Memory, Text
 from agentguard.flow.request import Request, find
@@ -85,6 +85,9 @@ class Ledger:
         self._kept = 0
         self._unread: list[Document] = []
         self._fresh: list[Document] = []
+        self._fresh_size = 0
+        # More was read than was ever looked through for confidential values.
+        self.missed = False
         self._read_untrusted = False
 
     @property
@@ -149,6 +152,10 @@ class Ledger:
             if not self._read_untrusted:
                 self._unread.append(document)
             self._fresh.append(document)
+            self._fresh_size += document.size
+            while self._fresh_size > self._bound and len(self._fresh) > 1:
+                self._fresh_size -= self._fresh.pop(0).size
+                self.missed = True
             self._memory.add(Text(f"tool:{result.tool}", "", document), body[-self._bound :], id(document))
 
     def look_up(self, value: str, *, grouped: bool = False) -> Found:
@@ -172,8 +179,7 @@ class Ledger:
                 elif document not in documents and len(documents) < MAX_DOCUMENTS:
                     documents.add(document)
                     reading = self._reading(document)
-                    for wanted in keys:
-                        values.update(dict.fromkeys(reversed(reading.values.get(wanted, ()))))
+                    values.update(dict.fromkeys(reading.find(keys, *probes(value))))
                     untrusted = untrusted or _evidence(hit.text.source, value, reading)
             return Found(tuple(values), untrusted)
 
@@ -190,13 +196,12 @@ class Ledger:
         with self._lock:
             documents = (text.document for text in self._memory.texts() if text.source in sources)
             for document in islice(filter(None, documents), MAX_DOCUMENTS):
-                for values in self._reading(document).values.values():
-                    yield from (value.text for value in values if not value.identity and is_number(value.text))
+                yield from self._reading(document).numbers()
 
     def unclassified(self) -> list[Document]:
         """The trusted and mixed results read since the last call: for those who look for confidential values."""
         with self._lock:
-            fresh, self._fresh = self._fresh, []
+            fresh, self._fresh, self._fresh_size = self._fresh, [], 0
             return fresh
 
     def _hits(self, value: str) -> Iterator[Hit]:

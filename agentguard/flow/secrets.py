@@ -16,12 +16,13 @@ class Secrets:
 
     def __init__(self) -> None:
         self._found: Confidential | None = None
+        self._missed = False
         self._lock = threading.RLock()
 
     @property
     def full(self) -> bool:
         """Whether there was more than can be remembered: any text may carry something then."""
-        return self._found is not None and self._found.full
+        return self._missed or (self._found is not None and self._found.full)
 
     def update(self, classify: Classify, ledgers: Sequence[Ledger]) -> None:
         """Classify what was read since the last time."""
@@ -29,6 +30,7 @@ class Secrets:
             if self._found is None:
                 self._found = Confidential(classify)
             for ledger in ledgers:
+                self._missed = self._missed or ledger.missed
                 for document in ledger.unclassified():
                     self._found.remember(document.source, document.body)
 

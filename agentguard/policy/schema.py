@@ -38,6 +38,11 @@ InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
 Phrase: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Language: TypeAlias = Literal["en", "de", "fr", "es"]
+# The verb families of agentguard.flow.vocabulary; a test compares them.
+VerbFamily: TypeAlias = Literal[
+    "read", "draft", "create", "update", "send", "share", "invite", "pay", "delete", "cancel", "schedule", "run",
+    "grant", "revoke", "post", "control",
+]  # fmt: skip
 Intended: TypeAlias = Literal["required", "off"]
 Repeated: TypeAlias = Literal["ask", "allow"]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -187,7 +192,7 @@ class FlowRow(_Row):
     repeat: Annotated[Repeated, Field(description="What happens to one action more than the request asked for.")] = (
         "ask"
     )
-    verbs: Annotated[dict[Name, list[Phrase]], Field(description="Further phrases per verb family.")] = {}
+    verbs: Annotated[dict[VerbFamily, list[Phrase]], Field(description="Further phrases per verb family.")] = {}
     objects: Annotated[dict[Name, list[Phrase]], Field(description="Further words per object family.")] = {}
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 
 from agentguard.errors import PolicyError
 from agentguard.event import Label
+from agentguard.flow.vocabulary import VERB_FAMILIES
 from agentguard.policy import STARTER_POLICY, Policy
+from agentguard.policy.schema import VerbFamily
 
 EXAMPLE = """\
 version: 1
@@ -165,6 +168,7 @@ READER = "version: 1\n\ntools:\n  t: {side_effect: read,\n"
         pytest.param("version: 1\nflow: {languages: [xx]}", 2, 20, "accepted: en", id="language"),
         pytest.param("version: 1\nflow: {languages: []}", 2, 19, "at least 1", id="no-language"),
         pytest.param("version: 1\nflow: {objects: {mail: ['*']}}", 2, 25, "plain words", id="object-without-letters"),
+        pytest.param("version: 1\nflow: {verbs: {sent: [x]}}", 2, 16, "did you mean 'send'", id="verb-family"),
         pytest.param("version: 1\nflow: {verbs: {send: ['a*']}}", 2, 23, "globs are accepted in", id="verb-glob"),
         pytest.param("version: 1\ninput: {injection: {threshold: high}}", 2, 32, "accepted: strict", id="threshold"),
         pytest.param('version: 1\noutput: {allow_hosts: ["*.a.com"]}', 2, 24, "exact", id="host-glob"),
@@ -302,6 +306,11 @@ def test_rows_of_information_flow_load() -> None:
     assert mail.clears == {"pii": ("*@example.com",), "secret": ()}
     assert (policy.flow.memory, policy.flow.languages) == (50_000, ("en",))
     assert (policy.flow.verbs, policy.flow.objects) == ({"send": ("bung over",)}, {"mail": ("note",)})
+
+
+def test_verb_families_are_those_that_requests_are_read_by() -> None:
+    """Two lists, since policy and flow do not know each other."""
+    assert get_args(VerbFamily) == VERB_FAMILIES
 
 
 def test_thousand_tools_load() -> None:
