@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import email_validator
 import yaml
 from agentdojo.agent_pipeline.base_pipeline_element import BasePipelineElement
 from agentdojo.attacks.attack_registry import load_attack
@@ -24,6 +25,9 @@ from agentdojo.task_suite.task_suite import read_suite_file
 from agentguard import Json, json_copy
 from benchmarks.agentdojo.attacks import Kind, Order
 from benchmarks.agentdojo.scene import Step, Suite, ToolFailed
+
+# Environments hold the same few addresses again and again, and checking one takes longer than all else.
+email_validator.validate_email = functools.cache(email_validator.validate_email)
 
 __all__ = ["PUBLISHED", "SUITES", "PackagedSuite", "PublishedAttack", "package_version", "suite"]
 
