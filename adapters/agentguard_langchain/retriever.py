@@ -37,7 +37,8 @@ KEPT_RETRIEVALS = 4096
 def guarded_retriever(retriever: R, guard: Guard, *, agent: str | None = None) -> R:
     """A retriever like ``retriever`` whose every document passes ``guard``. Guarding twice is guarding once.
 
-    Its passages are marked with ``run.untrusted``: standing in a prompt, they are quoted material.
+    Its passages are marked with ``run.untrusted``: standing in a prompt, they are quoted material. A single value (no
+    space, shorter than 40 characters) is not: a user may write the same one.
 
     Args:
         retriever: any retriever.
@@ -111,9 +112,7 @@ async def _aalone(gate: Gate, document: Document, run: Conversation) -> list[Doc
 
 
 def _marked(gate: Gate, run: Conversation, documents: list[Document]) -> list[Document]:
-    for document in documents:
-        run.untrusted(document.page_content)
-    note_passages(gate.guard, [document.page_content for document in documents])
+    note_passages(gate.guard, run, [document.page_content for document in documents])
     return documents
 
 

@@ -62,8 +62,8 @@ KEPT_RUNS = 4096
 # Passages remembered per guard. A forgotten one stands among the user's words, so the bounds are wide.
 KEPT_PASSAGES = 1024
 KEPT_PASSAGE_CHARS = 4_000_000
-# Shorter texts are words anybody uses, the user too.
-MIN_PASSAGE_CHARS = 4
+# A shorter text without a space is a value, an address or a number: the user may write the same one, and mean it.
+MIN_VALUE_CHARS = 40
 
 _tool_run: ContextVar[Conversation | None] = ContextVar("agentguard_langchain_tool_run", default=None)
 
@@ -298,14 +298,15 @@ class _Passages:
 _passages: weakref.WeakKeyDictionary[Guard, _Passages] = weakref.WeakKeyDictionary()
 
 
-def note_passages(guard: Guard, texts: Sequence[str]) -> None:
-    """Remember what a retriever found: standing in the message an agent is entered by, it is quoted material.
+def note_passages(guard: Guard, run: Conversation, texts: Sequence[str]) -> None:
+    """Mark what a retriever found as quoted material: in ``run``, and in messages that agents are entered by later.
 
     A chain retrieves before it builds the prompt, so before the agent's conversation is open.
     """
     kept = _passages.setdefault(guard, _Passages())
     for text in texts:
-        if len(text.strip()) >= MIN_PASSAGE_CHARS:
+        if len(text.split()) > 1 or len(text) >= MIN_VALUE_CHARS:
+            run.untrusted(text)
             kept.add(text)
 
 

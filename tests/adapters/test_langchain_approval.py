@@ -44,6 +44,7 @@ tools:
     side_effect: send
     args: {to: {sink: recipient, sources: [user, find]}, amount: {content: true}}
     approval: always
+    intent: "off"
   find: {side_effect: read, output: trusted}
   look: {side_effect: read}
 roles:

@@ -241,6 +241,18 @@ def test_passage_in_the_message_an_agent_is_entered_by_is_not_the_users(guard: G
     assert sent == []
 
 
+def test_value_that_a_retriever_found_stays_the_users_when_the_user_writes_it(guard: Guard) -> None:
+    """An index of contacts holds bare addresses; naming one is naming it."""
+    sent: list[str] = []
+    call = {"name": "send", "args": {"to": "ann@example.com"}, "id": "1"}
+    agent = guarded_agent(ScriptedModel(calls=[call]), [sender(sent)], guard=guard)
+    guarded_retriever(Shelf(texts=["ann@example.com"]), guard, agent="a").invoke("q")
+
+    agent.invoke({"messages": [HumanMessage("send it to ann@example.com")]})
+
+    assert sent == ["ann@example.com"]
+
+
 @pytest.mark.parametrize(
     ("text", "quoted", "authors"),
     [
