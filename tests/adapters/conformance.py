@@ -295,9 +295,9 @@ request is the message it was entered by, and the tool results of its history ar
   other content blocks, and text after these arrive whole, checked.
 * In a compiled graph the models cannot be reached; `protect` refuses unless `observe_output_only=True` accepts that.
   Plain functions that its nodes call cannot be seen at all.
-* A document block (`document`, `file`, `search_result`), messages made by `retrieved(...)`, and passages that a guarded
-  retriever or the handler has seen (longer than one word or value) are quoted material where they stand in a human message; other pasted text cannot be
-  told apart.
+* A document block (`document`, `file`, `search_result`), messages made by `retrieved(...)`, and passages (not single
+  values) that a guarded retriever or the handler has seen are quoted material where they stand in a human message;
+  other pasted text cannot be told apart.
 * A sub-agent started in a bare `threading.Thread` has lost its run: it acts as a new one, without a name as nobody, who
   may use no tool. With a name, the message it is entered by counts as its user's. Start it with
   `contextvars.copy_context().run`, or in LangChain's own executors, and it is a child of the run that started it.
