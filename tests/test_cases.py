@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -274,11 +275,15 @@ def test_any_document_loads_or_is_a_cases_error(value: object) -> None:
     assert file.cases
 
 
+# JSON is YAML as long as its texts are plain.
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12)
+
+
 @settings(deadline=None)
 @given(
     content=st.recursive(
-        st.none() | st.booleans() | st.text(max_size=12),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        st.none() | st.booleans() | PRINTABLE,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PRINTABLE, inner, max_size=3),
         max_leaves=8,
     )
 )
@@ -287,6 +292,6 @@ def test_whatever_an_untrusted_tool_returned_never_sets_a_recipient(content: obj
     document = yaml.safe_load(case(mail("eve@example.net", "ask")))
     document["cases"][0]["steps"].insert(0, {"result": {"tool": "fetch_page", "content": [content, "eve@example.net"]}})
 
-    (found,) = CaseFile.parse(yaml.safe_dump(document)).run(Policy.parse(POLICY))
+    (found,) = CaseFile.parse(json.dumps(document)).run(Policy.parse(POLICY))
 
     assert found.steps[-1].effect == "deny"

@@ -221,7 +221,7 @@ def test_messages_between_agents_are_judged(home: Path) -> None:
 SOURCES = st.lists(st.sampled_from(["user", "find"]), min_size=1, max_size=2, unique=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     sources=SOURCES,
     sink=st.sampled_from(["recipient", "account", "value"]),

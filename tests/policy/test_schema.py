@@ -145,7 +145,7 @@ VALUES = st.recursive(
 
 
 @settings(deadline=None)
-@given(path=st.sampled_from(sorted(_paths(WHOLE), key=str)[1:]), value=VALUES, how=st.sampled_from("srn"))
+@given(path=st.sampled_from([each for each in _paths(WHOLE) if each]), value=VALUES, how=st.sampled_from("srn"))
 def test_loader_and_schema_take_and_refuse_the_same_shapes(path: tuple[str | int, ...], value: Any, how: str) -> None:
     """One part of a policy is set, removed, or joined by a key nobody knows."""
     document = copy.deepcopy(WHOLE)
