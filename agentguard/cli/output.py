@@ -18,9 +18,20 @@ from rich.text import Text
 
 from agentguard.access.approval import escaped
 from agentguard.decision import Effect
+from agentguard.errors import ConfigError, StoreError
 from agentguard.event import Json
 
-__all__ = ["HomeOption", "JsonOption", "coloured", "print_json", "print_line", "print_table", "shown", "word"]
+__all__ = [
+    "HomeOption",
+    "JsonOption",
+    "coloured",
+    "print_json",
+    "print_line",
+    "print_table",
+    "shown",
+    "word",
+    "write_new",
+]
 
 HomeOption: TypeAlias = Annotated[Path, typer.Option("--home", help="The project's folder, made by `agentguard init`.")]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object per line, for machines.")]
@@ -84,3 +95,19 @@ def shown(value: Json) -> str:
 def word(effect: Effect) -> str:
     """What cases and people call an effect: allow, ask or deny."""
     return "ask" if effect is Effect.REQUIRE_APPROVAL else str(effect.value)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet.
+
+    Raises:
+        ConfigError: it exists.
+        StoreError: it cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise ConfigError(f"{path} exists and was kept; choose another --out") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written ({error.strerror}); choose another --out") from error

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from agentguard.cli.output import JsonOption, print_json, print_line
+from agentguard.cli.output import JsonOption, print_json, print_line, write_new
 from agentguard.cli.policy.tools import load_tools
-from agentguard.errors import ConfigError, StoreError
+from agentguard.errors import ConfigError
 from agentguard.policy import Policy
 from agentguard.policy.draft import can_stand, draft
 from agentguard.policy.review import marks
@@ -42,13 +42,7 @@ def write_draft(
     specs = load_tools(tools)
     text = draft(specs, agent=agent, mode="shadow" if shadow else "enforce")
     Policy.parse(text, path=str(out))  # a draft that would not load must not be written
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise ConfigError(f"{out} exists and was kept; choose another --out") from error
-    except OSError as error:
-        raise StoreError(f"{out} cannot be written ({error.strerror}); choose another --out") from error
+    write_new(out, text)
     found = len(marks(text))
     if as_json:
         print_json({"path": str(out), "tools": [spec.name for spec in specs], "review_marks": found})

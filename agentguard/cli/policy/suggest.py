@@ -9,9 +9,9 @@ import typer
 
 from agentguard.audit import AuditLog
 from agentguard.cli.moments import SinceOption, moment
-from agentguard.cli.output import HomeOption, JsonOption, print_json
+from agentguard.cli.output import HomeOption, JsonOption, print_json, write_new
 from agentguard.cli.policy.check import PolicyArgument
-from agentguard.errors import ConfigError, StoreError
+from agentguard.errors import ConfigError
 from agentguard.policy import Policy
 from agentguard.policy.document import read_file
 from agentguard.recorded import RecordedDecision
@@ -53,13 +53,7 @@ def suggest_labels(
     if out is None:
         typer.echo(drafted, nl=not drafted.endswith("\n"))
         return
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(drafted)
-    except FileExistsError as error:
-        raise ConfigError(f"{out} exists and was kept; choose another --out") from error
-    except OSError as error:
-        raise StoreError(f"{out} cannot be written ({error.strerror}); choose another --out") from error
+    write_new(out, drafted)
     typer.echo(f"wrote {out}: drafted from {evidence.calls} recorded calls")
 
 
