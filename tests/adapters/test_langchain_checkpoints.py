@@ -296,7 +296,7 @@ def test_values_of_every_kind_are_clean_and_keep_their_type(storage: Storage) ->
 
 
 TREES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.sampled_from([SECRET, "a", f"x{SECRET}"]),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.sampled_from([SECRET, "a", f"x{SECRET}"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["k", "l"]), inner, max_size=2)
