@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 .PHONY: help setup demo test test-long lint bench bench-agentdojo lock clean
 
 help: ## list the verbs
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create the environment from the lock (names, versions and hashes)
 
@@ -44,7 +44,7 @@ lint: $(READY) ## ruff and mypy --strict
 bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... adds detection figures
 	@$(BIN)/python -m benchmarks
 
-bench-agentdojo: $(DOJO_READY) ## attack an obedient agent 949 ways in 12 wordings (ten minutes; DOJO_ARGS=--quick: one)
+bench-agentdojo: $(DOJO_READY) ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
 	@$(DOJO)/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)
 
 $(DOJO_READY): requirements/agentdojo.lock pyproject.toml
