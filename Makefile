@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 .PHONY: help setup demo test test-long lint bench bench-agentdojo docs lock clean
 
 help: ## list the verbs
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create the environment from the lock (names, versions and hashes)
 
@@ -48,7 +48,7 @@ docs: $(READY) ## build the guide into site/, generated tables included; a link 
 	@$(BIN)/python docs/hooks.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-bench-agentdojo: $(DOJO_READY) ## attack an obedient agent 949 ways in 12 wordings (ten minutes; DOJO_ARGS=--quick: one)
+bench-agentdojo: $(DOJO_READY) ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
 	@$(DOJO)/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)
 
 $(DOJO_READY): requirements/agentdojo.lock pyproject.toml
