@@ -281,7 +281,7 @@ def _labels(rule: ToolRule) -> ToolLabels:
 
 
 def _arg_labels(rule: ArgRule) -> ArgLabels:
-    # The compiled policy has filled the defaults in: no sink means that anybody may set the argument.
+    # The compiled policy has filled the defaults in: no sink means a body, or a choice among values that it lists.
     if rule.sink is None:
-        return ArgLabels(content=True)
+        return ArgLabels(content=rule.content, constrained=not rule.content)
     return ArgLabels(sink=rule.sink, sources=rule.sources)

@@ -83,6 +83,11 @@ class ToolLabels:
             return None
         return _USER_ONLY if self.acts or row.sink else None
 
+    def lists(self, arg: str) -> bool:
+        """Whether the policy itself lists every value that ``arg`` may take."""
+        row = self.args.get(arg)
+        return row is not None and row.constrained
+
     def sink_of(self, arg: str) -> str | None:
         """The kind of sink ``arg`` is, when the policy names one."""
         row = self.args.get(arg)

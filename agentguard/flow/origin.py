@@ -187,7 +187,7 @@ class Tracer:
                     node if isinstance(node, str) else "",
                     kind=kind or "content",
                 )
-                if labels.acts:
+                if labels.acts and not labels.lists(argument):
                     for place, text, _ in _values(path, node, kind):
                         yield from self.targets(argument, place, text)
                 continue

@@ -127,6 +127,13 @@ def test_targets_inside_a_body_are_judged(body: str, effect: Effect, reason: str
     assert (found.effect, found.reason) == (effect, reason)
 
 
+def test_a_value_that_the_policy_lists_is_no_target_of_somebody_else() -> None:
+    args = {**SEND.args, "feed": ArgLabels(constrained=True)}
+    call = ToolCall("send_mail", {"to": "anna@home.example", "feed": "https://evil.example/in"})
+
+    assert verdict(MAIL_ANNA, call, ORDER, args=args).effect is ALLOW
+
+
 @pytest.mark.parametrize(
     ("call", "effect", "reason"),
     [

@@ -96,6 +96,7 @@ def test_short_and_spelt_values(text: str, value: str, found: bool) -> None:
     assert (ledger.look_up(value).untrusted is not None) is found
 
 
+@settings(deadline=None)
 @given(
     records=st.lists(
         st.fixed_dictionaries({"id": st.integers(0, 10**6), "name": st.text('abcdé \n"\\', max_size=20)}), max_size=6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentguard.text.folds import distrusting_fold
@@ -32,22 +32,26 @@ def test_disguises_fold_away(text: str, folded: str) -> None:
     assert squash(text).decode() == folded
 
 
+@settings(deadline=None)
 @given(char=st.characters(exclude_categories=["Cs"]))
 def test_every_character_folds_as_in_the_careful_fold(char: str) -> None:
     if not "\uac00" <= char <= "\ud7a3":
         assert squash(char).decode() == unicodedata.normalize("NFC", distrusting_fold(char))
 
 
+@settings(deadline=None)
 @given(text=TEXTS)
 def test_equivalent_texts_fold_alike(text: str) -> None:
     assert squash(unicodedata.normalize("NFC", text)) == squash(unicodedata.normalize("NFD", text)) == squash(text)
 
 
+@settings(deadline=None)
 @given(text=TEXTS, size=st.integers(1, 9))
 def test_a_text_folds_in_pieces_as_in_whole(text: str, size: int) -> None:
     assert b"".join(squash_blocks(text, size)) == squash(text)
 
 
+@settings(deadline=None)
 @given(before=TEXTS, word=st.text("abc123", min_size=1, max_size=6), after=TEXTS)
 def test_a_match_leads_back_to_its_place(before: str, word: str, after: str) -> None:
     text = f"{before} {word} {after}"
