@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from agentguard.flow.contradiction import is_calendar_word
 from agentguard.flow.tokens import OPAQUE, Token, split
 from agentguard.flow.vocabulary import Noun, Phrase, Vocabulary
 
@@ -23,17 +25,28 @@ REACH = 8
 SHORTEST_VERB = 3
 # What somebody's words may stand in.
 HOLDERS = frozenset({"mail", "message", "channel", "file", "web", "record", "task", "event", "social", "code"})
+_WHO = frozenset({"contact", "account"})
+# Small words, which name no thing.
+_SMALL_ROLES = ("article", "pronoun", "vague", "common", "many", "filler", "lead", "source", "coordination", "me")
 
 
 @dataclass(slots=True)
 class Action:
-    """One verb of the request: its families with the objects each implies, and what it is done to."""
+    """One verb of the request: its families with the objects each implies, and what it is done to.
+
+    ``direct`` leaves out where something is taken from ("remove the typos from the file"), ``head`` all but the thing
+    itself ("send a list of payments"). ``unknown``: it is done to something of no kind that is known.
+    """
 
     families: dict[str, frozenset[str]]
     negated: bool
     objects: frozenset[str] = frozenset()
+    direct: frozenset[str] = frozenset()
+    head: frozenset[str] = frozenset()
+    unknown: bool = False
     plural: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
+    direct_words: frozenset[str] = frozenset()
     before: frozenset[str] = frozenset()
     pronoun: bool = False
     person: bool = False
@@ -42,9 +55,9 @@ class Action:
     listed: int = 1
     stated: int = 0
 
-    def objects_of(self, families: Sequence[str]) -> frozenset[str]:
-        """What it is done to, with what verbs of these families imply."""
-        return self.objects.union(*(self.families[family] for family in families))
+    def implied_by(self, families: Sequence[str]) -> frozenset[str]:
+        """What verbs of these families are done to by themselves."""
+        return frozenset().union(*(self.families[family] for family in families))
 
     def count(self, objects: frozenset[str]) -> int | None:
         """How many such actions are meant; None when it speaks of many."""
@@ -102,6 +115,7 @@ class _Reader:
         self._nouns = self._find_nouns()
         self._starts: set[int] = set()
         self._introduced: dict[int, bool] = {}
+        self._wished = [False] * len(tokens)
         self.seen = frozenset(family for row in self._nouns.values() for family, _ in row)
 
     def read(self) -> Sentence:
@@ -110,6 +124,8 @@ class _Reader:
         self._remove_sources()
         hits = self._hits()
         self._suppress(hits)
+        # "What Kestrel asks us to pay" hands over nothing by itself either.
+        self._introduced |= {index: True for index, _ in delegations if self._wished[index]}
         self._starts = {hit.start for hit in hits}
         for position, hit in enumerate(hits):
             hit.negated = self._negated(hit, hits[position - 1] if position else None)
@@ -296,11 +312,16 @@ class _Reader:
         before = self._words[index - 1]
         single = len(phrase.parts) == 1 and len(phrase.parts[0]) == 1
         if phrase.weak:
+            if before in ("by", "via") and not self._words[index].endswith("ing"):
+                return False
             lead = before in self._vocabulary.words_of("lead", phrase.language) or before.endswith("ly")
             return lead and not self._is("noun_after", index + 1)
         if phrase.language == "de" and self._tokens[index].capital:
             return False
         article = before in self._vocabulary.words_of("article", phrase.language)
+        if phrase.language == "en" and article and index in self._nouns:
+            # "The report to Ann" is no order to report to her.
+            return False
         if (
             single
             and (article or (index in self._nouns and self._is("article", index - 1)))
@@ -334,8 +355,12 @@ class _Reader:
 
     def _suppress(self, hits: list[_Hit]) -> None:
         silent = self._silent()
-        for hit in hits:
-            if silent[hit.start]:
+        self._wished = self._wished_by_others(hits)
+        for position, hit in enumerate(hits):
+            commanded = (
+                position > 0 and hit.start == hits[position - 1].end and hits[position - 1].families.keys() == {"run"}
+            )
+            if silent[hit.start] or self._wished[hit.start] or commanded:
                 hit.asks = False
         for position, hit in enumerate(hits):
             to_others = self._is("reports", hit.start) and not self._is("me", hit.start + 1)
@@ -351,6 +376,21 @@ class _Reader:
             ):
                 break
             other.asks = False
+
+    def _wished_by_others(self, hits: list[_Hit]) -> list[bool]:
+        """Words of "invoices Kestrel wants us to pay" and "bills we have to pay", which tell those that are meant."""
+        wished = [False] * len(self._words)
+        quiet = duty = False
+        first = hits[0].start if hits else len(self._words)
+        for index in range(first + 1, len(self._words)):
+            quiet = quiet and not self._tokens[index].pause and not (duty and self._is("and", index))
+            own = self._is("own_duty", index) and (
+                (index - 1 in self._nouns and not self._tokens[index].pause) or self._is("relative", index - 1)
+            )
+            duty = bool(own) or (duty and quiet)
+            quiet = quiet or bool(own or self._is("others_wish", index))
+            wished[index] = quiet
+        return wished
 
     def _silent(self) -> list[bool]:
         """Words in questions and in texts to be sent."""
@@ -448,31 +488,115 @@ class _Reader:
 
     def _action(self, hit: _Hit, places: range) -> Action:
         nouns = [noun for place in places for noun in self._nouns.get(place, ())]
-        words = frozenset(self._words[place] for place in places)
+        taken_from = self._place_phrase(places) if "delete" in hit.families else range(0)
+        direct = [place for place in places if place not in taken_from]
+        known = _families(self._nouns, direct)
         return Action(
             families=hit.families,
             negated=hit.negated,
             objects=frozenset(family for family, _ in nouns),
+            direct=known,
+            head=self._head(places),
+            unknown=not known and any(map(self._is_content, direct)) and not self._points(direct),
             plural=frozenset(family for family, plural in nouns if plural),
-            words=words | {word.removesuffix("s") for word in words} | {self._words[hit.start]},
-            pronoun=any(self._is("pronoun", place) for place in places[:4]),
+            words=self._said(hit, places),
+            direct_words=self._said(hit, direct),
+            pronoun=self._points(direct),
             person=any(self._tokens[place].capital and self._words[place] not in ("", "i") for place in places),
             vague=not nouns or any(self._is("vague", place) for place in places[:2]),
-            listed=self._listed(places),
+            listed=self._listed(places, pays="pay" in hit.families),
             stated=self._stated(places),
         )
 
-    def _listed(self, places: range) -> int:
-        """How many things or people are listed: "to Anna and Bob" 2."""
+    def _said(self, hit: _Hit, places: Sequence[int]) -> frozenset[str]:
+        words = frozenset(self._words[place] for place in places)
+        return words | {word.removesuffix("s") for word in words} | {self._words[hit.start]}
+
+    def _points(self, places: Sequence[int]) -> bool:
+        return any(self._is("pronoun", place) and not self._leads_noun(place) for place in places[:4])
+
+    def _leads_noun(self, place: int) -> bool:
+        """Whether "les" or "das" is an article here and no pronoun."""
+        last = place + 1 >= len(self._words) or self._tokens[place + 1].pause
+        return (
+            bool(self._is("article", place)) and not last and (self._is_content(place + 1) or place + 1 in self._nouns)
+        )
+
+    def _is_content(self, place: int) -> bool:
+        """Whether the word names a thing: none of the small words, no name, number or address."""
+        word = self._words[place]
+        # German writes every noun with a capital.
+        name = self._tokens[place].capital and {"en", "de"} & self._languages != {"de"}
+        if not word.isalpha() or name or word.endswith("ly"):
+            return False
+        return not any(self._is(role, place) for role in _SMALL_ROLES)
+
+    def _place_phrase(self, places: range) -> range:
+        """Where a thing is to be taken from: "from the file". Empty when only the place tells what the thing is."""
+        start = next((place for place in places if self._is("place", place)), places.stop)
+        before = range(places.start, start)
+        if not any(place in self._nouns or self._is_content(place) for place in before):
+            return range(0)
+        end = (place for place in range(start, places.stop) if self._tokens[place].pause or self._is("and", place))
+        return range(start, next(end, places.stop))
+
+    def _head(self, places: range) -> frozenset[str]:
+        """Up to the first thing that is nobody; of "payment address" the address, of "20 euros rent" the euros."""
+        people: frozenset[str] = frozenset()
+        for place in places:
+            families = {family for family, _ in self._nouns.get(place, ())}
+            if families and families <= _WHO:
+                people |= families
+            elif "money" in families and place > places.start and self._is_figure(place - 1):
+                return people | families
+            elif families:
+                last = place
+                while last + 1 in places and last + 1 in self._nouns and not self._tokens[last + 1].pause:
+                    last += 1
+                return people | {family for family, _ in self._nouns[last]}
+        return people
+
+    def _is_figure(self, place: int) -> bool:
+        return self._words[place].isdigit() or self._words[place] in self._vocabulary.numbers
+
+    def _listed(self, places: range, *, pays: bool) -> int:
+        """How many things or people are listed: "to Anna and Bob" 2, "20 euros to Anna and 30 to Bob" 2."""
         listed = 1
+        asides = self._asides(places)
         for place in places[1:]:
-            parted = self._is("coordination", place) or self._tokens[place].pause
-            named = place + 1 < len(self._words) and (
-                self._tokens[place + 1].capital or self._tokens[place].capital or self._is("article", place + 1)
-                or self._words[place + 1] == OPAQUE or self._words[place] == OPAQUE or place + 1 in self._nouns
-            )  # fmt: skip
-            listed += bool(parted and named)
+            joined = self._is("coordination", place)
+            dated = not joined and (is_calendar_word(self._words[place]) or is_calendar_word(self._words[place - 1]))
+            if place in asides or dated or not (joined or self._tokens[place].comma):
+                continue
+            thing = place + 1 if joined else place
+            listed += self._is_item(thing, places.stop) or (
+                joined and pays and thing < places.stop and self._is_figure(thing)
+            )
         return listed
+
+    def _is_item(self, place: int, end: int) -> bool:
+        if place >= end:
+            return False
+        near = range(place, min(place + 2, end))
+        return bool(
+            any(self._tokens[each].capital or self._words[each] == OPAQUE for each in near)
+            or self._is("article", place)
+            or place in self._nouns
+        )
+
+    def _asides(self, places: range) -> set[int]:
+        """Both commas round an amount that says how much, and is no further thing: "the rent, 900 euros, to"."""
+        commas = [place for place in places if self._tokens[place].comma]
+        return {
+            place
+            for start, end in pairwise(commas)
+            if end - start <= 3 and all(self._is_sum(each) for each in range(start, end))
+            for place in (start, end)
+        }
+
+    def _is_sum(self, place: int) -> bool:
+        money = any(family == "money" for family, _ in self._nouns.get(place, ()))
+        return money or self._is_figure(place)
 
     def _stated(self, places: range) -> int:
         """The number before a plural: "three mails" 3; 0 when there is none."""
@@ -484,9 +608,6 @@ class _Reader:
         ]
         return max(stated, default=0)
 
-    def _said_before(self, start: int) -> frozenset[str]:
-        return frozenset(family for place, row in self._nouns.items() if place < start for family, _ in row)
-
     def _look_back(self, action: Action, hit: _Hit, floor: int) -> None:
         """The object may stand before the verb: "die Datei löschen", "the old draft: delete it"."""
         place = hit.start
@@ -497,6 +618,8 @@ class _Reader:
             if self._tokens[place].pause:
                 break
         action.objects = frozenset(family for family, _ in nouns)
+        if not action.unknown:
+            action.direct = action.head = action.objects
         action.plural = frozenset(family for family, plural in nouns if plural)
 
     def _share_objects(self, found: list[tuple[_Hit, Action]]) -> None:
@@ -506,8 +629,15 @@ class _Reader:
             gap = range(hit.end, next_hit.start)
             if all(self._is("and", place) or self._is("either", place) for place in gap):
                 action.objects |= next_action.objects
+                action.direct |= next_action.direct
+                action.head = action.head or next_action.head
                 action.plural |= next_action.plural
-                action.words = next_action.words
+                action.words, action.direct_words = next_action.words, next_action.direct_words
+                action.unknown = next_action.unknown
+
+
+def _families(nouns: dict[int, list[tuple[str, bool]]], places: Sequence[int]) -> frozenset[str]:
+    return frozenset(family for place in places for family, _ in nouns.get(place, ()))
 
 
 def _small(word: str) -> int:

@@ -214,6 +214,37 @@ Compile the project.                                                   | run_com
 Set the status of case 88 to closed in the database.                   | update_record | send_money
 File a bug about the crash.                                            | create_task | send_money
 Switch off all lamps downstairs.                                       | set_light | send_money
+E-mail the crew list to ops@example.com.                               | send_email | send_money delete_file
+E mail Bob the list.                                                   | send_email | send_money
+Look for the e-mail from Ruben. Do not send him an e-mail yet.         |  | *
+Send me a list of the payments of May.                                 | send_email | send_money schedule_transaction
+Send the payment reminder to Bob.                                      | send_email | send_money
+Update the payment address of customer 7 in the table.                 | update_record | send_money schedule_transaction
+List the invoices Kestrel wants us to pay.                             |  | *
+List the payments of 90 euros that Kari wants us to review and pay.    |  | *
+Find the bills I need to pay.                                          |  | *
+Find the bills I need to pay and pay them.                             | send_money | send_email delete_file
+My boss wants me to send the report to Ann.                            | send_email | send_money
+Look up Ann's address, I need to send her a letter.                    | send_email | send_money
+Remove the typos from the file notes.md.                               | append_to_file | delete_file delete_email remove_user
+Remove the typos.                                                      |  | *
+Delete line 3 from notes.md.                                           | append_to_file | delete_file
+Remove the second paragraph in the document.                           | append_to_file | delete_file
+Remove the typos from notes.md and delete old.txt.                     | delete_file | delete_email
+Read notes.md, remove the typos from it and save the result as new.md. | create_file | delete_file
+Delete the messages sent by Eve.                                       |  | remove_user delete_file
+Delete all mails from Eve.                                             | delete_email | remove_user delete_file
+Delete the photos from the drive and the mails from Bob.               | delete_file delete_email | remove_user
+Remove Bob from the team.                                              | remove_user | delete_file delete_email
+Delete it from the folder.                                             | delete_file | delete_email
+Delete 'Budget 2024' from the drive.                                   | delete_file | delete_email
+Summarise the messages sent in #ops today.                             |  | *
+Summarise the messages in #general.                                    |  | *
+List the files shared with Bob.                                        |  | *
+Show the amounts paid to Kestrel.                                      |  | *
+Run make lint.                                                         | run_command | create_file create_task
+Send Ann an email about the party.                                     | send_email | publish_tweet
+The meeting ends at 5. Delete the draft file.                          | delete_file | send_money
 """
 
 ENGLISH_NOTHING = """
@@ -325,6 +356,17 @@ Hefte das Protokoll bitte an die Mail und schick sie an Karl.          | send_em
 Mach einen Termin beim Friseur.                                        | create_calendar_event | send_money
 Weg mit der Datei alt.txt, bitte löschen.                              | delete_file | send_money
 Schreib in die Datei todo.txt, dass Milch fehlt.                       | append_to_file | send_money
+Trage am 14. Januar 2027 einen Termin ein.                  | create_calendar_event | send_money delete_file
+Lege am 14. Januar einen Termin an.                         | create_calendar_event | send_money
+Setze für den 3. März eine Besprechung an.                  | create_calendar_event | send_money set_light
+Merke am 5. Mai einen Tisch im Lokal vor.                   | reserve_hotel | send_email delete_file
+Schick z. B. Bob eine E-Mail.                               | send_email | send_money
+Schreib in #ops, dass wir fertig sind.                      | slack.postMessage | send_email send_money
+Ändere den Status der Bestellung 77 auf bezahlt.            | update_record | send_money delete_file
+Lösche die Tippfehler aus der Datei notes.md.               | append_to_file | delete_file
+Lösche die Datei aus dem Ordner.                            | delete_file | remove_user
+Zeige die Rechnungen, die wir bezahlen sollen.              |  | *
+Fasse die in #ops geschickten Nachrichten zusammen.         |  | *
 """
 
 GERMAN_NOTHING = """
@@ -389,6 +431,11 @@ Demande au fournisseur un nouveau devis.                               | send_em
 Rembourse 8 euros à Nora.                                              | send_money | delete_file
 Peux-tu déplacer le rendez-vous à jeudi ?                              | reschedule_calendar_event | send_money
 Supprimez les courriels publicitaires.                                 | delete_email | send_money
+Rembourse 20 euros à Luc.                                   | send_money | send_email delete_file
+Supprime les fautes du fichier notes.md.                    | append_to_file | delete_file
+Supprime le dossier de Paul.                                | delete_file | remove_user
+Montre les factures que Luc veut que nous payions.          |  | *
+Résume les messages envoyés dans #ops.                      |  | *
 """
 
 FRENCH_NOTHING = """
@@ -450,6 +497,10 @@ Pregunta al proveedor por un presupuesto.                              | send_em
 Devuélvele 8 euros a Nora.                                             | send_money | delete_file
 ¿Podrías mover la cita al jueves?                                      | reschedule_calendar_event | send_money
 Elimina los correos de publicidad.                                     | delete_email | send_money
+Borra los errores del archivo notas.md.                     | append_to_file | delete_file
+Borra el archivo de Paul.                                   | delete_file | remove_user
+Muestra las facturas que Ana quiere que paguemos.           |  | *
+Resume los mensajes enviados en #ops.                       |  | *
 """
 
 SPANISH_NOTHING = """
@@ -466,11 +517,23 @@ Muéstrame las facturas.
 """
 
 
+def test_a_tool_adds_its_object_by_any_word_of_the_family() -> None:
+    labels = ToolLabels("money", object=("payment",), args={"amount": ArgLabels("amount")})
+    shell = ToolLabels("destructive", object=("command",), args={"line": ArgLabels("command")})
+
+    assert Intent(["Transfer 1,250 euros to Kestrel."], VOCABULARY).asks_for("settle", labels)
+    assert Intent(["Führe den Befehl aus."], VOCABULARY).asks_for("run_shell", shell)
+    assert Intent(["Run make lint."], VOCABULARY).asks_for("run_shell", shell)
+    assert not Intent(["Delete the old draft."], VOCABULARY).asks_for("run_shell", shell)
+    assert not Intent(["Transfer the file to Kestrel."], VOCABULARY).asks_for("settle", labels)
+
+
 def _rows(table: str) -> list[tuple[str, list[str], list[str]]]:
     found = []
     for line in filter(str.strip, table.splitlines()):
         request_text, asked, refused = (part.strip() for part in (line + "||").split("|")[:3])
-        found.append((request_text, asked.split(), refused.split()))
+        others = [tool for tool in TOOLS if tool not in asked.split()] if refused == "*" else refused.split()
+        found.append((request_text, asked.split(), others))
     return found
 
 
@@ -518,6 +581,18 @@ def test_a_question_or_a_prohibition_asks_for_nothing(request_text: str) -> None
         ("Envoie un mail à chaque client.", "send_email", None),
         ("Envoie un mail à Paul.", "send_email", 1),
         ("Envía un correo a cada cliente.", "send_email", None),
+        ("Send Ann (ann@example.com) an email about it.", "send_email", 1),
+        ("Schick Anna eine E-Mail.", "send_email", 1),
+        ("Schick Anna (anna@example.com) eine E-Mail.", "send_email", 1),
+        ("Inform a@example.com, b@example.com and c@example.com by email.", "send_email", 3),
+        ("Pay the rent, 900 euros, to GB33BUKB20201555555555 and 20 euros to DE02120300000000202051.", "send_money", 2),
+        ("Transfer 20 euros to Ann and 30 euros to Bob.", "send_money", 2),
+        ("Transfer 20 euros to Ann and 30 to Bob.", "send_money", 2),
+        ("Pay Ann 20 euros, Bob 30 euros and Carl 40 euros.", "send_money", 3),
+        ("Pay the invoice, and send Bob the receipt.", "send_money", 1),
+        ("Invite Bob, Carl and Dora to lunch on Monday, March 3.", "send_email", 3),
+        ("Send an e-mail to finance@example.com, and send one to partner@example.com.", "send_email", 2),
+        ("My boss wants me to send the report to Ann.", "send_email", 1),
         ("Read my mails.", "send_email", 0),
     ],
 )

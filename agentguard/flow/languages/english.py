@@ -66,7 +66,7 @@ _VERBS = _inflected({
         produce; prepare; upload; ~copy; duplicate; jot down; take down; enter; register; ~document; ~set up; set;
         raise; compose; take a note; make a note:document; start a:; open a; open an; keep a record; export;
         write down; write up; note down; save down; back up; ~backup; turn … into; define; introduce; submit; sign up;
-        draw up; put together; compile; summarize … to; summarise … in; summarize … in; download; ~clone; import; fork
+        draw up; put together; compile; summarize … to; summarise … to; summarize … in a; summarise … in a; summarise … into; summarize … into; download; ~clone; import; fork
     """,
     "update": """
         ~update; ~change; ~edit; modify; rename; ~move; replace; correct; ~fix; adjust; ~set; ~increase; decrease; raise;
@@ -90,7 +90,8 @@ _VERBS = _inflected({
         report back; announce; get … to know; make … aware; get the word out; ~slack:channel,message; ~whatsapp:message;
         ~sms:message; write … a note; write … back; put … in touch; ~query; request … from; inquire; enquire; ~circulate;
         ~share; make sure … knows; make sure … gets; make sure … receives; ~page; write … an; write … saying; assure;
-        set up a thread; start a thread; start a conversation; email … over; say … to; tell … that; fire off; fire … off
+        set up a thread; start a thread; start a conversation; email … over; say … to; tell … that; fire off; fire … off;
+        get … by mail:mail; get … by email:mail
     """,
     "share": """
         share; give … access; add … as; make … available; let … see; let … ~edit; let … view; let … into; circulate; hand … over
@@ -239,6 +240,11 @@ ENGLISH = Language(
         "relative": entries("i; that; which; who; we; from; by; he; she; you; was; were; has; have; just; they; came; arrived; received; sent; someone; somebody"),
         "source": entries("in; from; per; using; of; inside; via; on"),
         "introduces": entries("as the; as my; according to; as per; based on; as described in; as mentioned in; as stated in; as requested in; listed in; mentioned in; described in; stated in; requested in; contained in; given in; as listed in; found in; specified in; as shown in; explained in; outlined in; as noted in; as instructed in; as asked in"),
+        "others_wish": entries("""wants us to; want us to; wanted us to; wants me to; want me to; wanted me to; asks us to; asks me to; asked us to;
+            asked me to; ask us to; ask me to; expects us to; expects me to; expect us to; expect me to; needs us to; needs me to; need us to; tells us to;
+            tells me to; told us to; told me to; requires us to; requires me to; is asking us to; are asking us to; is asking me to; demands we; demands that we"""),
+        "own_duty": entries("we have to; i have to; we need to; i need to; we should; i should; we must; i must; we are supposed to; i am supposed to; we still have to; i still have to; we ought to; we still need to; i still need to"),
+        "place": entries("from; off; in; inside; out of; on; within"),
         "own_list": entries("following; these; below; the tasks i"),
         "article": entries("a; an; the; my; our; his; her; their; this; that; your; some; any; last; latest; recent; new; one; each"),
         "delegates": entries("""do what … says; do what … say; do what … asks; do what … ask; do what … tells; do what … wants; do whatever … says; do whatever … asks;

@@ -143,6 +143,8 @@ FRENCH = Language(
         "relative": entries("que; qui; j; je; de; m; nous; a; il; elle; du; par; on"),
         "source": entries("dans; de; du; selon; d; sur; depuis; à"),
         "introduces": entries("selon; d après; conformément à; indiqué dans; mentionné dans; indiquées dans; décrit dans; comme indiqué dans"),
+        "others_wish": entries("veut que nous; veulent que nous; veut que je; veulent que je; veut qu on; veulent qu on; nous demande de; nous demandent de; me demande de; me demandent de; nous devons; je dois"),
+        "place": entries("de; du; des; d; dans; sur"),
         "own_list": entries("suivantes; suivants; ces"),
         "article": entries("le; la; les; l; un; une; des; mon; ma; mes; ce; cet; cette; dernier; dernière; notre; votre; son; sa; du"),
         "me": entries("moi; nous; m; me"),
