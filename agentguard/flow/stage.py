@@ -72,6 +72,7 @@ class Flow:
         run.explained_by(self.origins)
         for author, text in run.take_withheld():
             ledger_of(run, self._memory).distrust(author, text)
+        self._keep_concealed(run)
         if isinstance(event, ToolCall):
             return self._judge(event, run)
         if isinstance(event, ModelOutput):
@@ -85,6 +86,13 @@ class Flow:
         else:
             self._read_message(event, ledger)
         return ALLOW
+
+    def _keep_concealed(self, run: Conversation) -> None:
+        """What was redacted from a result is confidential still, should a model come by it elsewhere."""
+        for author, kind, value in run.take_concealed():
+            labels = self._labels.get(author.partition(":")[2])
+            if self._classify is not None and labels is not None and labels.output is not Label.UNTRUSTED:
+                _root(run).slot(Secrets, Secrets).keep(self._classify, author, kind, value)
 
     def origins(self, run: Conversation, call: ToolCall) -> tuple[Origin, ...]:
         """The origin table of a call, for people: it holds the values. Empty when the tool has no row."""
