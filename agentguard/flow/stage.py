@@ -5,7 +5,6 @@ The rules hold from the first call of a run on: there is no gate that waits for 
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -62,7 +61,7 @@ class Flow:
         answers: bool = True,
     ) -> None:
         self._labels = dict(labels)
-        self._vocabulary = vocabulary or _built_in()
+        self._vocabulary = vocabulary or Vocabulary()
         self._memory = memory
         self._classify = classify
         self._answers = answers
@@ -217,11 +216,6 @@ class _Intents:
             if self._intent is None or self._texts != texts:
                 self._texts, self._intent = texts, Intent(texts, vocabulary)
             return self._intent
-
-
-@functools.lru_cache(maxsize=1)
-def _built_in() -> Vocabulary:
-    return Vocabulary()
 
 
 def _root(run: Conversation) -> Conversation:

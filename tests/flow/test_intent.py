@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agentguard.errors import ConfigError
 from agentguard.flow import ArgLabels, ToolLabels
 from agentguard.flow.intent import Intent
+from agentguard.flow.languages import CODES, language
 from agentguard.flow.vocabulary import OBJECT_FAMILIES, VERB_FAMILIES, Vocabulary
 
 VOCABULARY = Vocabulary()
@@ -724,6 +725,22 @@ def test_a_tool_adds_phrases() -> None:
 def test_a_vocabulary_that_cannot_work_is_refused(settings: dict[str, dict[str, list[str]]]) -> None:
     with pytest.raises(ConfigError):
         Vocabulary(**settings)
+
+
+def test_every_language_words_the_same_families() -> None:
+    for code in CODES:
+        assert tuple(language(code).verbs) == VERB_FAMILIES
+        assert tuple(language(code).objects) == OBJECT_FAMILIES
+
+
+def test_own_words_of_one_policy_are_not_known_to_another() -> None:
+    Intent(["Zorp a mail to Bob."], Vocabulary(["en"], {"send": ["zorp"]}, {"mail": ["zorpling"]}))
+
+    assert not Intent(["Zorp a mail to Bob."], Vocabulary(["en"])).asks_for("send_email", TOOLS["send_email"])
+
+
+def test_a_process_compiles_the_words_of_its_languages_once() -> None:
+    assert Vocabulary(["fr"]).phrases is Vocabulary(["fr"]).phrases
 
 
 def test_families_are_named() -> None:
