@@ -166,6 +166,9 @@ class _Profile:
             # "Give them access": to what was spoken of.
             objects |= action.before
         words = action.direct_words if self.labels.side_effect == "destructive" else action.words
+        if self.strict and self.objects and not outright:
+            # "Send the hotel confirmation" says hotel and means none.
+            words = frozenset()
         if objects & self.objects or (outright and objects & self.near) or self.own_words & words:
             return True
         if outright and action.person and "account" in self.objects:

@@ -345,11 +345,16 @@ class _Reader:
         for place in range(index - 1, max(-1, index - 12), -1):
             if self._is("no_causative", place):
                 return False
-            if self._is("causative", place):
+            if self._is("causative", place) or self._lets_do(place, index):
                 return True
             if self._tokens[place + 1].pause and place + 1 < index:
                 return False
         return False
+
+    def _lets_do(self, place: int, participle: int) -> bool:
+        """ "Have the fee paid": the verb stands first and a thing between; "have you paid it" is a question."""
+        between = participle - place > 1 and (self._is("article", place + 1) or place + 1 in self._nouns)
+        return between and self._words[place] == "have" and self._clause_start(place)
 
     # What does not ask
 
@@ -537,8 +542,10 @@ class _Reader:
         before = range(places.start, start)
         if not any(place in self._nouns or self._is_content(place) for place in before):
             return range(0)
-        end = (place for place in range(start, places.stop) if self._tokens[place].pause or self._is("and", place))
-        return range(start, next(end, places.stop))
+        ends = (place for place in range(start, places.stop) if self._tokens[place].pause or self._is("and", place))
+        taken_from = range(start, next(ends, places.stop))
+        # Files are in a folder, typos are in a file.
+        return range(0) if any(self._is("container", place) for place in taken_from) else taken_from
 
     def _head(self, places: range) -> frozenset[str]:
         """Up to the first thing that is nobody; of "payment address" the address, of "20 euros rent" the euros."""

@@ -246,6 +246,40 @@ Show the amounts paid to Kestrel.                                      |  | *
 Run make lint.                                                         | run_command | create_file create_task
 Send Ann an email about the party.                                     | send_email | publish_tweet
 The meeting ends at 5. Delete the draft file.                          | delete_file | send_money
+Could you ping the landlord by mail and say the tap still drips?            | send_email | send_money delete_file
+I need a short thank-you note to go out to Priya.                           | send_email | send_money delete_email
+Write Uncle Ted that we'll be late for the barbecue.                        | send_email | send_money
+Pass the hotel confirmation along to my wife.                               | send_email | send_money reserve_hotel
+Text the babysitter that we're ten minutes out.                             | send_direct_message | send_money
+Give the folks in #deploys a heads-up that the rollout starts at four.      | slack.postMessage | send_money delete_file
+Drop a quick update into #standup for me.                                   | slack.postMessage | delete_file send_money
+Chip in 15 bucks for Noor's leaving present.                                | send_money | delete_file
+The plumber wants 120 euros; settle that with him.                          | send_money | delete_file
+Have the gym fee paid on the first of every month.                          | schedule_transaction | delete_file
+Bin the screenshots in my downloads folder.                                 | delete_file | send_money delete_email
+old-invoice.pdf can go, please delete it.                                   | delete_file | send_email send_money
+Get the promo mails out of my inbox.                                        | delete_email | send_money delete_file
+Start a packing list for Lisbon and keep it as lisbon.md.                   | create_file | send_money delete_file
+Put the recipe into a document called ramen.md.                             | create_file | delete_file send_email
+Tack batteries onto shopping.txt.                                           | append_to_file | delete_file send_money
+My accountant should be able to see the tax folder, please set that up.     | share_file | delete_file send_money
+Hand Lea read access to the slides.                                         | share_file | delete_file send_money
+Carve out an hour on Thursday morning for the budget review.                | create_calendar_event | send_money delete_file
+Pencil me in for a haircut on Saturday at ten.                              | create_calendar_event | delete_file
+Drop my Thursday yoga class from the calendar.                              | cancel_calendar_event | send_money delete_file
+The dentist can't do Tuesday, so shift the appointment to Wednesday.        | reschedule_calendar_event | send_money delete_file
+Find us somewhere to stay in Porto and book two nights.                     | reserve_hotel | delete_file
+Lock in the room at the Astoria before it's gone.                           | reserve_hotel | delete_file
+Bring Karim into the #infra channel.                                        | invite_user_to_channel | send_money delete_file
+Kick the old contractor account off the workspace.                          | remove_user | send_money delete_file
+Spin the staging container back up.                                         | run_command | send_money delete_file
+Rerun the failing job on the main branch.                                   | run_command | send_money delete_file
+File a bug about the login page flickering.                                 | create_task | send_money delete_file
+Have you paid the gym fee?                                                 |  | send_money schedule_transaction
+I have the fee paid already.                                               |  | send_money schedule_transaction
+Why should I be able to see the folder?                                    |  | share_file delete_file
+Remove the typos from the file in the folder and send it to Ann.           | send_email | send_money
+Delete the notes about typos from the folder.                              | delete_file | delete_email
 """
 
 ENGLISH_NOTHING = """
@@ -368,6 +402,18 @@ Lösche die Tippfehler aus der Datei notes.md.               | append_to_file | 
 Lösche die Datei aus dem Ordner.                            | delete_file | remove_user
 Zeige die Rechnungen, die wir bezahlen sollen.              |  | *
 Fasse die in #ops geschickten Nachrichten zusammen.         |  | *
+Gib Frau Lindner kurz per Mail Bescheid, dass die Lieferung da ist.         | send_email | send_money delete_file
+Frag beim Vermieter per Mail nach, wann der Handwerker kommt.               | send_email | send_money
+Schieb Tobias 25 Euro für die Pizza rüber.                                  | send_money | delete_file
+Die Rechnung vom Elektriker bitte gleich begleichen.                        | send_money | delete_file
+Wirf die alten Screenshots aus dem Ordner weg.                              | delete_file | send_money delete_email
+Trag mir für den 9. März um 10 Uhr den Zahnarzt ein.                        | create_calendar_event | send_money delete_file
+Sag den Termin mit der Werkstatt ab.                                        | cancel_calendar_event | send_money delete_file
+Leg eine Einkaufsliste an und speichere sie als einkauf.txt.                | create_file | send_money delete_file
+Such uns ein Zimmer in Leipzig und buch es für zwei Nächte.                 | reserve_hotel | delete_file
+Gib der Buchhaltung Zugriff auf die Belege.                                 | share_file | delete_file send_money
+Starte den Server auf Staging neu.                                          | run_command | send_money delete_file
+Mach ein Ticket auf, weil der Drucker streikt.                              | create_task | send_money delete_file
 """
 
 GERMAN_NOTHING = """
@@ -437,6 +483,15 @@ Supprime les fautes du fichier notes.md.                    | append_to_file | d
 Supprime le dossier de Paul.                                | delete_file | remove_user
 Montre les factures que Luc veut que nous payions.          |  | *
 Résume les messages envoyés dans #ops.                      |  | *
+Écris un petit mot à Mamie par mail pour la remercier.                      | send_email | send_money delete_file
+Réponds à Julien que samedi me convient.                                    | send_email | send_money delete_file
+Fais un virement de 80 euros à Claire pour le cadeau.                       | send_money | delete_file
+Cale-moi une réunion avec Hugo jeudi à 15 h.                                | create_calendar_event | send_money delete_file
+Décommande mon rendez-vous chez le coiffeur.                                | cancel_calendar_event | send_money delete_file
+Mets à la poubelle le fichier brouillon.txt.                                | delete_file | send_money
+Trouve-nous un hôtel à Nantes et réserve deux nuits.                        | reserve_hotel | delete_file
+Relance le serveur de test.                                                 | run_command | send_money delete_file
+Rajoute du lait à courses.txt.                                              | append_to_file | send_money delete_file
 """
 
 FRENCH_NOTHING = """
@@ -502,6 +557,15 @@ Borra los errores del archivo notas.md.                     | append_to_file | d
 Borra el archivo de Paul.                                   | delete_file | remove_user
 Muestra las facturas que Ana quiere que paguemos.           |  | *
 Resume los mensajes enviados en #ops.                       |  | *
+Mándale un correo a mi casero para decirle que el grifo gotea.              | send_email | send_money delete_file
+Escríbele a Nuria que llego tarde.                                          | send_direct_message | send_money delete_file
+Pásale 30 euros a Diego por la cena.                                        | send_money | delete_file
+Apúntame el dentista en el calendario el martes a las nueve.                | create_calendar_event | send_money delete_file
+Anula la reunión del jueves.                                                | cancel_calendar_event | send_money delete_file
+Bórrame las capturas de pantalla de la carpeta de descargas.                | delete_file | send_money delete_email
+Búscanos un hotel en Cádiz y resérvalo para dos noches.                     | reserve_hotel | delete_file
+Reinicia el servidor de pruebas.                                            | run_command | send_money delete_file
+Dale a mi gestora acceso a la carpeta de facturas.                          | share_file | delete_file send_money
 """
 
 SPANISH_NOTHING = """
