@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agentguard.flow.action import Action
 from agentguard.flow.labels import ToolLabels
-from agentguard.flow.sentence import Action, Sentence, sentences
+from agentguard.flow.sentence import Sentence, sentences
 from agentguard.flow.vocabulary import Vocabulary, folded, phrase_of, split_name
 
 __all__ = ["Intent"]
