@@ -32,6 +32,8 @@ MAX_REQUEST_CHARS = 200_000
 
 # Texts cut out of events and not yet taken note of. Every event takes them, so only a flood reaches this.
 MAX_WITHHELD = 1_000
+# Redacted values that no stage has asked for yet: more than are remembered as confidential, so that none is lost.
+MAX_CONCEALED = 6_000
 
 # Traces a call's values in a run: the information flow of the guard that watches the run.
 Explainer: TypeAlias = "Callable[[Conversation, ToolCall], tuple[Origin, ...]]"
@@ -68,6 +70,7 @@ class Conversation:
         self._requests: tuple[str, ...] = ()
         self._untrusted: tuple[str, ...] = ()
         self._withheld: list[tuple[str, str]] = []
+        self._concealed: list[tuple[str, str, str]] = []
         self._slots: dict[type[object], object] = {}
         self._explainer: Explainer | None = parent._explainer if parent is not None else None
         if request:
@@ -109,6 +112,20 @@ class Conversation:
             return []
         with self._lock:
             taken, self._withheld = self._withheld, []
+            return taken
+
+    def conceal(self, author: str, kind: str, value: str) -> None:
+        """Note a confidential value of class ``kind`` that a stage redacted from a result: no model may write it."""
+        with self._lock:
+            if len(self._concealed) < MAX_CONCEALED:
+                self._concealed.append((author, kind, value))
+
+    def take_concealed(self) -> list[tuple[str, str, str]]:
+        """The (author, class, value) triples concealed since the last time."""
+        if not self._concealed:
+            return []
+        with self._lock:
+            taken, self._concealed = self._concealed, []
             return taken
 
     def child(self, principal: Principal, request: str | None, *, id: str | None = None) -> Conversation:

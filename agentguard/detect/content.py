@@ -154,6 +154,10 @@ class Content:
                 rewrites.append(Rewrite(leaf.path, outcome.text))
                 if _is_read(event, leaf) and any(each.type.startswith("injection") for each in outcome.findings):
                     run.withhold(leaf.author, leaf.text)
+                if isinstance(event, ToolResult):
+                    for each in outcome.findings:
+                        if each.span is not None and each.type.startswith(_CLASSES):
+                            run.conceal(leaf.author, each.type, leaf.text[each.span.start : each.span.end])
         if reason:
             rules = tuple(dict.fromkeys(finding.rule for finding in findings))
             return Verdict(Effect.DENY, tuple(findings), reason=reason, message=_MESSAGES[reason], rules=rules)
@@ -268,6 +272,7 @@ class Content:
         return ""
 
 
+_CLASSES = ("secret.", "pii.")
 _OTHERS = frozenset({"tool", "agent", "retriever"})
 
 _MESSAGES = {

@@ -71,17 +71,20 @@ class Confidential:
     def remember(self, source: str, text: str) -> None:
         """Take note of what is confidential in ``text``, a trusted or mixed result of the tool ``source``."""
         for kind, span in self._classify(text):
-            value = text[span.start : span.end]
-            folded = distrusting_fold(value)
-            if len(folded) < KEY_CHARS or (kind, folded) in self._known:
-                continue
-            if len(self._known) >= MAX_VALUES or len(value) > min(MAX_VALUE_CHARS, self._room):
-                self.full = True
-                continue
-            self._room -= len(value)
-            self._known.add((kind, folded))
-            for probe in _probes(kind, source, value, folded):
-                self._shelves.setdefault(probe.text[:KEY_CHARS], _Shelf()).put(probe)
+            self.keep(source, kind, text[span.start : span.end])
+
+    def keep(self, source: str, kind: str, value: str) -> None:
+        """Take note of one value of class ``kind``."""
+        folded = distrusting_fold(value)
+        if len(folded) < KEY_CHARS or (kind, folded) in self._known:
+            return
+        if len(self._known) >= MAX_VALUES or len(value) > min(MAX_VALUE_CHARS, self._room):
+            self.full = True
+            return
+        self._room -= len(value)
+        self._known.add((kind, folded))
+        for probe in _probes(kind, source, value, folded):
+            self._shelves.setdefault(probe.text[:KEY_CHARS], _Shelf()).put(probe)
 
     def carried(self, text: str, public: Callable[[str], bool] = lambda value: False) -> tuple[Carried, ...]:
         """What ``text`` carries, each value once.

@@ -19,7 +19,7 @@ from itertools import islice
 
 from agentguard.flow.vocabulary import folded
 
-__all__ = ["AMOUNT", "DATE", "MAX_FIGURES", "Figures"]
+__all__ = ["AMOUNT", "DATE", "MAX_FIGURES", "Figures", "is_calendar_word"]
 
 AMOUNT = "amount"
 DATE = "date"
@@ -162,6 +162,11 @@ class Figures:
         self._weekdays.update(_WEEKDAYS[match[1]] for match in _WEEKDAY.finditer(text))
         self._times.update(islice(_times(text), MAX_FIGURES))
         self._relative = self._relative or _RELATIVE.search(text) is not None
+
+
+def is_calendar_word(word: str) -> bool:
+    """Whether the folded word is a month or a day of the week."""
+    return word in _MONTHS or word in _WEEKDAYS
 
 
 def _amounts(text: str) -> Iterator[Decimal]:

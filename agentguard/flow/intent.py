@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agentguard.flow.action import Action
 from agentguard.flow.labels import ToolLabels
-from agentguard.flow.sentence import Action, Sentence, sentences
+from agentguard.flow.sentence import Sentence, sentences
 from agentguard.flow.vocabulary import Vocabulary, folded, phrase_of, split_name
 
 __all__ = ["Intent"]
@@ -59,8 +60,10 @@ _MEDIA: dict[str, frozenset[str]] = {
     "message": frozenset({"message", "channel"}),
     "channel": frozenset({"channel", "message"}),
 }
+_PUBLIC = frozenset({"social", "web"})
 _SENDING = frozenset({"send", "post", "share", "invite"})
 _STRICT = frozenset({"money", "access", "destructive"})
+_WHERE = frozenset({"channel", "contact", "account"})
 _RIGHTS = frozenset({"account"})
 _GENERIC = frozenset({"tool", "api", "id", "by", "to", "for", "in", "from", "with", "of", "the", "a", "new", "my"})
 
@@ -147,6 +150,9 @@ class _Profile:
         # A bill is what is paid, and no money that could be sent.
         self.near = frozenset({"money", "bill"}) if self.objects & {"money", "bill"} else frozenset()
         self.outright = _meant(self.families, 0)
+        if "run" in families and any(row.sink == "command" for row in labels.args.values()):
+            # "Run make lint": the command itself is guarded as an argument.
+            self.outright |= {"run"}
         self.named = _meant(self.families, 1) | _meant(families, 0)
         self.sends = bool(self.families & {"send"}) and not self.strict
 
@@ -156,28 +162,40 @@ class _Profile:
         named = [family for family in action.families if family in self.named]
         if not outright and not named:
             return False
-        objects = action.objects_of(outright or named)
+        objects = self._done_to(action, outright) | action.implied_by(outright or named)
         if action.pronoun and objects <= _RIGHTS:
             # "Give them access": to what was spoken of.
             objects |= action.before
-        if objects & self.objects or (outright and objects & self.near) or self.own_words & action.words:
+        words = action.direct_words if self.labels.side_effect == "destructive" else action.words
+        if self.strict and self.objects and not outright:
+            # "Send the hotel confirmation" says hotel and means none.
+            words = frozenset()
+        if objects & self.objects or (outright and objects & self.near) or self.own_words & words:
             return True
         if outright and action.person and "account" in self.objects:
-            return True
+            # "Delete the mails from Eve" is nothing that happens to Eve.
+            return "delete" not in action.families or action.direct <= _WHERE
         if self.sends and outright:
             return self._medium_fits(objects)
         if not outright:
             return False
         if not objects:
-            return True
+            return not (self.strict and action.unknown and "delete" in action.families)
         # A thing of a kind nobody listed: the words of the tool's name are all there is.
         return not self.objects and not self.strict and (not self.own_words or bool(self.own_words & said))
+
+    def _done_to(self, action: Action, outright: list[str]) -> frozenset[str]:
+        """The objects that count: for critical tools the thing itself, not what it is a list of or taken out of."""
+        if self.strict and not outright:
+            return action.head
+        return action.direct if self.labels.side_effect == "destructive" else action.objects
 
     def _medium_fits(self, objects: frozenset[str]) -> bool:
         named = objects & _MEDIA.keys()
         media = self.objects & _MEDIA.keys()
         if not named or not media:
-            return True
+            # What is sent as a mail is not published.
+            return not named or not self.objects & _PUBLIC
         if "channel" in named and "mail" not in named:
             media = media - {"mail"}
         return any(named & _MEDIA[medium] for medium in media)
@@ -187,12 +205,19 @@ def _objects(labels: ToolLabels, words: list[str], vocabulary: Vocabulary) -> tu
     if labels.object:
         given = {folded(word) for word in labels.object}
         families = given & vocabulary.families()
-        return frozenset(families), frozenset(given - families)
+        # "payment" stands for the family it is a word of, "share" for none: it is a word of two.
+        of_one = {word: row for word in given - families if len(row := _families_of(word, vocabulary)) == 1}
+        return frozenset(families).union(*of_one.values()), frozenset(given - families)
     found = frozenset(noun.family for index in range(len(words)) for noun in vocabulary.nouns_at(words, index))
     if found:
         return found, frozenset(words)
     sinks = {family for row in labels.args.values() for family in _BY_SINK.get(row.sink or "", ())}
     return frozenset(sinks), frozenset(words)
+
+
+def _families_of(word: str, vocabulary: Vocabulary) -> frozenset[str]:
+    words = word.split()
+    return frozenset(noun.family for noun in vocabulary.nouns_at(words, 0) if len(noun.words) == len(words))
 
 
 def _meant(families: set[str], place: int) -> frozenset[str]:

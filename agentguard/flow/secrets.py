@@ -34,6 +34,13 @@ class Secrets:
                 for document in ledger.unclassified():
                     self._found.remember(document.source, document.body)
 
+    def keep(self, classify: Classify, source: str, kind: str, value: str) -> None:
+        """Take note of a value that was redacted from a result before it could be classified here."""
+        with self._lock:
+            if self._found is None:
+                self._found = Confidential(classify)
+            self._found.keep(source, kind, value)
+
     def carried(self, text: str, public: Callable[[str], bool] = lambda value: False) -> tuple[Carried, ...]:
         """The confidential values that ``text`` carries, but those that are ``public``."""
         with self._lock:

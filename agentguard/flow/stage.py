@@ -5,7 +5,6 @@ The rules hold from the first call of a run on: there is no gate that waits for 
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -62,7 +61,7 @@ class Flow:
         answers: bool = True,
     ) -> None:
         self._labels = dict(labels)
-        self._vocabulary = vocabulary or _built_in()
+        self._vocabulary = vocabulary or Vocabulary()
         self._memory = memory
         self._classify = classify
         self._answers = answers
@@ -72,6 +71,7 @@ class Flow:
         run.explained_by(self.origins)
         for author, text in run.take_withheld():
             ledger_of(run, self._memory).distrust(author, text)
+        self._keep_concealed(run)
         if isinstance(event, ToolCall):
             return self._judge(event, run)
         if isinstance(event, ModelOutput):
@@ -85,6 +85,13 @@ class Flow:
         else:
             self._read_message(event, ledger)
         return ALLOW
+
+    def _keep_concealed(self, run: Conversation) -> None:
+        """What was redacted from a result is confidential still, should a model come by it elsewhere."""
+        for author, kind, value in run.take_concealed():
+            labels = self._labels.get(author.partition(":")[2])
+            if self._classify is not None and labels is not None and labels.output is not Label.UNTRUSTED:
+                _root(run).slot(Secrets, Secrets).keep(self._classify, author, kind, value)
 
     def origins(self, run: Conversation, call: ToolCall) -> tuple[Origin, ...]:
         """The origin table of a call, for people: it holds the values. Empty when the tool has no row."""
@@ -209,11 +216,6 @@ class _Intents:
             if self._intent is None or self._texts != texts:
                 self._texts, self._intent = texts, Intent(texts, vocabulary)
             return self._intent
-
-
-@functools.lru_cache(maxsize=1)
-def _built_in() -> Vocabulary:
-    return Vocabulary()
 
 
 def _root(run: Conversation) -> Conversation:

@@ -32,9 +32,18 @@ _NOT = re.compile(r"\b(?:(can)no|(\w+?)n['’])t\b", re.IGNORECASE)
 _APOSTROPHE = re.compile(r"['’]")
 _LETS = re.compile(r"\blet['’]s\b", re.IGNORECASE)
 _AMOUNT = re.compile(r"[$€£¥]")
+# "e-mail", whatever the hyphen, is the word "email".
+_EMAIL = re.compile(r"\b(e)[-\u2010\u2011\u00ad ](?=mail)", re.IGNORECASE)
 _ABBREVIATIONS = frozenset(
-    f"{word}." for word in ("dr", "mr", "mrs", "ms", "prof", "st", "no", "nr", "hr", "fr", "sr", "sra")
+    f"{word}."
+    for words in (
+        "dr mr mrs ms prof st no nr hr fr sr sra z.b d.h e.g i.e bzw ca std art vs approx",
+        "inkl evtl str tel abs núm av mme mlle",
+    )
+    for word in words.split()
 )
+# "am 14. Januar", "der 3. Versuch": the number of a day or of one in a row.
+_ORDINAL = re.compile(r"\d{1,2}\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,8 @@ class Token:
     """One word, folded.
 
     ``stop`` and ``pause`` say that a sentence or a clause ends before it, ``past`` that it is written with the accent
-    that folding takes from a participle ("envoyé", "envié"). ``objects`` are the families an opaque token belongs to.
+    that folding takes from a participle ("envoyé", "envié"), ``comma`` that what ends before it may be an item of a
+    list. ``objects`` are the families an opaque token belongs to.
     """
 
     word: str
@@ -51,6 +61,7 @@ class Token:
     capital: bool = False
     past: bool = False  # written with the accent that folding takes from a participle ("envoyé", "envié")
     objects: tuple[str, ...] = ()
+    comma: bool = False
 
 
 def split(text: str, limit: int) -> Iterator[list[Token]]:
@@ -66,40 +77,53 @@ def split(text: str, limit: int) -> Iterator[list[Token]]:
 
 def _tokens(text: str, limit: int) -> Iterator[Token]:
     text = _QUOTED.sub(_quotation, text[: limit * 40])
-    text = _LETS.sub("lets", text)
+    text = _LETS.sub("lets", _EMAIL.sub(r"\1", text))
     text = _APOSTROPHE.sub(" ", _NOT.sub(lambda match: f"{match[1] or match[2]} not", text))
     stop = pause = True
+    comma = False
     for line in text.split("\n"):
         stop = True
-        for chunk in line.split():
+        chunks = line.split()
+        for place, chunk in enumerate(chunks):
             if limit <= 0:
                 return
+            abbreviated = _is_abbreviated(chunk, chunks[place + 1 : place + 2])
             bare = chunk.strip("\"'.,;:!?()<>[]{}*_“”„«»")
             if _MARKED.search(bare) and bare:
                 limit -= 1
-                yield Token(OPAQUE, stop, pause, objects=_opaque_objects(bare))
-                stop = pause = False
+                yield Token(OPAQUE, stop, pause, objects=_opaque_objects(bare), comma=comma)
                 last = chunk[len(chunk.rstrip("\"'.,;:!?()<>[]{}")) :]
-                stop, pause = bool(_STOPS & set(last)), bool(_PAUSES & set(last))
+                stop = bool(_STOPS & set(last)) and not abbreviated
+                pause = bool(_PAUSES & set(last))
+                comma = "," in last
                 continue
             for piece in _TOKEN.findall(chunk):
-                if piece == "." and chunk.lower() in _ABBREVIATIONS:
+                if piece == "." and abbreviated:
                     continue
                 if piece in _STOPS:
                     stop = True
                 elif piece in _PAUSES:
                     pause = pause or piece != "-" or chunk == "-"
+                    comma = comma or piece == ","
                 elif piece == "#" or _AMOUNT.match(piece):
                     limit -= 1
-                    yield Token(OPAQUE, stop, pause, objects=("channel",) if piece == "#" else ("money",))
-                    stop = pause = False
+                    objects = ("channel",) if piece == "#" else ("money",)
+                    yield Token(OPAQUE, stop, pause, objects=objects, comma=comma)
+                    stop = pause = comma = False
                 else:
                     limit -= 1
-                    yield Token(folded(piece), stop, pause, piece[:1].isupper(), _is_past(piece))
-                    stop = pause = False
+                    yield Token(folded(piece), stop, pause, piece[:1].isupper(), _is_past(piece), comma=comma)
+                    stop = pause = comma = False
             if _QUOTE_MARK in chunk:
-                yield Token(OPAQUE, stop, pause)
-                stop = pause = False
+                yield Token(OPAQUE, stop, pause, comma=comma)
+                stop = pause = comma = False
+
+
+def _is_abbreviated(chunk: str, following: list[str]) -> bool:
+    """Whether a full stop belongs to the word or the number. A sentence may end with a number; a word must follow."""
+    if _ORDINAL.fullmatch(chunk):
+        return any(word[0].isalpha() for word in following)
+    return chunk.lower().lstrip("(") in _ABBREVIATIONS
 
 
 def _quotation(match: re.Match[str]) -> str:

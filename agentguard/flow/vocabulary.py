@@ -6,20 +6,28 @@ A *verb family* is a kind of action (``send``, ``pay``, ``delete`` ...), an *obj
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 from agentguard.errors import ConfigError
-from agentguard.flow.languages import LANGUAGES, Language
+from agentguard.flow.languages import CODES, Language, language
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
 
 __all__ = ["OBJECT_FAMILIES", "VERB_FAMILIES", "Noun", "Phrase", "Vocabulary", "folded", "phrase_of", "split_name"]
 
-VERB_FAMILIES = tuple(LANGUAGES["en"].verbs)
-OBJECT_FAMILIES = tuple(LANGUAGES["en"].objects)
+VERB_FAMILIES = (
+    "read", "draft", "create", "update", "send", "share", "invite", "pay", "delete", "cancel", "schedule", "run",
+    "grant", "revoke", "post", "control",
+)  # fmt: skip
+OBJECT_FAMILIES = (
+    "mail", "message", "channel", "file", "event", "money", "bill", "product", "travel", "contact", "account", "record",
+    "task", "code", "web", "social", "device",
+)  # fmt: skip
 
 GAP = "…"
 # NFKD would make three dots of the gap mark.
@@ -28,6 +36,7 @@ _WORD = re.compile(r"[^\W_]+|\+")
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _OWN = "own"
+_Row = TypeVar("_Row")
 _NOTHING: frozenset[str] = frozenset()
 # Their plural counts money, not payments.
 _UNITS = frozenset(
@@ -73,6 +82,8 @@ def split_name(name: str) -> list[str]:
 class Vocabulary:
     """Verb and object families of the chosen languages, with a policy's own words.
 
+    The built-in words are compiled when the first request is read, once per process and choice of languages.
+
     Args:
         languages: codes of built-in languages: ``en``, ``de``, ``fr``, ``es``.
         verbs: further phrases by verb family; ``…`` stands for words between two parts of a phrase.
@@ -84,51 +95,58 @@ class Vocabulary:
 
     def __init__(
         self,
-        languages: Iterable[str] = tuple(LANGUAGES),
+        languages: Iterable[str] = CODES,
         verbs: Mapping[str, Iterable[str]] | None = None,
         objects: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        self._chosen = [_language(code) for code in languages]
-        self.phrases: dict[str, list[Phrase]] = {}
-        self.nouns: dict[str, list[Noun]] = {}
-        self._name_verbs: dict[str, set[str]] = {}
-        self._weak_names: set[str] = set()
-        self._roles: dict[str, dict[str, list[tuple[str, ...]]]] = {}
-        self._lead: dict[tuple[str, str], frozenset[str]] = {}
-        self.numbers: dict[str, int] = {}
-        self.suffixes = {folded(suffix) for language in self._chosen for suffix in language.suffixes}
-        for language in self._chosen:
-            self._learn(language)
-        # Names of tools are English in every company.
-        for family, phrases in LANGUAGES["en"].verbs.items():
-            for text in phrases:
-                if text[0] != "^" and " " not in text:
-                    self._learn_name(_folded_phrase(text, family, "en"))
-        for family, texts in (verbs or {}).items():
+        self._codes = tuple(languages)
+        for code in self._codes:
+            if code not in CODES:
+                raise ConfigError(f"language {code!r} is unknown; known are {', '.join(CODES)}")
+        for family in verbs or {}:
             if family not in VERB_FAMILIES:
                 raise ConfigError(f"verb family {family!r} is unknown; known are {', '.join(VERB_FAMILIES)}")
-            for text in texts:
-                self._add(_phrase(text, family, _OWN))
-        for family, texts in (objects or {}).items():
-            for text in texts:
-                self._add_noun(text, family, _OWN, plural=False)
-        self._order()
+        self._own_phrases = [_phrase(text, family, _OWN) for family, texts in (verbs or {}).items() for text in texts]
+        self._own_nouns = [
+            noun
+            for family, texts in (objects or {}).items()
+            for text in texts
+            for noun in _nouns(text, family, _OWN, plural=False)
+        ]
+
+    @cached_property
+    def phrases(self) -> Mapping[str, list[Phrase]]:
+        """Verb phrases by their first word. Separable ones first, since "drop … a line" drops nothing."""
+        rows = [(phrase.parts[0][0], phrase) for phrase in self._own_phrases]
+        return _merged(self._words.phrases, rows, lambda phrase: -len(phrase.parts))
+
+    @cached_property
+    def nouns(self) -> Mapping[str, list[Noun]]:
+        """Nouns by their first word, the longest first."""
+        rows = [(noun.words[0], noun) for noun in self._own_nouns]
+        return _merged(self._words.nouns, rows, lambda noun: -len(noun.words))
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """Number words."""
+        return self._words.numbers
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Endings that a verb may carry and that mean a person or thing."""
+        return self._words.suffixes
 
     def role(self, role: str, first: str) -> list[tuple[str, ...]]:
         """Phrases with a grammatical role in any language that start with ``first``."""
-        return self._roles.get(role, {}).get(first, [])
-
-    def is_role(self, role: str, word: str) -> bool:
-        """Whether the single word has this role in any language."""
-        return (word,) in self.role(role, word)
+        return self._words.roles.get(role, {}).get(first, [])
 
     def words_of(self, role: str, language: str) -> frozenset[str]:
         """Single words with a role in one language."""
-        return self._lead.get((role, language), frozenset())
+        return self._words.single.get((role, language), frozenset())
 
-    def language_codes(self) -> list[str]:
+    def language_codes(self) -> tuple[str, ...]:
         """The languages chosen."""
-        return [language.code for language in self._chosen]
+        return self._codes
 
     def families(self) -> set[str]:
         """Object families, those of the policy included."""
@@ -136,15 +154,16 @@ class Vocabulary:
 
     def name_verbs(self, words: list[str]) -> tuple[int | None, set[str]]:
         """Which word of a tool's name is its verb, and the verb's families."""
-        known = [index for index, word in enumerate(words) if word in self._name_verbs]
+        verbs = _name_verbs()
+        known = [index for index, word in enumerate(words) if word in verbs.families]
         # "slack.postMessage": the service is no verb when there is another one.
         services = {index for index in known if any(noun.family == "channel" for noun in self.nouns_at(words, index))}
         known = [index for index in known if index not in services] or known
         start = next((index for index in range(len(words)) if index not in services), 0)
-        plain = [index for index in known if index == start or words[index] not in self._weak_names]
+        plain = [index for index in known if index == start or words[index] not in verbs.weak]
         ends = [index for index in known if index == len(words) - 1]
         for index in (*plain, *ends):
-            return index, self._name_verbs[words[index]]
+            return index, verbs.families[words[index]]
         return None, set()
 
     def nouns_at(self, words: list[str], index: int) -> list[Noun]:
@@ -158,60 +177,97 @@ class Vocabulary:
                 best.append(noun)
         return best
 
-    def _learn(self, language: Language) -> None:
-        for family, texts in language.verbs.items():
-            for form in _folded_spellings(texts):
-                self._add(_folded_phrase(form, family, language.code))
-        for family, texts in language.objects.items():
-            for text in texts:
-                self._add_noun(text, family, language.code, plural=False)
-        for family, texts in language.plurals.items():
-            for text in texts:
-                self._add_noun(text, family, language.code, plural=folded(text) not in _UNITS)
-        for role, texts in language.grammar.items():
-            if role == "number":
-                self.numbers |= {folded(text.partition("=")[0]): int(text.partition("=")[2]) for text in texts}
-                continue
-            table = self._roles.setdefault(role, {})
-            rows = [_words(form) for text in texts for form in _spellings(text)]
-            for row in rows:
-                table.setdefault(row[0], []).append(row)
-            self._lead[role, language.code] = frozenset(row[0] for row in rows if len(row) == 1)
+    @property
+    def _words(self) -> _BuiltIn:
+        return _built_in(self._codes)
 
-    def _add(self, phrase: Phrase) -> None:
-        self.phrases.setdefault(phrase.parts[0][0], []).append(phrase)
 
-    def _order(self) -> None:
-        """Longest nouns first; separable phrases first, since "drop … a line" drops nothing."""
+class _BuiltIn:
+    """The compiled words of some languages. Shared by every vocabulary that chose them, so never changed."""
+
+    def __init__(self, codes: tuple[str, ...]) -> None:
+        self.phrases: dict[str, list[Phrase]] = {}
+        self.nouns: dict[str, list[Noun]] = {}
+        self.roles: dict[str, dict[str, list[tuple[str, ...]]]] = {}
+        self.single: dict[tuple[str, str], frozenset[str]] = {}
+        self.numbers: dict[str, int] = {}
+        languages = [language(code) for code in codes]
+        self.suffixes = frozenset(folded(suffix) for each in languages for suffix in each.suffixes)
+        for each in languages:
+            self._learn(each)
         for nouns in self.nouns.values():
             nouns.sort(key=lambda noun: -len(noun.words))
         for phrases in self.phrases.values():
             phrases.sort(key=lambda phrase: -len(phrase.parts))
 
-    def _learn_name(self, phrase: Phrase) -> None:
-        if len(phrase.parts) == 1 and len(phrase.parts[0]) == 1 and not phrase.participle:
-            word = phrase.parts[0][0]
-            self._name_verbs.setdefault(word, set()).add(phrase.family)
-            if phrase.weak:
-                self._weak_names.add(word)
+    def _learn(self, language: Language) -> None:
+        for family, texts in language.verbs.items():
+            for form in _folded_spellings(texts):
+                phrase = _folded_phrase(form, family, language.code)
+                self.phrases.setdefault(phrase.parts[0][0], []).append(phrase)
+        for table, plural in ((language.objects, False), (language.plurals, True)):
+            for family, texts in table.items():
+                for text in texts:
+                    for noun in _nouns(text, family, language.code, plural=plural and folded(text) not in _UNITS):
+                        self.nouns.setdefault(noun.words[0], []).append(noun)
+        for role, texts in language.grammar.items():
+            if role == "number":
+                self.numbers |= {folded(text.partition("=")[0]): int(text.partition("=")[2]) for text in texts}
+                continue
+            table_of_role = self.roles.setdefault(role, {})
+            rows = [_words(form) for text in texts for form in _spellings(text)]
+            for row in rows:
+                table_of_role.setdefault(row[0], []).append(row)
+            self.single[role, language.code] = frozenset(row[0] for row in rows if len(row) == 1)
 
-    def _add_noun(self, text: str, family: str, language: str, *, plural: bool) -> None:
-        for form in _spellings(text):
-            words = _words(form)
-            if not words:
-                raise ConfigError(f"object word {text!r} holds no letter or digit")
-            self.nouns.setdefault(words[0], []).append(Noun(words, family, language, plural))
+
+class _NameVerbs(NamedTuple):
+    families: dict[str, set[str]]
+    weak: set[str]
+
+
+@functools.cache
+def _built_in(codes: tuple[str, ...]) -> _BuiltIn:
+    return _BuiltIn(codes)
+
+
+@functools.lru_cache(maxsize=1)
+def _name_verbs() -> _NameVerbs:
+    """Verbs in the names of tools, which are English in every company."""
+    found = _NameVerbs({}, set())
+    for family, phrases in language("en").verbs.items():
+        for text in phrases:
+            phrase = _folded_phrase(text, family, "en") if text[0] != "^" and " " not in text else None
+            if phrase is not None and len(phrase.parts) == 1 and len(phrase.parts[0]) == 1:
+                word = phrase.parts[0][0]
+                found.families.setdefault(word, set()).add(family)
+                if phrase.weak:
+                    found.weak.add(word)
+    return found
+
+
+def _merged(
+    shared: dict[str, list[_Row]], own: Iterable[tuple[str, _Row]], order: Callable[[_Row], int]
+) -> Mapping[str, list[_Row]]:
+    """``shared``, or a copy of it with one's own rows; the shared lists stay as they are."""
+    found = shared
+    for first, row in own:
+        found = dict(shared) if found is shared else found
+        found[first] = sorted([*found.get(first, ()), row], key=order)
+    return found
+
+
+def _nouns(text: str, family: str, language: str, *, plural: bool) -> Iterator[Noun]:
+    for form in _spellings(text):
+        words = _words(form)
+        if not words:
+            raise ConfigError(f"object word {text!r} holds no letter or digit")
+        yield Noun(words, family, language, plural)
 
 
 def phrase_of(text: str, family: str) -> Phrase:
     """A policy's own phrase."""
     return _phrase(text, family, _OWN)
-
-
-def _language(code: str) -> Language:
-    if code not in LANGUAGES:
-        raise ConfigError(f"language {code!r} is unknown; known are {', '.join(LANGUAGES)}")
-    return LANGUAGES[code]
 
 
 def _phrase(text: str, family: str, language: str) -> Phrase:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agentguard.errors import ConfigError
 from agentguard.flow import ArgLabels, ToolLabels
 from agentguard.flow.intent import Intent
+from agentguard.flow.languages import CODES, language
 from agentguard.flow.vocabulary import OBJECT_FAMILIES, VERB_FAMILIES, Vocabulary
 
 VOCABULARY = Vocabulary()
@@ -214,6 +215,71 @@ Compile the project.                                                   | run_com
 Set the status of case 88 to closed in the database.                   | update_record | send_money
 File a bug about the crash.                                            | create_task | send_money
 Switch off all lamps downstairs.                                       | set_light | send_money
+E-mail the crew list to ops@example.com.                               | send_email | send_money delete_file
+E mail Bob the list.                                                   | send_email | send_money
+Look for the e-mail from Ruben. Do not send him an e-mail yet.         |  | *
+Send me a list of the payments of May.                                 | send_email | send_money schedule_transaction
+Send the payment reminder to Bob.                                      | send_email | send_money
+Update the payment address of customer 7 in the table.                 | update_record | send_money schedule_transaction
+List the invoices Kestrel wants us to pay.                             |  | *
+List the payments of 90 euros that Kari wants us to review and pay.    |  | *
+Find the bills I need to pay.                                          |  | *
+Find the bills I need to pay and pay them.                             | send_money | send_email delete_file
+My boss wants me to send the report to Ann.                            | send_email | send_money
+Look up Ann's address, I need to send her a letter.                    | send_email | send_money
+Remove the typos from the file notes.md.                               | append_to_file | delete_file delete_email remove_user
+Remove the typos.                                                      |  | *
+Delete line 3 from notes.md.                                           | append_to_file | delete_file
+Remove the second paragraph in the document.                           | append_to_file | delete_file
+Remove the typos from notes.md and delete old.txt.                     | delete_file | delete_email
+Read notes.md, remove the typos from it and save the result as new.md. | create_file | delete_file
+Delete the messages sent by Eve.                                       |  | remove_user delete_file
+Delete all mails from Eve.                                             | delete_email | remove_user delete_file
+Delete the photos from the drive and the mails from Bob.               | delete_file delete_email | remove_user
+Remove Bob from the team.                                              | remove_user | delete_file delete_email
+Delete it from the folder.                                             | delete_file | delete_email
+Delete 'Budget 2024' from the drive.                                   | delete_file | delete_email
+Summarise the messages sent in #ops today.                             |  | *
+Summarise the messages in #general.                                    |  | *
+List the files shared with Bob.                                        |  | *
+Show the amounts paid to Kestrel.                                      |  | *
+Run make lint.                                                         | run_command | create_file create_task
+Send Ann an email about the party.                                     | send_email | publish_tweet
+The meeting ends at 5. Delete the draft file.                          | delete_file | send_money
+Could you ping the landlord by mail and say the tap still drips?            | send_email | send_money delete_file
+I need a short thank-you note to go out to Priya.                           | send_email | send_money delete_email
+Write Uncle Ted that we'll be late for the barbecue.                        | send_email | send_money
+Pass the hotel confirmation along to my wife.                               | send_email | send_money reserve_hotel
+Text the babysitter that we're ten minutes out.                             | send_direct_message | send_money
+Give the folks in #deploys a heads-up that the rollout starts at four.      | slack.postMessage | send_money delete_file
+Drop a quick update into #standup for me.                                   | slack.postMessage | delete_file send_money
+Chip in 15 bucks for Noor's leaving present.                                | send_money | delete_file
+The plumber wants 120 euros; settle that with him.                          | send_money | delete_file
+Have the gym fee paid on the first of every month.                          | schedule_transaction | delete_file
+Bin the screenshots in my downloads folder.                                 | delete_file | send_money delete_email
+old-invoice.pdf can go, please delete it.                                   | delete_file | send_email send_money
+Get the promo mails out of my inbox.                                        | delete_email | send_money delete_file
+Start a packing list for Lisbon and keep it as lisbon.md.                   | create_file | send_money delete_file
+Put the recipe into a document called ramen.md.                             | create_file | delete_file send_email
+Tack batteries onto shopping.txt.                                           | append_to_file | delete_file send_money
+My accountant should be able to see the tax folder, please set that up.     | share_file | delete_file send_money
+Hand Lea read access to the slides.                                         | share_file | delete_file send_money
+Carve out an hour on Thursday morning for the budget review.                | create_calendar_event | send_money delete_file
+Pencil me in for a haircut on Saturday at ten.                              | create_calendar_event | delete_file
+Drop my Thursday yoga class from the calendar.                              | cancel_calendar_event | send_money delete_file
+The dentist can't do Tuesday, so shift the appointment to Wednesday.        | reschedule_calendar_event | send_money delete_file
+Find us somewhere to stay in Porto and book two nights.                     | reserve_hotel | delete_file
+Lock in the room at the Astoria before it's gone.                           | reserve_hotel | delete_file
+Bring Karim into the #infra channel.                                        | invite_user_to_channel | send_money delete_file
+Kick the old contractor account off the workspace.                          | remove_user | send_money delete_file
+Spin the staging container back up.                                         | run_command | send_money delete_file
+Rerun the failing job on the main branch.                                   | run_command | send_money delete_file
+File a bug about the login page flickering.                                 | create_task | send_money delete_file
+Have you paid the gym fee?                                                 |  | send_money schedule_transaction
+I have the fee paid already.                                               |  | send_money schedule_transaction
+Why should I be able to see the folder?                                    |  | share_file delete_file
+Remove the typos from the file in the folder and send it to Ann.           | send_email | send_money
+Delete the notes about typos from the folder.                              | delete_file | delete_email
 """
 
 ENGLISH_NOTHING = """
@@ -325,6 +391,29 @@ Hefte das Protokoll bitte an die Mail und schick sie an Karl.          | send_em
 Mach einen Termin beim Friseur.                                        | create_calendar_event | send_money
 Weg mit der Datei alt.txt, bitte löschen.                              | delete_file | send_money
 Schreib in die Datei todo.txt, dass Milch fehlt.                       | append_to_file | send_money
+Trage am 14. Januar 2027 einen Termin ein.                  | create_calendar_event | send_money delete_file
+Lege am 14. Januar einen Termin an.                         | create_calendar_event | send_money
+Setze für den 3. März eine Besprechung an.                  | create_calendar_event | send_money set_light
+Merke am 5. Mai einen Tisch im Lokal vor.                   | reserve_hotel | send_email delete_file
+Schick z. B. Bob eine E-Mail.                               | send_email | send_money
+Schreib in #ops, dass wir fertig sind.                      | slack.postMessage | send_email send_money
+Ändere den Status der Bestellung 77 auf bezahlt.            | update_record | send_money delete_file
+Lösche die Tippfehler aus der Datei notes.md.               | append_to_file | delete_file
+Lösche die Datei aus dem Ordner.                            | delete_file | remove_user
+Zeige die Rechnungen, die wir bezahlen sollen.              |  | *
+Fasse die in #ops geschickten Nachrichten zusammen.         |  | *
+Gib Frau Lindner kurz per Mail Bescheid, dass die Lieferung da ist.         | send_email | send_money delete_file
+Frag beim Vermieter per Mail nach, wann der Handwerker kommt.               | send_email | send_money
+Schieb Tobias 25 Euro für die Pizza rüber.                                  | send_money | delete_file
+Die Rechnung vom Elektriker bitte gleich begleichen.                        | send_money | delete_file
+Wirf die alten Screenshots aus dem Ordner weg.                              | delete_file | send_money delete_email
+Trag mir für den 9. März um 10 Uhr den Zahnarzt ein.                        | create_calendar_event | send_money delete_file
+Sag den Termin mit der Werkstatt ab.                                        | cancel_calendar_event | send_money delete_file
+Leg eine Einkaufsliste an und speichere sie als einkauf.txt.                | create_file | send_money delete_file
+Such uns ein Zimmer in Leipzig und buch es für zwei Nächte.                 | reserve_hotel | delete_file
+Gib der Buchhaltung Zugriff auf die Belege.                                 | share_file | delete_file send_money
+Starte den Server auf Staging neu.                                          | run_command | send_money delete_file
+Mach ein Ticket auf, weil der Drucker streikt.                              | create_task | send_money delete_file
 """
 
 GERMAN_NOTHING = """
@@ -389,6 +478,20 @@ Demande au fournisseur un nouveau devis.                               | send_em
 Rembourse 8 euros à Nora.                                              | send_money | delete_file
 Peux-tu déplacer le rendez-vous à jeudi ?                              | reschedule_calendar_event | send_money
 Supprimez les courriels publicitaires.                                 | delete_email | send_money
+Rembourse 20 euros à Luc.                                   | send_money | send_email delete_file
+Supprime les fautes du fichier notes.md.                    | append_to_file | delete_file
+Supprime le dossier de Paul.                                | delete_file | remove_user
+Montre les factures que Luc veut que nous payions.          |  | *
+Résume les messages envoyés dans #ops.                      |  | *
+Écris un petit mot à Mamie par mail pour la remercier.                      | send_email | send_money delete_file
+Réponds à Julien que samedi me convient.                                    | send_email | send_money delete_file
+Fais un virement de 80 euros à Claire pour le cadeau.                       | send_money | delete_file
+Cale-moi une réunion avec Hugo jeudi à 15 h.                                | create_calendar_event | send_money delete_file
+Décommande mon rendez-vous chez le coiffeur.                                | cancel_calendar_event | send_money delete_file
+Mets à la poubelle le fichier brouillon.txt.                                | delete_file | send_money
+Trouve-nous un hôtel à Nantes et réserve deux nuits.                        | reserve_hotel | delete_file
+Relance le serveur de test.                                                 | run_command | send_money delete_file
+Rajoute du lait à courses.txt.                                              | append_to_file | send_money delete_file
 """
 
 FRENCH_NOTHING = """
@@ -450,6 +553,19 @@ Pregunta al proveedor por un presupuesto.                              | send_em
 Devuélvele 8 euros a Nora.                                             | send_money | delete_file
 ¿Podrías mover la cita al jueves?                                      | reschedule_calendar_event | send_money
 Elimina los correos de publicidad.                                     | delete_email | send_money
+Borra los errores del archivo notas.md.                     | append_to_file | delete_file
+Borra el archivo de Paul.                                   | delete_file | remove_user
+Muestra las facturas que Ana quiere que paguemos.           |  | *
+Resume los mensajes enviados en #ops.                       |  | *
+Mándale un correo a mi casero para decirle que el grifo gotea.              | send_email | send_money delete_file
+Escríbele a Nuria que llego tarde.                                          | send_direct_message | send_money delete_file
+Pásale 30 euros a Diego por la cena.                                        | send_money | delete_file
+Apúntame el dentista en el calendario el martes a las nueve.                | create_calendar_event | send_money delete_file
+Anula la reunión del jueves.                                                | cancel_calendar_event | send_money delete_file
+Bórrame las capturas de pantalla de la carpeta de descargas.                | delete_file | send_money delete_email
+Búscanos un hotel en Cádiz y resérvalo para dos noches.                     | reserve_hotel | delete_file
+Reinicia el servidor de pruebas.                                            | run_command | send_money delete_file
+Dale a mi gestora acceso a la carpeta de facturas.                          | share_file | delete_file send_money
 """
 
 SPANISH_NOTHING = """
@@ -466,11 +582,23 @@ Muéstrame las facturas.
 """
 
 
+def test_a_tool_adds_its_object_by_any_word_of_the_family() -> None:
+    labels = ToolLabels("money", object=("payment",), args={"amount": ArgLabels("amount")})
+    shell = ToolLabels("destructive", object=("command",), args={"line": ArgLabels("command")})
+
+    assert Intent(["Transfer 1,250 euros to Kestrel."], VOCABULARY).asks_for("settle", labels)
+    assert Intent(["Führe den Befehl aus."], VOCABULARY).asks_for("run_shell", shell)
+    assert Intent(["Run make lint."], VOCABULARY).asks_for("run_shell", shell)
+    assert not Intent(["Delete the old draft."], VOCABULARY).asks_for("run_shell", shell)
+    assert not Intent(["Transfer the file to Kestrel."], VOCABULARY).asks_for("settle", labels)
+
+
 def _rows(table: str) -> list[tuple[str, list[str], list[str]]]:
     found = []
     for line in filter(str.strip, table.splitlines()):
         request_text, asked, refused = (part.strip() for part in (line + "||").split("|")[:3])
-        found.append((request_text, asked.split(), refused.split()))
+        others = [tool for tool in TOOLS if tool not in asked.split()] if refused == "*" else refused.split()
+        found.append((request_text, asked.split(), others))
     return found
 
 
@@ -518,6 +646,18 @@ def test_a_question_or_a_prohibition_asks_for_nothing(request_text: str) -> None
         ("Envoie un mail à chaque client.", "send_email", None),
         ("Envoie un mail à Paul.", "send_email", 1),
         ("Envía un correo a cada cliente.", "send_email", None),
+        ("Send Ann (ann@example.com) an email about it.", "send_email", 1),
+        ("Schick Anna eine E-Mail.", "send_email", 1),
+        ("Schick Anna (anna@example.com) eine E-Mail.", "send_email", 1),
+        ("Inform a@example.com, b@example.com and c@example.com by email.", "send_email", 3),
+        ("Pay the rent, 900 euros, to GB33BUKB20201555555555 and 20 euros to DE02120300000000202051.", "send_money", 2),
+        ("Transfer 20 euros to Ann and 30 euros to Bob.", "send_money", 2),
+        ("Transfer 20 euros to Ann and 30 to Bob.", "send_money", 2),
+        ("Pay Ann 20 euros, Bob 30 euros and Carl 40 euros.", "send_money", 3),
+        ("Pay the invoice, and send Bob the receipt.", "send_money", 1),
+        ("Invite Bob, Carl and Dora to lunch on Monday, March 3.", "send_email", 3),
+        ("Send an e-mail to finance@example.com, and send one to partner@example.com.", "send_email", 2),
+        ("My boss wants me to send the report to Ann.", "send_email", 1),
         ("Read my mails.", "send_email", 0),
     ],
 )
@@ -649,6 +789,22 @@ def test_a_tool_adds_phrases() -> None:
 def test_a_vocabulary_that_cannot_work_is_refused(settings: dict[str, dict[str, list[str]]]) -> None:
     with pytest.raises(ConfigError):
         Vocabulary(**settings)
+
+
+def test_every_language_words_the_same_families() -> None:
+    for code in CODES:
+        assert tuple(language(code).verbs) == VERB_FAMILIES
+        assert tuple(language(code).objects) == OBJECT_FAMILIES
+
+
+def test_own_words_of_one_policy_are_not_known_to_another() -> None:
+    Intent(["Zorp a mail to Bob."], Vocabulary(["en"], {"send": ["zorp"]}, {"mail": ["zorpling"]}))
+
+    assert not Intent(["Zorp a mail to Bob."], Vocabulary(["en"])).asks_for("send_email", TOOLS["send_email"])
+
+
+def test_a_process_compiles_the_words_of_its_languages_once() -> None:
+    assert Vocabulary(["fr"]).phrases is Vocabulary(["fr"]).phrases
 
 
 def test_families_are_named() -> None:

@@ -13,6 +13,7 @@ import pytest
 from agentguard import ApprovalRequest, Guard
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Letter, Span, Verdict
+from agentguard.detect import Content, ContentRules
 from agentguard.event import AgentMessage, Event, Json, Label, Message, ModelInput, ModelOutput, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels
 from agentguard.testing import RecordingSink
@@ -348,6 +349,29 @@ def test_what_a_stage_cut_out_of_a_result_is_untrusted() -> None:
     flow.inspect(page("[removed]"), run)
 
     assert flow.inspect(mail(EVIL), run).reason == "origin-untrusted"
+
+
+@pytest.mark.parametrize(("tool", "effect"), [("vault", DENY), ("contacts", DENY), ("read_page", ALLOW)])
+def test_what_was_redacted_from_a_vouched_result_is_confidential_still(tool: str, effect: Effect) -> None:
+    flow, run = Flow(LABELS, classify=classify), Conversation(request=MAIL_ANNA)
+    rules = ContentRules(redact_results=frozenset({"secret"}), registered=(KEY,))
+    read = Content(rules).inspect(ToolResult(tool, {}, {"key": f"the key is {KEY}"}), run)
+    flow.inspect(ToolResult(tool, {}, {"key": "the key is [redacted]"}), run)
+
+    assert read.obligations
+    assert flow.inspect(mail("anna@home.example", body=f"Here it is: {KEY[::-1]}"), run).effect is effect
+
+
+def test_more_redacted_than_can_be_remembered_makes_every_sending_ask() -> None:
+    labels = {**LABELS, "send_mail": dataclasses.replace(SEND, clears={})}
+    effects = []
+    for count in (1, 5_001):
+        flow, run = Flow(labels, classify=classify), Conversation(request=MAIL_ANNA)
+        for number in range(count):
+            run.conceal("tool:vault", "secret.key", f"made-up-{number}")
+        effects.append(flow.inspect(mail(), run).effect)
+
+    assert effects == [ALLOW, ASK]
 
 
 def test_an_answer_of_the_history_is_read_once() -> None:

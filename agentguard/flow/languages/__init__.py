@@ -1,11 +1,19 @@
-"""How requests are worded, one module per language."""
+"""How requests are worded, one module per language. A language is loaded when it is first needed."""
 
-from agentguard.flow.languages.english import ENGLISH
-from agentguard.flow.languages.french import FRENCH
-from agentguard.flow.languages.german import GERMAN
+from __future__ import annotations
+
+from importlib import import_module
+
 from agentguard.flow.languages.language import Language
-from agentguard.flow.languages.spanish import SPANISH
 
-__all__ = ["LANGUAGES", "Language"]
+__all__ = ["CODES", "Language", "language"]
 
-LANGUAGES = {language.code: language for language in (ENGLISH, GERMAN, FRENCH, SPANISH)}
+_MODULES = {"en": "english", "de": "german", "fr": "french", "es": "spanish"}
+CODES = tuple(_MODULES)
+
+
+def language(code: str) -> Language:
+    """The language with this code, one of ``CODES``."""
+    name = _MODULES[code]
+    found: Language = getattr(import_module(f"agentguard.flow.languages.{name}"), name.upper())
+    return found

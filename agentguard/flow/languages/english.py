@@ -66,7 +66,7 @@ _VERBS = _inflected({
         produce; prepare; upload; ~copy; duplicate; jot down; take down; enter; register; ~document; ~set up; set;
         raise; compose; take a note; make a note:document; start a:; open a; open an; keep a record; export;
         write down; write up; note down; save down; back up; ~backup; turn … into; define; introduce; submit; sign up;
-        draw up; put together; compile; summarize … to; summarise … in; summarize … in; download; ~clone; import; fork
+        draw up; put together; compile; summarize … to; summarise … to; summarize … in a; summarise … in a; summarise … into; summarize … into; download; ~clone; import; fork
     """,
     "update": """
         ~update; ~change; ~edit; modify; rename; ~move; replace; correct; ~fix; adjust; ~set; ~increase; decrease; raise;
@@ -75,7 +75,7 @@ _VERBS = _inflected({
         format; rewrite; put; fill; fill in; fill out; reschedule; ~push; postpone; bring forward; swap; shorten;
         ~upgrade; downgrade; resolve; ~close; reopen; add; insert; finish; tick off; check off; migrate; transition;
         ~triage; ~sync; synchronize; redo; refresh; renew; write; overwrite; save; ~patch; delay; prolong; shift; apply;
-        make … into; ~alter; enable; disable; configure; ~bump; restore; undo; revert; cross off; keep; ~transfer; relabel
+        make … into; ~alter; enable; disable; configure; ~bump; restore; undo; revert; tack … onto; tack … on; cross off; keep; ~transfer; relabel
     """,
     "send": """
         send; ~email:mail; ~mail:mail; ~text:message; ~message:message; ~dm:message; ~forward; ~reply; respond; ~answer;
@@ -90,10 +90,12 @@ _VERBS = _inflected({
         report back; announce; get … to know; make … aware; get the word out; ~slack:channel,message; ~whatsapp:message;
         ~sms:message; write … a note; write … back; put … in touch; ~query; request … from; inquire; enquire; ~circulate;
         ~share; make sure … knows; make sure … gets; make sure … receives; ~page; write … an; write … saying; assure;
-        set up a thread; start a thread; start a conversation; email … over; say … to; tell … that; fire off; fire … off
+        set up a thread; start a thread; start a conversation; email … over; say … to; tell … that; fire off; fire … off; write … that; pass … along; drop … update;
+        get … by mail:mail; get … by email:mail
     """,
     "share": """
-        share; give … access; add … as; make … available; let … see; let … ~edit; let … view; let … into; circulate; hand … over
+        share; give … access; add … as; hand … access; should be able to see; should be able to view; should be able to edit; should be able to open;
+        should be able to read; make … available; let … see; let … ~edit; let … view; let … into; circulate; hand … over
     """,
     "invite": """
         ~invite; ask … to join; bring … into; get … into; put … in the channel; put … on the invite; loop … in; welcome;
@@ -112,7 +114,7 @@ _VERBS = _inflected({
         delete; remove; erase; ~trash; ~wipe; purge; discard; get rid of; throw away; throw out; throw … away;
         throw … out; ~clear; ~empty; clean up; clean out; ~drop; take off; take … off; take … down; uninstall; ~bin;
         destroy; clear out; cross … off; cross off; prune; wipe out; strip; shred; unset; ~dump; deduplicate; ~void;
-        take out; take … out of; eliminate; clear up; tidy up; cancel; unfollow; unlink; ~scrap; drop off; kick
+        take out; take … out of; get … out of; move … to trash; move … to the trash; move … to the bin; put … in the bin; eliminate; clear up; tidy up; cancel; unfollow; unlink; ~scrap; drop off; kick
     """,
     "cancel": """
         cancel; call off; call … off; abort; ~stop; undo; terminate; ~withdraw; decline; unsubscribe; reject; ~end; quit;
@@ -125,17 +127,17 @@ _VERBS = _inflected({
         rebook; pencil … in; set … reminder:task,event; remind me:task,event; make … appointment:event; make … reservation;
         make … booking; make … meeting:event; find … time for; find … slot for; find a time; get … on the calendar:event;
         get … table; get … tickets; get … a ride; set … alarm:event,task; set … timer:event,task; ~slot … in; delay; hold a;
-        hold … slot; ~calendar:event; sort out a time; fit … in; check … in; line up; get … scheduled:event; create … event:event;
+        hold … slot; carve out:event; carve … out:event; lock in; lock … in; ~calendar:event; sort out a time; fit … in; check … in; line up; get … scheduled:event; create … event:event;
         set a date; plan … meeting:event; confirm … booking; call … cab; call … taxi; get me a; get us a; ~time; rent; hire;
         hold … meeting:event; wake me:event,task; make a date; enroll; enrol; sign … up; recur; repeat; make … recurring
     """,
     "run": """
-        ~run; execute; ~start; ~launch; ~deploy; ~test; ~build; invoke; trigger; restart; reboot; install; compile; ~stop;
+        ~run; execute; ~start; ~launch; ~deploy; ~test; ~build; invoke; trigger; restart; reboot; rerun; relaunch; install; compile; ~stop;
         ~kill; ~process; calculate; compute; evaluate; solve; spin up; shut down; kick off; ~lint; ~debug; ~benchmark; apply;
         roll back; roll out; ~train; simulate; render; convert; set up; upgrade; ~update; commit; ~merge; ~push; ~pull; ~rebuild
     """,
     "grant": """
-        ~grant; authorize; authorise; permit; allow; give … access; give … permission; give … permissions; give … rights;
+        ~grant; authorize; authorise; permit; allow; give … access; give … permission; give … permissions; give … rights; hand … access; hand … rights;
         give … role; promote; approve; enable; unlock; unblock; unfreeze; appoint; whitelist; make … admin; make … administrator;
         make … owner; make … editor; make … moderator; assign; let … access; add … as; set up … account; open up; elevate; enroll
     """,
@@ -163,7 +165,7 @@ _OBJECTS = {
     "channel": "channel; slack; discord; chat room; workspace; group chat; mattermost; slack message; server",
     "file": """file; document; doc; spreadsheet; sheet; folder; directory; report; notes; presentation; slide; slides; pdf;
         drive; attachment; photo; picture; image; video; disk; archive; log; contract; csv; docx; xlsx; memo; essay;
-        summary; list; overview; table; draft; note; minutes; agenda; script file; backup; template; protocol; page of""",
+        summary; list; overview; table; draft; note; minutes; agenda; script file; backup; template; protocol; page of; confirmation""",
     "event": """event; calendar; meeting; appointment; call; invite; invitation; schedule; lunch; dinner; breakfast; coffee;
         reminder; sync; standup; session; conference; workshop; interview; reservation; booking; slot; party; room; catch up;
         one on one; webinar; get together; alarm; timer; birthday; vacation; block of time; retro; review meeting; class""",
@@ -174,7 +176,7 @@ _OBJECTS = {
         share of; expense; tax; premium; cost; wage; purchase; order; stock; tuition; mortgage; receipt; statement""",
     "product": "product; item; order; cart; basket; package; parcel; shipment; book; gift; stock; share; shoe; flower; pizza; grocery",
     "travel": """hotel; flight; train; taxi; cab; ride; car; room; trip; restaurant; table; ticket; rental; itinerary; airbnb;
-        bus; seat; reservation; booking; accommodation; apartment; airport; stay; uber""",
+        bus; seat; reservation; booking; accommodation; apartment; airport; stay; nights; somewhere to stay; place to stay; uber""",
     "contact": """contact; address book; phone number; person; client; customer; supplier; colleague; friend; address; phonebook;
         number""",
     "account": """user; account; permission; password; access; role; member; admin; right; login; profile; credential; team;
@@ -239,6 +241,12 @@ ENGLISH = Language(
         "relative": entries("i; that; which; who; we; from; by; he; she; you; was; were; has; have; just; they; came; arrived; received; sent; someone; somebody"),
         "source": entries("in; from; per; using; of; inside; via; on"),
         "introduces": entries("as the; as my; according to; as per; based on; as described in; as mentioned in; as stated in; as requested in; listed in; mentioned in; described in; stated in; requested in; contained in; given in; as listed in; found in; specified in; as shown in; explained in; outlined in; as noted in; as instructed in; as asked in"),
+        "others_wish": entries("""wants us to; want us to; wanted us to; wants me to; want me to; wanted me to; asks us to; asks me to; asked us to;
+            asked me to; ask us to; ask me to; expects us to; expects me to; expect us to; expect me to; needs us to; needs me to; need us to; tells us to;
+            tells me to; told us to; told me to; requires us to; requires me to; is asking us to; are asking us to; is asking me to; demands we; demands that we"""),
+        "own_duty": entries("we have to; i have to; we need to; i need to; we should; i should; we must; i must; we are supposed to; i am supposed to; we still have to; i still have to; we ought to; we still need to; i still need to"),
+        "container": entries("folder; directory; drive; disk; inbox; mailbox; outbox; trash; calendar; archive; workspace; channel; account; repo; repository; downloads; desktop"),
+        "place": entries("from; off; in; inside; out of; on; within"),
         "own_list": entries("following; these; below; the tasks i"),
         "article": entries("a; an; the; my; our; his; her; their; this; that; your; some; any; last; latest; recent; new; one; each"),
         "delegates": entries("""do what … says; do what … say; do what … asks; do what … ask; do what … tells; do what … wants; do whatever … says; do whatever … asks;

@@ -49,22 +49,22 @@ _VERBS = _inflected({
     "read": """lire/lis/lisez; montrer; lister; chercher; trouver; rechercher; vérifier; résumer; consulter; afficher; regarder; ouvrir/ouvre/ouvrez;
         donner; traduire/traduis/traduisez; voir; récupérer; comparer""",
     "draft": "rédiger un brouillon:draft; préparer un brouillon:draft; ébaucher:draft",
-    "create": """créer; ajouter; écrire/écris/écrivez; rédiger; sauvegarder; enregistrer; noter; insérer; générer; copier; préparer; téléverser; faire/fais/faites;
+    "create": """créer; ajouter; rajouter; écrire/écris/écrivez; rédiger; sauvegarder; enregistrer; noter; insérer; générer; copier; préparer; téléverser; faire/fais/faites;
         mettre/mets/mettez; stocker; dupliquer; archiver; établir/établis/établissez; remplir/remplis; inscrire/inscris/inscrivez; exporter; consigner""",
-    "update": """modifier; changer; mettre/mets/mettez à jour; renommer; déplacer; remplacer; corriger; ajuster; augmenter; baisser; prolonger; marquer;
+    "update": """modifier; changer; rajouter; mettre/mets/mettez à jour; renommer; déplacer; remplacer; corriger; ajuster; augmenter; baisser; prolonger; marquer;
         compléter; réinitialiser; archiver; ranger; trier; organiser; ajouter; nettoyer; classer; actualiser; terminer; mettre/mets/mettez; régler; éditer""",
     "send": """envoyer; expédier; transférer; transmettre/transmets/transmettez; répondre/réponds/répondez; prévenir/préviens/prévenez; informer; avertir/avertis/avertissez;
         notifier; faire/fais/faites savoir; faire/fais/faites suivre; contacter; rappeler; demander; remercier; dire/dis/dites; écrire/écris/écrivez; adresser; signaler;
         confirmer; communiquer; relancer; féliciter; saluer; renvoyer; mailer:mail; inviter; annoncer; partager; recontacter""",
-    "share": "partager; donner l'accès; donner accès; donner un accès; diffuser",
+    "share": "partager; donner l'accès; donner accès; donner … accès; donner un accès; diffuser",
     "invite": "inviter; convier",
     "pay": """payer; régler; virer:money; verser:money; acheter; commander; rembourser:money; acquitter:money; faire/fais/faites … virement:money; effectuer; transférer; donner; abonner;
         envoyer … euros:money; vendre/vends/vendez; déposer; créditer; recharger""",
-    "delete": "supprimer; effacer; enlever; retirer; vider; jeter/jette/jettes/jetez; détruire/détruis/détruisez; nettoyer; désinstaller; éliminer; débarrasser",
+    "delete": "supprimer; mettre/mets/mettez à la poubelle; mettre/mets/mettez à la corbeille; mettre/mets/mettez … à la corbeille; mettre/mets/mettez … à la poubelle; effacer; enlever; retirer; vider; jeter/jette/jettes/jetez; détruire/détruis/détruisez; nettoyer; désinstaller; éliminer; débarrasser",
     "cancel": "annuler; résilier; décommander; décliner; refuser; arrêter; interrompre; désabonner; désinscrire; stopper; supprimer",
     "schedule": """planifier; programmer; réserver; organiser; prévoir/prévois/prévoyez; fixer; caler:event; déplacer; reporter; décaler; prendre/prends/prenez … rendez-vous:event;
         mettre/mets/mettez … agenda:event; mettre/mets/mettez … calendrier:event; rappeler:task,event; bloquer; avancer; louer; ajouter; repousser; convenir""",
-    "run": "exécuter; lancer; démarrer; redémarrer; installer; tester; compiler; calculer; déployer; arrêter; déclencher",
+    "run": "exécuter; lancer; relancer; démarrer; redémarrer; installer; tester; compiler; calculer; déployer; arrêter; déclencher",
     "grant": "accorder; autoriser; donner l'accès; donner accès; donner des droits; donner les droits; permettre/permets/permettez; octroyer; débloquer; nommer; attribuer; approuver; promouvoir",
     "revoke": "révoquer; retirer; bloquer; suspendre/suspends/suspendez; désactiver; bannir/bannis; verrouiller; exclure/exclus/excluez; enlever; supprimer",
     "post": "publier; poster; commenter; annoncer; tweeter; partager; téléverser; diffuser; mettre/mets/mettez en ligne; noter",
@@ -81,7 +81,7 @@ _OBJECTS = {
     "money": "argent; paiement; virement; euro; dollar; prélèvement; remboursement; don; transaction; franc; caution; somme; montant; différence; reste; part",
     "bill": "facture; compte; loyer; salaire; iban; frais; abonnement; solde; note de frais; dette; cotisation; carte bancaire; relevé",
     "product": "produit; article; commande; panier; colis; livre; cadeau; action; livraison",
-    "travel": "hôtel; vol; train; taxi; chambre; voyage; restaurant; table; billet; trajet; voiture; réservation; logement; place",
+    "travel": "hôtel; vol; train; taxi; chambre; voyage; restaurant; table; billet; trajet; voiture; réservation; logement; place; nuits",
     "contact": "contact; carnet d'adresses; numéro de téléphone; client; cliente; personne; adresse; collègue; ami; amie; numéro; fournisseur",
     "account": "utilisateur; compte; mot de passe; permission; accès; rôle; membre; droit; profil; identifiant; autorisation; administrateur",
     "record": "base de données; enregistrement; entrée; ligne; donnée; champ; fiche; ticket; stock; fiche client",
@@ -143,6 +143,9 @@ FRENCH = Language(
         "relative": entries("que; qui; j; je; de; m; nous; a; il; elle; du; par; on"),
         "source": entries("dans; de; du; selon; d; sur; depuis; à"),
         "introduces": entries("selon; d après; conformément à; indiqué dans; mentionné dans; indiquées dans; décrit dans; comme indiqué dans"),
+        "others_wish": entries("veut que nous; veulent que nous; veut que je; veulent que je; veut qu on; veulent qu on; nous demande de; nous demandent de; me demande de; me demandent de; nous devons; je dois"),
+        "container": entries("dossier; répertoire; boîte; corbeille; poubelle; agenda; calendrier; canal; salon; bureau; messagerie"),
+        "place": entries("de; du; des; d; dans; sur"),
         "own_list": entries("suivantes; suivants; ces"),
         "article": entries("le; la; les; l; un; une; des; mon; ma; mes; ce; cet; cette; dernier; dernière; notre; votre; son; sa; du"),
         "me": entries("moi; nous; m; me"),

@@ -72,7 +72,7 @@ _VERBS = _inflected({
     "draft": "entwerfen:draft; vor|formulieren:draft",
     "create": """erstellen; an|legen; schreiben; hinzu|fügen; speichern; ab|speichern; ein|fügen; notieren; auf|schreiben; sichern;
         generieren; ein|tragen; hoch|laden; kopieren; an|hängen; verfassen; ab|legen; registrieren; eröffnen; ein|richten; auf|nehmen;
-        machen; fest|halten; vor|bereiten; dokumentieren; erzeugen; exportieren; importieren; duplizieren; auf|setzen; packen""",
+        machen; fest|halten; vor|bereiten; dokumentieren; erzeugen; exportieren; importieren; auf|machen; duplizieren; auf|setzen; packen""",
     "update": """ändern; aktualisieren; bearbeiten; um|benennen; verschieben; ersetzen; korrigieren; an|passen; setzen; erhöhen; senken;
         verlängern; markieren; ab|schließen; zu|weisen; zurück|setzen; archivieren; auf|räumen; sortieren; ordnen; eintragen; ergänzen;
         stellen; um|stellen; hinzu|fügen; überarbeiten; ab|haken; verkürzen; um|wandeln; überschreiben; erneuern; schließen; ein|tragen""",
@@ -83,11 +83,11 @@ _VERBS = _inflected({
         schreiben; bestätigen; wissen lassen; um|leiten; an|mailen:mail; e mailen:mail; rück|melden; zurück|melden; ein|laden; sagen""",
     "share": "teilen; frei|geben; zugänglich machen; Zugriff geben; Zugang geben",
     "invite": "ein|laden; dazu|holen; hinzu|ziehen",
-    "pay": """zahlen; bezahlen; überweisen:money; begleichen:money; kaufen; bestellen; erstatten:money; zurück|zahlen:money; spenden:money;
+    "pay": """zahlen; bezahlen; überweisen:money; begleichen:money; kaufen; bestellen; erstatten:money; zurück|zahlen:money; spenden:money; rüber|schieben; rüber|schicken;
         ein|kaufen; aus|zahlen:money; ein|zahlen:money; auf|laden; abonnieren; transferieren; verkaufen; zurück|erstatten:money; ab|buchen:money;
         aus|gleichen:money; Dauerauftrag an|legen:money; Dauerauftrag ein|richten:money; Überweisung machen:money; Überweisung aus|führen:money; Zahlung aus|lösen:money; rück|erstatten:money; an|weisen:money""",
     "delete": """löschen; entfernen; weg|werfen; leeren; vernichten; aus|tragen; streichen; raus|werfen; beseitigen; deinstallieren;
-        weg|machen; auf|räumen; heraus|nehmen; raus|nehmen; bereinigen; aus|sortieren""",
+        weg|machen; auf|räumen; in den Papierkorb werfen; in den Papierkorb verschieben; in den Papierkorb legen; heraus|nehmen; raus|nehmen; bereinigen; aus|sortieren""",
     "cancel": """stornieren; ab|sagen; kündigen; ab|bestellen; ab|brechen; streichen; ab|lehnen; beenden; stoppen; annullieren; ab|melden;
         zurück|ziehen; widerrufen; aus|fallen lassen""",
     "schedule": """planen; ein|planen; buchen; reservieren; vereinbaren; aus|machen; verschieben; an|setzen; terminieren:event; verlegen;
@@ -111,16 +111,16 @@ GERMAN = Language(
         "message": "nachricht; sms; chat; antwort; textnachricht; direktnachricht; rückmeldung; benachrichtigung; whatsapp",
         "channel": "kanal; gruppe; slack kanal; channel; gruppenchat; slack",
         "file": """datei; dokument; ordner; bericht; tabelle; präsentation; foto; bild; notiz; verzeichnis; vertrag; anhang; protokoll;
-            zusammenfassung; liste; übersicht; entwurf; unterlage; vorlage; laufwerk; folie""",
+            zusammenfassung; liste; übersicht; entwurf; unterlage; vorlage; laufwerk; folie; beleg""",
         "event": """termin; kalender; besprechung; treffen; meeting; einladung; verabredung; erinnerung; reservierung; sitzung; anruf;
             mittagessen; abendessen; kalendereintrag; ereignis; veranstaltung; wecker; telefonat; gespräch; konferenz; arzttermin; frühstück; kaffee""",
         "money": "geld; zahlung; überweisung; euro; dollar; dauerauftrag; lastschrift; erstattung; franken; spende; kaution; rate; eur; betrag; guthaben; differenz; restbetrag; anteil",
         "bill": "rechnung; konto; miete; gehalt; iban; gebühr; abo; abonnement; bankkonto; schuld; buchung; beitrag; quittung; strom; kontoauszug",
         "product": "produkt; artikel; bestellung; warenkorb; paket; buch; geschenk; aktie; lieferung; pizza",
-        "travel": "hotel; flug; zug; taxi; zimmer; reise; restaurant; tisch; ticket; fahrt; buchung; mietwagen; fahrkarte; unterkunft; auto; platz",
+        "travel": "hotel; flug; zug; taxi; zimmer; reise; restaurant; tisch; ticket; fahrt; buchung; mietwagen; fahrkarte; unterkunft; auto; platz; übernachtung",
         "contact": "kontakt; adressbuch; telefonnummer; kunde; kundin; person; adresse; kollege; kollegin; freund; freundin; nummer; lieferant",
         "account": "benutzer; nutzer; nutzerkonto; benutzerkonto; passwort; berechtigung; zugriff; zugang; rolle; mitglied; rechte; profil; recht; kennwort; zugangsdaten; admin",
-        "record": "datenbank; datensatz; eintrag; zeile; kundendaten; feld; daten; crm; bestand; fall; vorgang",
+        "record": "datenbank; datensatz; eintrag; zeile; kundendaten; feld; daten; crm; bestand; fall; vorgang; bestellung; kunde; kundin; spalte; produkt",
         "task": "aufgabe; ticket; todo; erinnerung; projekt; fehler; vorgang; karte; checkliste; meilenstein",
         "code": "code; skript; befehl; programm; funktion; server; dienst; test; pipeline; repository; branch; abfrage; container; anwendung; prozess",
         "web": "webseite; website; seite; link; url; beitrag; artikel; blog; internet; formular; netz",
@@ -132,12 +132,12 @@ GERMAN = Language(
         "message": "nachrichten; antworten; benachrichtigungen; rückmeldungen",
         "channel": "kanäle; kanälen; gruppen; channels",
         "file": """dateien; dokumente; dokumenten; berichte; berichten; tabellen; fotos; bilder; bildern; notizen; verträge; anhänge; protokolle;
-            unterlagen; vorlagen; folien; listen""",
+            unterlagen; vorlagen; folien; listen; belege; belegen""",
         "event": "termine; terminen; besprechungen; meetings; einladungen; erinnerungen; reservierungen; sitzungen; anrufe; veranstaltungen",
         "money": "zahlungen; überweisungen; beträge; daueraufträge; spenden; raten",
         "bill": "rechnungen; konten; gebühren; schulden; buchungen; abos; quittungen",
         "product": "produkte; artikel; bestellungen; pakete; bücher; geschenke; aktien; lieferungen",
-        "travel": "hotels; flüge; züge; zimmer; reisen; tickets; tische; fahrten; buchungen; fahrkarten; plätze",
+        "travel": "hotels; flüge; züge; zimmer; reisen; tickets; tische; fahrten; buchungen; fahrkarten; plätze; nächte; übernachtungen",
         "contact": "kontakte; kunden; personen; kollegen; kolleginnen; freunde; adressen; leute; nummern; lieferanten",
         "account": "benutzer; nutzer; passwörter; berechtigungen; rollen; mitglieder; rechte; profile; mitgliedern; nutzern; admins",
         "record": "datensätze; einträge; zeilen; felder; fälle; datensätzen; vorgänge",
@@ -150,7 +150,7 @@ GERMAN = Language(
     grammar={
         "content": entries("dass; weil"),
         "reports_me": entries("erinnere; erinnern"),
-        "common": entries("der; die; das; den; dem; und; zu; mir; bitte; ein; eine; einen; mit; für; von; vom; ich; nicht; auf; im; zur; zum; ihm; ihr; sie; es; mein; meine; alle; kannst"),
+        "common": entries("der; die; das; den; dem; und; zu; mir; bitte; ein; eine; einen; mit; für; von; vom; ich; nicht; auf; im; zur; zum; ihm; ihr; sie; es; mein; meine; alle; kannst; in; wir; dass; ist; sind; am; bei; aus; uns; bis; um; noch; dich; ihn"),
         "negation": entries("nicht; nie; niemals; ohne; keinesfalls; statt; anstatt; kein; keine; keinen; keiner; keinem; keines; nichts; niemandem"),
         "no_negation": entries("nicht vergessen; vergiss nicht; nicht nur; vergessen nicht; vergessen sie nicht; nicht versäumen"),
         "negates_after": entries("nichts; niemanden; niemandem; keine; kein; keinen; keinem; keiner; nicht"),
@@ -174,6 +174,9 @@ GERMAN = Language(
         "relative": entries("die; der; das; den; ich; von; mir; wir; vom; er"),
         "source": entries("in; aus; laut; gemäß; von; vom; im; nach; anhand; zufolge"),
         "introduces": entries("laut; gemäß; basierend auf; wie in; anhand; entsprechend; aufgrund"),
+        "others_wish": entries("bezahlen sollen; zahlen sollen; bezahlen soll; überweisen sollen; überweisen soll; bezahlen müssen; zahlen müssen; bezahlen muss; schicken sollen; senden sollen; löschen sollen; die wir noch; die ich noch"),
+        "container": entries("ordner; verzeichnis; laufwerk; posteingang; postfach; papierkorb; kalender; archiv; kanal; konto; schreibtisch"),
+        "place": entries("aus; von; vom; im; in; ins; auf; am"),
         "own_list": entries("folgende; folgenden; diese; diesen"),
         "article": entries("der; die; das; den; dem; des; ein; eine; einer; einem; einen; meine; meiner; meinem; meinen; mein; unsere; letzte; letzten; neue; neuen; neuesten; jener; dieser"),
         "lead": entries("bitte; und; dann; zu; kannst; könntest"),

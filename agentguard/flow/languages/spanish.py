@@ -73,11 +73,11 @@ _VERBS = _inflected({
         restablecer/restablece/restablezca; archivar; ordenar; organizar; limpiar; agregar; añadir; sustituir/sustituye/sustituya; poner/pon/ponga; cerrar/cierra/cierre; asignar; prorrogar; subir; bajar""",
     "send": """enviar; mandar; reenviar; responder; contestar; avisar; informar; notificar; comunicar; decir/dile/dígale/diles/di; recordar/recuerda/recuerde/recuérdale; preguntar; pedir/pide/pida/pídele;
         escribir; contactar; agradecer/agradece/agradezca; felicitar; remitir; transmitir; hacer/haz/haga saber; confirmar; invitar; compartir; alertar; saludar; advertir/advierte/advierta""",
-    "share": "compartir; dar/da/dé/dale acceso; difundir",
+    "share": "compartir; dar/da/dé/dale/dales acceso; dar/da/dé/dale/dales … acceso; difundir",
     "invite": "invitar; convidar",
-    "pay": """pagar; transferir/transfiere/transfiera/transfieras:money; abonar; ingresar; comprar; pedir/pide/pida; reembolsar:money; devolver/devuelve/devuelva; donar:money; liquidar:money; hacer/haz/haga … transferencia:money;
+    "pay": """pagar; pasar … euros:money; pasar … dólares:money; transferir/transfiere/transfiera/transfieras:money; abonar; ingresar; comprar; pedir/pide/pida; reembolsar:money; devolver/devuelve/devuelva; donar:money; liquidar:money; hacer/haz/haga … transferencia:money;
         hacer/haz/haga … pago:money; realizar; programar … pago:money; programar … transferencia:money; girar:money; encargar; depositar; vender/vende/venda; saldar:money; recargar; suscribir; enviar/envía/envíale/manda/mándale … euros:money""",
-    "delete": "borrar; eliminar; quitar; suprimir; vaciar/vacía/vacíe; tirar; destruir/destruye/destruya; limpiar; desinstalar; descartar; deshacer/deshazte",
+    "delete": "borrar; tirar a la basura; echar a la basura; mover/mueve/mueva a la papelera; mover/mueve/mueva … a la papelera; eliminar; quitar; suprimir; vaciar/vacía/vacíe; tirar; destruir/destruye/destruya; limpiar; desinstalar; descartar; deshacer/deshazte",
     "cancel": "cancelar; anular; rechazar; detener/detén/detenga; interrumpir; suspender; desuscribir; declinar; parar; finalizar; terminar",
     "schedule": """programar; agendar:event; reservar; planificar; planear; concertar/concierta/concierte; organizar; fijar; mover/mueve/mueva; aplazar; posponer/pospón/posponga; adelantar; poner/pon/ponga … calendario:event;
         poner/pon/ponga … agenda:event; bloquear; recordar/recuérdame/recuerda:task,event; cambiar; añadir; agregar; alquilar; hacer/haz/haga … reserva; pedir/pide/pida … cita:event; convocar; reprogramar""",
@@ -97,7 +97,7 @@ _OBJECTS = {
     "money": "dinero; pago; transferencia; euro; dólar; domiciliación; reembolso; donación; transacción; peso; fianza; cantidad; importe; diferencia; parte",
     "bill": "factura; cuenta; alquiler; iban; salario; tarifa; suscripción; saldo; recibo; deuda; cuota; tarjeta; nómina; gasto; extracto",
     "product": "producto; artículo; pedido; carrito; paquete; libro; regalo; acción; entrega",
-    "travel": "hotel; vuelo; tren; taxi; habitación; viaje; restaurante; mesa; billete; boleto; coche; reserva; alojamiento; asiento; entrada; carro",
+    "travel": "hotel; vuelo; tren; taxi; habitación; viaje; restaurante; mesa; billete; boleto; coche; reserva; alojamiento; asiento; entrada; carro; noches",
     "contact": "contacto; libreta de direcciones; número de teléfono; cliente; clienta; persona; dirección; compañero; compañera; amigo; amiga; número; proveedor; colega",
     "account": "usuario; cuenta; contraseña; permiso; acceso; rol; miembro; derecho; perfil; credencial; administrador; usuaria",
     "record": "base de datos; registro; entrada; fila; dato; campo; ficha; inventario; caso",
@@ -155,6 +155,9 @@ SPANISH = Language(
         "relative": entries("que; me; he; de; del; nos; quien; ha; por; yo"),
         "source": entries("en; de; del; según; desde"),
         "introduces": entries("según; de acuerdo con; conforme a; indicado en; mencionado en; indicadas en; descrito en; basado en; como dice"),
+        "others_wish": entries("quiere que; quieren que; nos pide que; nos piden que; me pide que; me piden que; nos pide; nos piden; tenemos que; debemos; tengo que"),
+        "container": entries("carpeta; directorio; bandeja; papelera; buzón; calendario; agenda; canal; disco; escritorio"),
+        "place": entries("de; del; en; desde"),
         "own_list": entries("siguientes; estas; estos"),
         "article": entries("el; la; los; las; un; una; mi; mis; este; esta; ese; esa; último; última; nuestro; su; al"),
         "me": entries("me; nos"),
