@@ -1,4 +1,4 @@
-"""For the whole run: property tests without a stop-watch, and the conformance table, as it came out, below the results."""
+"""For the whole run: property tests without a stop-watch; the conformance table, as it came out, below the results."""
 
 from __future__ import annotations
 
