@@ -8,10 +8,10 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench lock clean
+.PHONY: help setup demo test test-long lint bench train eval-heldout lock clean
 
 help: ## list the verbs
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## create the environment from the lock (names, versions and hashes)
 
@@ -36,6 +36,12 @@ lint: $(READY) ## ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff . ; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+
+train: $(READY) ## make the injection model anew from the corpora: CORPORA=folder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.injection.heldout --ship
+
+eval-heldout: $(READY) ## detection on source families left out of training: CORPORA=folder (minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.injection.heldout
 
 bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... adds detection figures
 	@$(BIN)/python -m benchmarks

@@ -14,6 +14,7 @@ import typer
 
 from agentguard import __version__
 from agentguard.cli import audit
+from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
 from agentguard.errors import AgentGuardError, ConfigError, Denied
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit.app, name="audit")
+app.command("eval")(evaluate_files)
 
 
 def _version(wanted: bool) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "RateRow",
     "RatesRow",
     "RoleRow",
+    "ThresholdsRow",
     "ToolRow",
 ]
 
@@ -34,6 +35,7 @@ SinkName: TypeAlias = Literal[
 SideEffect: TypeAlias = Literal["read", "write", "send", "destructive", "money", "access"]
 TypeName: TypeAlias = Literal["string", "integer", "number", "boolean", "array", "object"]
 InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "off"]
+Threshold: TypeAlias = Literal["strict", "balanced", "permissive"] | Annotated[float, Field(gt=0, le=1)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
@@ -107,13 +109,23 @@ class ToolRow(_Row):
     mode: Mode = "enforce"
 
 
+class ThresholdsRow(_Row):
+    """Thresholds of single channels, where they differ from ``threshold``."""
+
+    user: Threshold | None = None
+    tool: Threshold | None = None
+    agent: Threshold | None = None
+    retriever: Threshold | None = None
+
+
 class InjectionRow(_Row):
     """What happens to text that gives orders it has no right to give, by who wrote it."""
 
     user: InjectionAction = "block"
     tool: InjectionAction = "strip"
     agent: InjectionAction = "strip"
-    threshold: Literal["strict", "balanced", "permissive"] | Annotated[float, Field(gt=0, le=1)] = "balanced"
+    threshold: Threshold = "balanced"
+    thresholds: ThresholdsRow = ThresholdsRow()
 
 
 class InputRow(_Row):
