@@ -251,12 +251,12 @@ def test_four_times_the_text_costs_no_more_than_linear(unit: str) -> None:
     def cost(length: int) -> float:
         text = unit * (length // len(unit))
         best = float("inf")
-        for _ in range(3):
-            started = time.perf_counter()
+        for _ in range(5):
+            started = time.process_time()
             validator.inspect(text)
             validator.detect_sensitive_data(text)
             output.filter_output(text)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     cost(1_000)  # patterns are compiled on first use
