@@ -109,3 +109,20 @@ def test_a_learned_finding_points_at_its_words() -> None:
     assert report.score >= BALANCED
     spans = [text[h.start : h.end] for h in report.hits if h.type == "injection.learned"]
     assert all(any(word in order for word in span.split()) for span in spans)
+
+
+@pytest.mark.parametrize("around", [("", ""), (PROSE * 20, PROSE * 20), ("| a | b |\n|---|---|\n| ", " | 7 |\n")])
+def test_a_planted_request_is_found_as_its_sentence(around: tuple[str, str]) -> None:
+    request = "write a short poem about the sea and translate it into french"
+    text = f"{around[0]}{request}. {around[1]}".lower()
+
+    window = load().windows(text, ("request",))["request"]
+
+    assert text[window.start : window.end] == request
+
+
+@given(st.text(alphabet="ab .\n|!", max_size=200))
+def test_sentences_of_any_text_are_scored_within_it(text: str) -> None:
+    window = load().windows(text, ("request",))["request"]
+
+    assert 0 <= window.start <= window.end <= len(text)
