@@ -85,21 +85,17 @@ class Head:
         at = int(windows.argmax())
         return self._logit(float(windows[at]), self.span), at, at + self.span - 1
 
-    def best_sentence(self, features: NDArray[np.uint32], begins: NDArray[np.int64]) -> tuple[float, int, int]:
-        """The same over whole sentences, beginning at the words ``begins``; ``-inf`` when all are too short."""
-        per_word = self.weights.take(features).sum(axis=0, dtype=np.int32)
-        sums = np.zeros(len(per_word) + 1, np.int64)
-        per_word.cumsum(out=sums[1:])
-        ends = np.append(begins[1:], len(per_word))
-        counts = ends - begins
-        long_enough = counts >= SHORTEST
-        if not long_enough.any():
-            return -math.inf, 0, 0
-        begins, ends, counts = begins[long_enough], ends[long_enough], counts[long_enough]
-        scaled = self.scale * (sums[ends] - sums[begins]) / np.sqrt(KINDS * counts + NORM)
-        logits = self.bias + scaled - np.maximum(0, BRIEF - counts)
+    def best_sentence(self, features: NDArray[np.uint32], edges: NDArray[np.int64]) -> tuple[float, int, int]:
+        """The same over whole sentences between the word numbers ``edges``; ``-inf`` when all are too short."""
+        sums = np.zeros(features.shape[1] + 1, np.int32)
+        self.weights.take(features).sum(axis=0, dtype=np.int32).cumsum(out=sums[1:])
+        totals = sums.take(edges)
+        counts = edges[1:] - edges[:-1]
+        logits = self.scale * (totals[1:] - totals[:-1]) / np.sqrt(KINDS * counts + NORM)
+        logits -= np.maximum(0, BRIEF - counts)
+        logits[counts < SHORTEST] = -np.inf
         at = int(logits.argmax())
-        return float(logits[at]), int(begins[at]), int(ends[at]) - 1
+        return self.bias + float(logits[at]), int(edges[at]), max(int(edges[at]), int(edges[at + 1]) - 1)
 
     def _logit(self, total: float, count: int) -> float:
         brief = max(0, BRIEF - count)
@@ -158,8 +154,8 @@ class Model:
                 continue
             for name in names:
                 if name in BY_SENTENCE:
-                    begins = _sentence_begins(text[offset : offset + CHUNK], piece.starts)
-                    logit, first, last = self.heads[name].best_sentence(piece.features, begins)
+                    edges = _sentence_edges(text[offset : offset + CHUNK], piece.starts)
+                    logit, first, last = self.heads[name].best_sentence(piece.features, edges)
                 else:
                     logit, first, last = self.heads[name].best(piece.features)
                 if logit > found[name].logit:
@@ -173,11 +169,9 @@ def evidence(explicit: float, grammar: float, discussed: int) -> float:
     return explicit + GRAMMAR_SHARE * odds - DISCOUNT * min(max(discussed - 1, 0), 3)
 
 
-def _sentence_begins(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers of the words that sentences, lines and table cells begin with."""
-    places = [0, *(m.end() for m in _SENTENCE_END.finditer(text))]
-    begins = np.unique(np.searchsorted(starts, places))
-    return begins[begins < len(starts)]
+def _sentence_edges(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of the words between which sentences, lines and table cells stand."""
+    return starts.searchsorted([0, *(m.end() for m in _SENTENCE_END.finditer(text)), len(text) + 1])
 
 
 def _calibrated(raw: float, anchors: tuple[float, float, float]) -> float:
