@@ -12,7 +12,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench bench-agentdojo docs lock clean
+.PHONY: help setup demo test test-long lint bench bench-agentdojo train eval-heldout docs lock clean
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ lint: $(READY) ## ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff . ; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+
+train: $(READY) ## make the injection model anew from the corpora: CORPORA=folder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.injection.heldout --ship
+
+eval-heldout: $(READY) ## detection on source families left out of training: CORPORA=folder (minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.injection.heldout
 
 bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... adds detection figures
 	@$(BIN)/python -m benchmarks

@@ -187,6 +187,7 @@ def content_rules(policy: Policy) -> ContentRules:
         injection_tool=injection.tool,
         injection_agent=injection.agent,
         threshold=injection.threshold,
+        thresholds=injection.thresholds,
         unicode=policy.input.unicode,
         redact_input=policy.input.redact,
         redact_results=policy.input.redact,

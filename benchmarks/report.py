@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from agentguard.detect.evaluation import Table
 
 __all__ = ["Row", "Table"]
 
@@ -14,17 +14,3 @@ class Row(tuple[str, ...]):
 
     def __new__(cls, *cells: str) -> Row:
         return super().__new__(cls, cells)
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A titled table."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-    def __str__(self) -> str:
-        lines = [self.head, tuple("---" for _ in self.head), *self.rows]
-        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return f"### {self.title}\n\n{body}\n"

@@ -15,6 +15,7 @@ import typer
 from agentguard import __version__
 from agentguard.cli import audit, policy
 from agentguard.cli.demo import demo
+from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
 from agentguard.cli.scan import scan
 from agentguard.errors import AgentGuardError, ConfigError, Denied
@@ -32,6 +33,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
 app.command()(scan)
 app.command()(demo)
+app.command("eval")(evaluate_files)
 
 
 def _version(wanted: bool) -> None:

@@ -53,6 +53,7 @@ class ContentRules:
 
     ``redact_args`` maps tool, then argument, to classes; ``"*"`` stands for every other tool or argument.
     ``hosts``: the only hosts that links and images of an answer may lead to; None allows what carries no data.
+    ``thresholds``: by who wrote the text (``user``, ``tool``, ``agent``, ``retriever``), where it is not ``threshold``.
     ``registered``: secret values of the application, removed in any encoding wherever secrets are redacted.
 
     Raises:
@@ -63,6 +64,7 @@ class ContentRules:
     injection_tool: InjectionAction = "strip"
     injection_agent: InjectionAction = "strip"
     threshold: str | float = "balanced"
+    thresholds: Mapping[str, str | float] = field(default_factory=dict)
     unicode: UnicodeAction = "strip"
     redact_input: frozenset[str] = frozenset({"secret"})
     redact_results: frozenset[str] = frozenset({"secret"})
@@ -73,7 +75,10 @@ class ContentRules:
     registered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        injection.threshold_value(self.threshold)
+        for threshold in (self.threshold, *self.thresholds.values()):
+            injection.threshold_value(threshold)
+        if unknown := set(self.thresholds) - {"user", "tool", "agent", "retriever"}:
+            raise ConfigError(f"thresholds {sorted(unknown)}: use user, tool, agent, retriever")
         for value, kind in (
             (self.injection_user, InjectionAction),
             (self.injection_tool, InjectionAction),
@@ -85,14 +90,19 @@ class ContentRules:
                 raise ConfigError(f"action {value!r}: use one of {', '.join(get_args(kind))}")
         per_arg = [classes for args in self.redact_args.values() for classes in args.values()]
         for classes in (self.redact_input, self.redact_results, self.redact_output, *per_arg):
-            if unknown := set(classes) - set(CLASSES):
-                raise ConfigError(f"redact {sorted(unknown)}: use {', '.join(sorted(CLASSES))}")
+            if strange := set(classes) - set(CLASSES):
+                raise ConfigError(f"redact {sorted(strange)}: use {', '.join(sorted(CLASSES))}")
 
     def action(self, channel: injection.Channel) -> InjectionAction:
         """What to do about an injection in text by ``channel``."""
         if channel in ("system", "assistant"):
             return "off"
         return {"user": self.injection_user, "agent": self.injection_agent}.get(channel, self.injection_tool)
+
+    def threshold_in(self, channel: injection.Channel) -> float:
+        """The score from which text by ``channel`` counts as an attack."""
+        known = channel if channel in ("user", "agent", "retriever") else "tool"
+        return injection.threshold_value(self.thresholds.get(known, self.threshold))
 
     def arg_classes(self, tool: str, arg: str) -> frozenset[str]:
         """The classes to redact in one argument of one tool."""
@@ -135,7 +145,6 @@ class Content:
     def __init__(self, rules: ContentRules, operator: Operator = tag) -> None:
         self.rules = rules
         self._operator = operator
-        self._threshold = injection.threshold_value(rules.threshold)
         self._registered = RegisteredSecrets(rules.registered)
         self._cache = _Cache()
 
@@ -231,7 +240,7 @@ class Content:
         if report.truncated:
             findings.append(Finding("limit.expansion", "decoding-limit"))
             return "limit-exceeded"
-        if report.score < self._threshold:
+        if report.score < self.rules.threshold_in(task.channel):
             return ""
         findings += [Finding(h.type, h.rule, h.weight, span=Span(h.start, h.end)) for h in report.hits]
         if task.action == "block":
@@ -246,7 +255,7 @@ class Content:
         """The sentences with hits; the whole leaf when what would be left still reads as an attack."""
         edits = [_Edit(*_sentence(task.text, h.start, h.end), REMOVED) for h in hits if h.weight >= STRIP_WEIGHT]
         left = _applied(task.text, edits)
-        if not edits or injection.inspect(left, task.channel).score >= self._threshold:
+        if not edits or injection.inspect(left, task.channel).score >= self.rules.threshold_in(task.channel):
             return [_Edit(0, len(task.text), QUARANTINED)]
         return edits
 

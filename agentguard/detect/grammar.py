@@ -189,7 +189,7 @@ _ENGLISH = (
         "injection.jailbreak",
         "en-stay-in-character",
         r"\b(?:stay in (?:character|dan)|breaks? character|break(?:ing)? (?:out of )?character)\b",
-        0.25,
+        0.1,
     ),
 )
 
@@ -230,6 +230,58 @@ _MORE = (
         r"!\[[^\]\n]{0,80}\]\(https?://[^\s)]{1,200}[?&/=](?:\[|\{|<|%7b|\$\{)[^\s)]{0,80}|<img[^>\n]{0,200}\bonerror\b",
         0.15,
         0.6,
+    ),
+)
+
+# A changed frame: from here on other rules are said to hold, or a task of somebody else comes first.
+_FRAMES = (
+    _both(
+        "injection.override",
+        "regardless-of-instructions",
+        rf"\b(?:regardless|irrespective|independent(?:ly)?) of (?:what |any |all |whatever |your |the ){{0,3}}(?:{_OLD} ){{1,2}}{_WHAT}\b",
+        0.8,
+    ),
+    Rule(
+        "injection.override",
+        "special-mode",
+        r"\b(?:you are|you're|now|operating|running|enter(?:ing)?|switch(?:ing)? to|we are|currently|activate|activating|system is)(?: now)?(?: operating| running| working)? (?:in |into |the |to ){0,2}(?:\w+ )?(?:developer|dev|debug(?:ging)?|diagnostics?|maintenance|admin(?:istrator)?|god|root|test(?:ing)?|training|unrestricted|emergency|experimental) mode\b",
+        0.35,
+        0.6,
+    ),
+    Rule(
+        "injection.override",
+        "labelled-order",
+        r"(?:^|[\n.!?>|]\s{0,3})(?:experimental|debug(?:ging)?|diagnostic|emergency|special|hidden|developer|admin|maintenance|secret|mandatory|override|system) (?:procedure|protocol|instruction|task|command|case|function(?:ality)?|mode|request|directive|action|challenge|operation|exercise|goal)s? ?(?:[:!]|enabled|activated)",
+        0.25,
+        0.45,
+    ),
+    Rule(
+        "injection.override",
+        "for-test-purposes",
+        r"\b(?:for|as part of)(?: the| our| a| an| its| your){0,2} (?:training|testing|tests?|debug(?:ging)?|development|evaluation|diagnostics?|quality assurance|demonstration|academic|research)(?: purposes?| reasons| phase| process| exercise| procedure| program)?[,:]? (?:please |kindly |you (?:must|should|need to|have to|will) |(?:perform|execute|provide|output|print|answer|include|carry out) (?:the following|this))",
+        0.3,
+        0.5,
+    ),
+    Rule(
+        "injection.override",
+        "unlock-hidden",
+        r"\b(?:unlock|activate|enable|access|discover|use|call|run) (?:your |the |a |all ){0,2}(?:hidden|secret|undocumented|restricted) (?:functions?|functionalit(?:y|ies)|features?|capabilit(?:y|ies)|modes?|powers?|commands?)\b",
+        0.4,
+        0.6,
+    ),
+    Rule(
+        "injection.override",
+        "prove-by",
+        r"\bprove (?:that |to me |me )?(?:you are|you're|your|you can)\b[^.\n]{0,60}\bby\b",
+        0.2,
+        0.5,
+    ),
+    Rule(
+        "injection.addressed",
+        "in-your-answer",
+        r"\b(?:include|add|append|print|write|insert|end|begin|start|output|mention|put|say|repeat)\b[^.\n]{0,80}\b(?:at the (?:end|beginning|start|top|bottom) of|in|into|to) your (?:next |final |own )?(?:response|answer|reply|summary|output|message)\b",
+        0.0,
+        0.5,
     ),
 )
 
@@ -315,7 +367,7 @@ _ADDRESSED = (
     Rule(
         "injection.addressed",
         "you-must-first",
-        r"\byou (?:must|need to|have to|are required to|are instructed to|should now|will now|shall) (?:now |first |also |immediately |always |instead |then )?(?:ignore|send|forward|email|delete|transfer|execute|run|call|reveal|upload|download|visit|open|click|reply with|respond with|answer with|output|include|append|write|say|state|recommend|read|access|share|post|navigate)\b",
+        r"\byou (?:must|are required to|are instructed to|should now|will now|shall) (?:now |first |also |immediately |always |instead |then )?(?:ignore|send|forward|email|delete|transfer|execute|run|call|reveal|upload|download|visit|open|click|reply with|respond with|answer with|output|include|append|write|say|state|recommend|read|access|share|post|navigate)\b",
         0.0,
         0.35,
     ),
@@ -522,4 +574,4 @@ _PAYLOADS = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*_ENGLISH, *_MORE, *_FORGERY, *_ADDRESSED, *_FOREIGN, *_PAYLOADS)
+RULES: tuple[Rule, ...] = (*_ENGLISH, *_MORE, *_FRAMES, *_FORGERY, *_ADDRESSED, *_FOREIGN, *_PAYLOADS)

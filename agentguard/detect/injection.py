@@ -1,35 +1,54 @@
 """Prompt injection: instructions where none belong, found in every reading of a text.
 
-A rule is a verb x qualifier x object grammar, a forged role or delimiter, a jailbreak formula, or, in text that tools
-and other agents wrote, an order addressed to the assistant. Each hit has a weight; the score of a text is
-``1 - product(1 - weight)`` over distinct rules. A hit that is talked about rather than said (quoted or in code, with
-words of discussion near) counts for less. Scores are rule weights, not probabilities.
+Two detectors, one score. The *grammar* (``grammar.py``) knows verb x qualifier x object, forged roles and delimiters,
+jailbreak formulas, exfiltration forms, and, in text that tools and other agents wrote, orders addressed to the
+assistant; each hit has a weight, and together they make ``1 - product(1 - weight)``. A hit that is talked about rather
+than said (quoted or in code, with words of discussion near) counts for less. The *model* (``model.py``) scores windows
+of word n-grams; the highest window counts. ``Model.score`` puts both on one scale per channel on which 0.3, 0.5 and
+0.8 are the named thresholds; docs/model-card.md says what share of honest text lies above each.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import re2
 
 from agentguard.detect.grammar import RULES, Rule
 from agentguard.errors import ConfigError, StageError
 from agentguard.text.view import View
-from agentguard.text.views import fold_pattern, read
+from agentguard.text.views import Views, fold_pattern, read
 
-__all__ = ["THRESHOLDS", "Channel", "Hit", "Report", "channel_of", "inspect", "threshold_value"]
+if TYPE_CHECKING:
+    from agentguard.detect.model import Model, Window
 
-Channel: TypeAlias = Literal["user", "tool", "agent", "system", "assistant"]
+__all__ = [
+    "THRESHOLDS",
+    "Channel",
+    "Hit",
+    "Report",
+    "channel_of",
+    "discussed",
+    "grammar_score",
+    "inspect",
+    "threshold_value",
+]
+
+Channel: TypeAlias = Literal["user", "tool", "agent", "retriever", "system", "assistant"]
 
 THRESHOLDS = {"strict": 0.3, "balanced": 0.5, "permissive": 0.8}
+LEARNED = {"explicit": "injection.learned", "request": "injection.request"}
 # A mention keeps this share of its weight: below the balanced threshold alone, above it when several come together.
 MENTION = 0.4
 # Find-all bound per rule and reading; one hit decides, the rest only widen what is removed.
 MAX_HITS = 200
 SET_MEMORY = 128 << 20
 _SENTINEL = "agentguard injection sentinel"
+# Words about attacks are looked for in this much of a text.
+DISCUSSION_LENGTH = 20_000
 # How far around a hit words of discussion count, in code points of the reading.
 NEAR = 120
 
@@ -59,20 +78,68 @@ class Report:
 def inspect(text: str, channel: Channel = "user", *, payloads: bool = False) -> Report:
     """Score ``text`` as written by ``channel``. ``payloads`` adds SQL and script forms (type ``payload.*``)."""
     views = read(text)
+    if channel == "system":
+        return Report(0.0, (), views.truncated)
     hits: list[Hit] = []
     for view in views:
         hits.extend(_hits_in(view, channel, payloads))
     kept = _strongest(hits)
-    rest = 1.0
-    for weight in {hit.rule: hit.weight for hit in sorted(kept, key=lambda h: h.weight)}.values():
-        rest *= 1.0 - weight
-    return Report(round(1.0 - rest, 4), kept, views.truncated)
+    learned = _learned(views, channel)
+    anchored = "user" if channel in ("user", "assistant") else "tool"
+    logits = [window.logit for _, window in learned.values()]
+    score = _model().score(anchored, _noisy_or(kept), *logits)
+    if score >= THRESHOLDS["strict"]:
+        score = _model().score(anchored, _noisy_or(kept), *logits, discussed=discussed(text))
+    if score >= THRESHOLDS["strict"]:
+        kept += tuple(_learned_hits(learned, anchored))
+    return Report(round(score, 4), kept, views.truncated)
+
+
+def _model() -> Model:
+    # numpy and the weights are loaded by the first text, not by an import of the package.
+    from agentguard.detect.model import load
+
+    return load()
+
+
+def _learned(views: Views, channel: Channel) -> dict[str, tuple[View, Window]]:
+    """The highest window per head over all readings, and the reading it stands in."""
+    names = ("explicit",) if channel in ("user", "assistant") else ("explicit", "request")
+    best: dict[str, tuple[View, Window]] = {}
+    for view in views:
+        for name, window in _model().windows(view.text, names).items():
+            if name not in best or window.logit > best[name][1].logit:
+                best[name] = (view, window)
+    return best
+
+
+def _learned_hits(learned: dict[str, tuple[View, Window]], channel: str) -> Iterable[Hit]:
+    """The windows that alone reach the strict threshold, as hits."""
+    for name, (view, window) in learned.items():
+        weight = _model().alone(channel, name, window.logit)
+        if weight >= THRESHOLDS["strict"]:
+            core = _model().narrowed(name, view.text, window)
+            start, end = view.span(core.start, core.end)
+            yield Hit(LEARNED[name], f"model-{name}", start, end, round(weight, 4), view.name)
+
+
+def grammar_score(text: str, channel: str) -> float:
+    """The rules' share of the score alone: ``1 - product(1 - weight)`` over distinct rules."""
+    hits: list[Hit] = []
+    for view in read(text):
+        hits.extend(_hits_in(view, channel, payloads=False))
+    return _noisy_or(_strongest(hits))
+
+
+def discussed(text: str) -> int:
+    """How many different words about attacks and defences ``text`` uses: prose about security has several."""
+    return len({m[0].lower() for m in _trade().finditer(text[:DISCUSSION_LENGTH])})
 
 
 def channel_of(author: str) -> Channel:
     """The channel of an event leaf's author; whatever is not known is treated as written by a tool."""
     kind = author.partition(":")[0]
-    return kind if kind in ("user", "agent", "system", "assistant") else "tool"  # type: ignore[return-value]
+    return kind if kind in ("user", "agent", "retriever", "system", "assistant") else "tool"  # type: ignore[return-value]
 
 
 def threshold_value(threshold: str | float) -> float:
@@ -87,7 +154,7 @@ def threshold_value(threshold: str | float) -> float:
     return value
 
 
-def _hits_in(view: View, channel: Channel, payloads: bool) -> list[Hit]:
+def _hits_in(view: View, channel: str, payloads: bool) -> list[Hit]:
     rules, compiled = _rule_set()
     hits: list[Hit] = []
     which = compiled.Match(f"{view.text}\n{_SENTINEL}") or ()
@@ -137,6 +204,22 @@ def _discussion() -> re2._Regexp:
         r"\b(?:examples?|e\.g|such as|phrases?|strings?|patterns?|attacks?|attackers?|injections?|jailbreaks?|"
         r"detect\w*|test(?:s|ing)?|"
         r"payloads?|malicious|adversarial|says?|like|beispiel|ejemplo|exemple)\b"
+    )
+
+
+def _noisy_or(hits: Iterable[Hit]) -> float:
+    rest = 1.0
+    for weight in {hit.rule: hit.weight for hit in sorted(hits, key=lambda h: h.weight)}.values():
+        rest *= 1.0 - weight
+    return 1.0 - rest
+
+
+@functools.lru_cache(maxsize=1)
+def _trade() -> re2._Regexp:
+    return re2.compile(
+        r"(?i)\b(?:prompt injections?|injections?|jailbreaks?|attackers?|attacks?|adversar\w+|vulnerab\w+|mitigat\w+|"
+        r"owasp|detect(?:s|ion|or|ed)|malicious|exploit\w*|scanner|threats?|governance|guardrails?|"
+        r"red[- ]team\w*|sanitiz\w+)\b"
     )
 
 

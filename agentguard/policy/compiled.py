@@ -146,12 +146,13 @@ class ToolRule:
 
 @dataclass(frozen=True, slots=True)
 class InjectionRules:
-    """Action per author of the text, and the threshold: a name or a score in 0..1."""
+    """Action per author of the text, and the threshold: a name or a score in 0..1. ``thresholds``: of one author."""
 
     user: InjectionAction = "block"
     tool: InjectionAction = "strip"
     agent: InjectionAction = "strip"
     threshold: str | float = "balanced"
+    thresholds: Mapping[str, str | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def _input(file: PolicyFile) -> InputRules:
     return InputRules(
         max_length=row.max_length,
         tool_result_max=row.tool_result_max,
-        injection=InjectionRules(**row.injection.model_dump()),
+        injection=InjectionRules(**row.injection.model_dump(exclude_none=True)),
         unicode=row.unicode,
         redact=frozenset(row.redact),
     )

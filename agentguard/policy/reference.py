@@ -25,6 +25,7 @@ ROWS = {
     "tools.*.rate": "RateRow",
     "input": "InputRow",
     "input.injection": "InjectionRow",
+    "input.injection.thresholds": "ThresholdsRow",
     "output": "OutputRow",
     "flow": "FlowRow",
     "rates": "RatesRow",

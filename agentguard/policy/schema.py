@@ -22,6 +22,7 @@ __all__ = [
     "RateRow",
     "RatesRow",
     "RoleRow",
+    "ThresholdsRow",
     "ToolRow",
 ]
 
@@ -35,6 +36,7 @@ SinkName: TypeAlias = Literal[
 SideEffect: TypeAlias = Literal["read", "write", "send", "destructive", "money", "access"]
 TypeName: TypeAlias = Literal["string", "integer", "number", "boolean", "array", "object"]
 InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "off"]
+Threshold: TypeAlias = Literal["strict", "balanced", "permissive"] | Annotated[float, Field(gt=0, le=1)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
 Phrase: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Language: TypeAlias = Literal["en", "de", "fr", "es"]
@@ -197,6 +199,15 @@ class ToolRow(_Row):
     )
 
 
+class ThresholdsRow(_Row):
+    """Thresholds of single channels, where they differ from ``threshold``."""
+
+    user: Annotated[Threshold | None, Field(description="For a user's message.")] = None
+    tool: Annotated[Threshold | None, Field(description="For a tool result.")] = None
+    agent: Annotated[Threshold | None, Field(description="For another agent's message.")] = None
+    retriever: Annotated[Threshold | None, Field(description="For a retrieved document.")] = None
+
+
 class InjectionRow(_Row):
     """What happens to text that gives orders it has no right to give, by who wrote it."""
 
@@ -204,9 +215,11 @@ class InjectionRow(_Row):
     tool: Annotated[InjectionAction, Field(description="In a tool result or a retrieved document.")] = "strip"
     agent: Annotated[InjectionAction, Field(description="In another agent's message.")] = "strip"
     threshold: Annotated[
-        Literal["strict", "balanced", "permissive"] | Annotated[float, Field(gt=0, le=1)],
-        Field(description="How sure a finding must be: a word, or a score above 0 and up to 1."),
+        Threshold, Field(description="How sure a finding must be: a word, or a score above 0 and up to 1.")
     ] = "balanced"
+    thresholds: Annotated[
+        ThresholdsRow, Field(description="The same for single writers, where it differs: `{tool: strict}`.")
+    ] = ThresholdsRow()
 
 
 class InputRow(_Row):

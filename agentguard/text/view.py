@@ -7,7 +7,7 @@ bisection per level, and an unchanged stretch costs nothing to keep.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 __all__ = ["Edit", "View"]
@@ -34,37 +34,39 @@ class View:
     _here: list[int] = field(default_factory=lambda: [0], repr=False)
     _there: list[int] = field(default_factory=lambda: [0], repr=False)
     _until: list[int] = field(default_factory=lambda: [-1], repr=False)
+    # The edits of a view whose lists are made on the first question for a span: most views are never asked.
+    _pending: list[Callable[[], Iterable[Edit]]] = field(default_factory=list, repr=False)
 
     @classmethod
     def edited(cls, parent: View, name: str, edits: Iterable[Edit]) -> View:
         """The parent's text with the edits applied. Edits come in order and do not overlap; none: the parent."""
+        parts, here, there, until = _laid_out(parent.text, edits)
+        if not here:
+            return parent
+        return cls("".join(parts), _joined(parent.name, name), parent, here, there, until)
+
+    @classmethod
+    def replaced(cls, parent: View, name: str, text: str, edits: Callable[[], Iterable[Edit]]) -> View:
+        """The same when ``text``, the result of the edits, is at hand already: places are worked out when asked for."""
+        if text == parent.text:
+            return parent
+        return cls(text, _joined(parent.name, name), parent, [], [], [], [edits])
+
+    @classmethod
+    def gathered(cls, parent: View, name: str, pieces: Iterable[Edit]) -> View:
+        """Texts decoded out of the parent, one a line, standing without the rest of it."""
         parts: list[str] = []
         here: list[int] = []
         there: list[int] = []
         until: list[int] = []
-        length = last = 0
-        for edit in edits:
-            if edit.start > last:
-                parts.append(parent.text[last : edit.start])
-                here.append(length)
-                there.append(last)
-                until.append(-1)
-                length += edit.start - last
-            if edit.text:
-                parts.append(edit.text)
-                here.append(length)
-                there.append(edit.start)
-                until.append(edit.end)
-                length += len(edit.text)
-            last = edit.end
-        if last == 0 and not here:
-            return parent
-        if last < len(parent.text) or not here:
-            parts.append(parent.text[last:])
+        length = 0
+        for piece in pieces:
+            parts.append(piece.text)
             here.append(length)
-            there.append(last)
-            until.append(-1)
-        return cls("".join(parts), _joined(parent.name, name), parent, here, there, until)
+            there.append(piece.start)
+            until.append(piece.end)
+            length += len(piece.text) + 1
+        return cls("\n".join(parts), _joined(parent.name, name), parent, here, there, until)
 
     @classmethod
     def same_length(cls, parent: View, name: str, text: str) -> View:
@@ -92,6 +94,11 @@ class View:
         return start, end
 
     def _step(self, start: int, end: int) -> tuple[int, int]:
+        if self._pending and self.parent is not None:
+            _, here, there, until = _laid_out(self.parent.text, self._pending.pop()())
+            self._here.extend(here)
+            self._there.extend(there)
+            self._until.extend(until)
         first = bisect_right(self._here, start) - 1
         low = self._there[first] if self._until[first] >= 0 else self._there[first] + start - self._here[first]
         if end <= start:
@@ -99,6 +106,37 @@ class View:
         last = bisect_right(self._here, end - 1) - 1
         high = self._until[last] if self._until[last] >= 0 else self._there[last] + end - self._here[last]
         return low, high
+
+
+def _laid_out(text: str, edits: Iterable[Edit]) -> tuple[list[str], list[int], list[int], list[int]]:
+    """The parts of the edited text and the three lists of a view; all empty when there is nothing to edit."""
+    parts: list[str] = []
+    here: list[int] = []
+    there: list[int] = []
+    until: list[int] = []
+    length = last = 0
+    for edit in edits:
+        if edit.start > last:
+            parts.append(text[last : edit.start])
+            here.append(length)
+            there.append(last)
+            until.append(-1)
+            length += edit.start - last
+        if edit.text:
+            parts.append(edit.text)
+            here.append(length)
+            there.append(edit.start)
+            until.append(edit.end)
+            length += len(edit.text)
+        last = edit.end
+    if last == 0 and not here:
+        return [], [], [], []
+    if last < len(text) or not here:
+        parts.append(text[last:])
+        here.append(length)
+        there.append(last)
+        until.append(-1)
+    return parts, here, there, until
 
 
 def _joined(parent: str, name: str) -> str:

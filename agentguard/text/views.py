@@ -22,7 +22,7 @@ from urllib.parse import unquote
 import re2
 
 from agentguard.text.confusables import skeleton_table
-from agentguard.text.invisible import INVISIBLE, hidden_payloads
+from agentguard.text.invisible import INVISIBLE, hidden_payloads, without_invisible_ascii
 from agentguard.text.marks import excess_marks
 from agentguard.text.view import Edit, View
 
@@ -38,6 +38,21 @@ LONGEST_WORD = 24
 # Linear-time engine throughout: with a backtracking one, 100 KB of "A" took a minute here.
 _HIDDEN = re.compile(f"[{INVISIBLE}]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Bounded repeats of single classes: these patterns are linear under any engine, and substitution in C is fastest.
+_INLINE_PATTERNS = {
+    "entities": re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});?"),
+    "percent": re.compile(r"(?:%[0-9A-Fa-f]{2})+"),
+    "escapes": re.compile(r"(?:\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2})+"),
+}
+_TOKEN_PATTERNS = {
+    "base64": re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}"),
+    "base32": re.compile(r"\b[A-Z2-7]{24,}={0,6}"),
+    "hex": re.compile(r"(?:0x)?[0-9a-fA-F]{2}(?:[ :]?[0-9a-fA-F]{2}){11,}"),
+    # Ascii85 and its RFC 1924 cousin between quotes, angle marks or spaces.
+    "base85": re.compile(r"(?<![!-~])(?:<~)?[!-~]{20,}(?![!-~])"),
+}
+_LEET_TOKEN = re.compile(r"[A-Za-z0-9@$|!]+")
+_DIGITISH = frozenset("0134578@$|!")
 _HEX_NOISE = re.compile("[ :]|^0x")
 _ESCAPED_UNIT = re.compile(r"\\[ux]([0-9a-fA-F]{4}|[0-9a-fA-F]{2})")
 _WORD_GAP = re.compile(r"[ \t]{2,}")
@@ -47,16 +62,16 @@ _ROT13 = str.maketrans(
 )
 _PRINTABLE = bytes(range(32, 127)) + b"\t\n\r"
 _FINDERS = {
-    "entities": r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});?",
-    "percent": r"(?:%[0-9A-Fa-f]{2})+",
-    "escapes": r"(?:\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2})+",
-    "base64": r"[A-Za-z0-9+/_-]{16,}={0,2}",
-    "base32": r"\b[A-Z2-7]{24,}={0,6}",
-    "hex": r"(?:0x)?(?:[0-9a-fA-F]{2}[ :]?){12,}",
+    **{name: pattern.pattern for name, pattern in _INLINE_PATTERNS.items()},
+    "base64": _TOKEN_PATTERNS["base64"].pattern,
+    "base32": _TOKEN_PATTERNS["base32"].pattern,
+    "hex": _TOKEN_PATTERNS["hex"].pattern,
+    # A long token that holds both signs and letters of either case; most long tokens are none.
+    "base85": r"(?:^|\s|<~)[!-~]{20,}(?:\s|$)",
     "leet": r"(?i)[a-z0-9@$|!]*[a-z][0134578@$|!]+[a-z][a-z0-9@$|!]*|[0134578@$|!]+[a-z][a-z0-9@$|!]*",
     "spaced": r"\b\w(?:[ \t]{1,3}\w|[._*\-|/+~,] ?\w){4,}\b",
-    "rot13": r"(?i)vtaber|vafgehpg|cebzcg|flfgrz|qvfertneq|birevqr|sbetrg|erirny",
-    "reversed": r"(?i)tcurtsni|tpmorp|erongi|metsys|drager|edirrevo|tegrof|laever",
+    "rot13": r"(?i)\b(?:gur|naq|lbh|lbhe|guvf|jvgu)\b|vtaber|vafgehpg|cebzcg|flfgrz|qvfertneq|birevqr|sbetrg|erirny",
+    "reversed": r"(?i)\b(?:eht|uoy|ruoy|siht|htiw)\b|tcurtsni|tpmorp|erongi|metsys|drager|edirrevo|tegrof|laever",
 }
 
 
@@ -108,9 +123,14 @@ def scannable(parent: View) -> View:
 
 def clean_view(parent: View) -> View:
     """Invisible and format characters removed, everything else as it stands."""
-    if parent.text.isascii() and parent.text.isprintable():
+    if without_invisible_ascii(parent.text):
         return parent
-    return View.edited(parent, "clean", (Edit(m.start(), m.end(), "") for m in _HIDDEN.finditer(parent.text)))
+    text = parent.text
+
+    def removals() -> Iterator[Edit]:
+        return (Edit(m.start(), m.end(), "") for m in _HIDDEN.finditer(text))
+
+    return View.replaced(parent, "clean", _HIDDEN.sub("", text), removals)
 
 
 def fold_pattern(pattern: str) -> str:
@@ -126,7 +146,7 @@ def _folded_readings(source: View, steps: frozenset[str]) -> Iterator[View]:
         skeleton = View.same_length(plain, "confusables", plain.text.translate(skeleton_table()))
         yield skeleton
         steps = _steps(skeleton.text)
-    leet = View.edited(skeleton, "leet", _leet_edits(skeleton.text)) if "leet" in steps else skeleton
+    leet = _leet_view(skeleton) if "leet" in steps else skeleton
     if leet is not skeleton:
         yield leet
     if "spaced" in steps:
@@ -137,13 +157,20 @@ def fold_view(clean: View) -> View:
     """Width, case and accents folded."""
     if clean.text.isascii():
         return View.same_length(clean, "folded", clean.text.lower())
-    table = {ord(char): _fold_char(char) for char in set(clean.text)}
-    if any(len(form) != 1 for form in table.values()):
-        uneven = re.compile("[" + "".join(re.escape(chr(c)) for c, form in table.items() if len(form) != 1) + "]")
-        edits = (Edit(m.start(), m.end(), table[ord(m[0])]) for m in uneven.finditer(clean.text))
-        clean = View.edited(clean, "compatibility", edits)
-    single = {code: form for code, form in table.items() if len(form) == 1}
-    return View.same_length(clean, "folded", clean.text.translate(single))
+    text = clean.text
+    # One ligature stands for a sentence of eighteen letters; cut, so that a text never grows beyond the limit.
+    table = {ord(char): _fold_char(char)[:MAX_EXPANSION] for char in set(text)}
+    folded = text.translate(table)
+    uneven = [chr(code) for code, form in table.items() if len(form) != 1]
+    if not uneven:
+        return View.same_length(clean, "folded", folded)
+    pattern = re.compile("[" + "".join(map(re.escape, uneven)) + "]")
+
+    def forms() -> Iterator[Edit]:
+        # All other characters keep their number, so only these move what stands behind them.
+        return (Edit(m.start(), m.end(), table[ord(m[0])]) for m in pattern.finditer(text))
+
+    return View.replaced(clean, "folded", folded, forms)
 
 
 def _fold_char(char: str) -> str:
@@ -160,12 +187,17 @@ def _is_accent(char: str) -> bool:
     return "\u0300" <= char <= "\u036f" or "\u064b" <= char <= "\u065f" or char in "\u0640\u0670"
 
 
-def _leet_edits(text: str) -> Iterator[Edit]:
-    for m in _finder("leet").finditer(text):
-        word = m[0].translate(_LEET)
-        # Identifiers and hashes have more digits than letters; a disguised word keeps most of its letters.
-        if len(m[0]) <= LONGEST_WORD and sum(c.isalpha() for c in m[0]) * 2 >= len(m[0]):
-            yield Edit(m.start(), m.end(), word)
+def _leet_view(parent: View) -> View:
+    return View.same_length(parent, "leet", _LEET_TOKEN.sub(_unmasked, parent.text))
+
+
+def _unmasked(token: re.Match[str]) -> str:
+    """A disguised word as letters. Identifiers and hashes have more digits than letters, a disguised word fewer."""
+    word = token[0]
+    if word.isalpha() or len(word) > LONGEST_WORD or _DIGITISH.isdisjoint(word):
+        return word
+    letters = sum(map(str.isalpha, word))
+    return word.translate(_LEET) if letters and letters * 2 >= len(word) else word
 
 
 def _spaced_edits(text: str) -> Iterator[Edit]:
@@ -177,12 +209,12 @@ def _spaced_edits(text: str) -> Iterator[Edit]:
 
 def _decoded(source: View, steps: frozenset[str]) -> Iterator[View]:
     text = source.text
-    for start, end, message in hidden_payloads(text):
-        yield View.extracted(source, "hidden", start, end, message)
+    if payloads := hidden_payloads(text):
+        yield View.gathered(source, "hidden", (Edit(start, end, message) for start, end, message in payloads))
     for name, decode in _INLINE.items():
         if name in steps:
-            view = View.edited(source, name, _inline_edits(name, text, decode))
-            if view.text != text:
+            view = _inline_view(source, name, decode)
+            if view is not source:
                 yield view
     for name, to_bytes in _TOKENS.items():
         if name in steps:
@@ -193,10 +225,16 @@ def _decoded(source: View, steps: frozenset[str]) -> Iterator[View]:
         yield View.extracted(source, "reversed", 0, len(text), text[::-1])
 
 
-def _inline_edits(name: str, text: str, decode: Callable[[str], str]) -> Iterator[Edit]:
-    for m in _finder(name).finditer(text):
-        if (plain := decode(m[0])) != m[0]:
-            yield Edit(m.start(), m.end(), plain)
+def _inline_view(source: View, name: str, decode: Callable[[str], str]) -> View:
+    text, pattern = source.text, _INLINE_PATTERNS[name]
+    known = functools.lru_cache(maxsize=4096)(decode)
+
+    def replacements() -> Iterator[Edit]:
+        for m in pattern.finditer(text):
+            if (plain := known(m[0])) != m[0]:
+                yield Edit(m.start(), m.end(), plain)
+
+    return View.replaced(source, name, pattern.sub(lambda m: known(m[0]), text), replacements)
 
 
 def _unescape(token: str) -> str:
@@ -205,10 +243,11 @@ def _unescape(token: str) -> str:
 
 
 def _tokens(source: View, name: str, to_bytes: Callable[[str], bytes]) -> Iterator[View]:
-    for m in _finder(name).finditer(source.text):
-        message = _readable(to_bytes(m[0]))
-        if message:
-            yield View.extracted(source, name, m.start(), m.end(), message)
+    """What the tokens of one encoding spell, in one view: a message may be cut into many."""
+    known = functools.lru_cache(maxsize=4096)(lambda token: _readable(to_bytes(token)))
+    found = [Edit(m.start(), m.end(), known(m[0])) for m in _TOKEN_PATTERNS[name].finditer(source.text)]
+    if readable := [piece for piece in found if piece.text]:
+        yield View.gathered(source, name, readable)
 
 
 def _from_base64(token: str) -> bytes:
@@ -219,7 +258,23 @@ def _from_base64(token: str) -> bytes:
 
 def _from_base32(token: str) -> bytes:
     token = token.rstrip("=")
-    return base64.b32decode(token[: len(token) // 8 * 8])
+    # One, three and six letters over do not occur in base32: they belong to the next word.
+    token = token[: len(token) - (len(token) % 8 in (1, 3, 6))]
+    return base64.b32decode(token + "=" * (-len(token) % 8))
+
+
+def _from_base85(token: str) -> bytes:
+    """Ascii85 (with or without its ``<~ ~>``) or RFC 1924, whichever gives readable text."""
+    body = token.removeprefix("<~").removesuffix("~>")
+    if body.isalnum() or "://" in body:
+        return b""
+    for decode in (base64.a85decode, base64.b85decode):
+        try:
+            if _readable(raw := decode(body)):
+                return raw
+        except ValueError:
+            continue
+    return b""
 
 
 def _from_hex(token: str) -> bytes:
@@ -227,7 +282,12 @@ def _from_hex(token: str) -> bytes:
 
 
 _INLINE: dict[str, Callable[[str], str]] = {"entities": html.unescape, "percent": unquote, "escapes": _unescape}
-_TOKENS: dict[str, Callable[[str], bytes]] = {"base64": _from_base64, "base32": _from_base32, "hex": _from_hex}
+_TOKENS: dict[str, Callable[[str], bytes]] = {
+    "base64": _from_base64,
+    "base32": _from_base32,
+    "hex": _from_hex,
+    "base85": _from_base85,
+}
 
 
 def _readable(raw: bytes) -> str:

@@ -1,5 +1,8 @@
 """The text engine on texts nobody here wrote. Floors that hold today; docs/benchmarks.md has the figures.
 
+The shipped model was trained on these texts: the floors guard against regressions and say nothing of unseen text, for
+which ``make eval-heldout`` trains anew.
+
 Needs ``CORPORA``; without it these checks are reported as not run.
 """
 
@@ -27,14 +30,14 @@ pytestmark = pytest.mark.skipif(not CORPORA, reason="not run: CORPORA names no f
 MOST_FALSE_ALARMS = {
     "benign-chat": 0.002,
     "benign-code": 0.002,
-    "benign-document": 0.002,
+    "benign-document": 0.005,
     "benign-prompt": 0.002,
-    "benign-roleplay-prompt": 0.01,
-    "benign-security-doc": 0.05,
-    "benign-tool-result": 0.002,
+    "benign-roleplay-prompt": 0.014,
+    "benign-security-doc": 0.04,
+    "benign-tool-result": 0.004,
     "benign-trigger-words": 0.005,
 }
-LEAST_RECALL = {"direct-injection": 0.25, "indirect-injection": 0.6, "jailbreak": 0.55, "tool-result": 0.6}
+LEAST_RECALL = {"direct-injection": 0.37, "indirect-injection": 0.97, "jailbreak": 0.75, "tool-result": 0.84}
 
 
 def _rows(name: str) -> Iterator[dict[str, Any]]:
