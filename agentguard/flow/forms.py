@@ -65,6 +65,8 @@ MIN_GROUPED = 8
 # A squashed value of fewer bytes than this is compared token by token.
 MIN_SQUASHED = 4
 _NO_LETTERS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in ".,"}
+# Browsers take a reversed slash for a slash.
+_RELATIVE = ("//", "\\\\", "/\\", "\\/")
 _BARE_HOST = re.compile(r"[^\s/?#@]+\.[^\s/?#@]+[/?#]")
 _WORD = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
 
@@ -194,10 +196,9 @@ def probes(text: str) -> tuple[set[bytes], set[str]]:
     forms = {text, canonical(text)}
     if "/" in text:
         forms.add(posixpath.normpath(text.strip()))
-    if host := _host(text):
-        forms.add(host)
     if "%" in text:
         forms.add(unquote(text))
+    forms.update(host for form in tuple(forms) if (host := _host(form)))
     squashed: set[bytes] = set()
     short: set[str] = set()
     for form in forms:
@@ -235,8 +236,10 @@ def is_number(text: str) -> bool:
 
 def _host(url: str) -> str:
     """The host of a URL, with or without its scheme; empty when there is none."""
-    text = url.strip().lstrip("/\\")
-    if "://" not in text and not _BARE_HOST.match(text):
+    text = url.strip()
+    relative = text[:2] in _RELATIVE
+    text = text.lstrip("/\\")
+    if "://" not in text and not relative and not _BARE_HOST.match(text):
         return ""
     try:
         return urlsplit(text if "://" in text else f"//{text}").hostname or ""

@@ -24,6 +24,8 @@ REACH = 8
 SHORTEST_VERB = 3
 # What somebody's words may stand in.
 HOLDERS = frozenset({"mail", "message", "channel", "file", "web", "record", "task", "event", "social", "code"})
+# What somebody's orders may be read in.
+DOCUMENTS = frozenset({"mail", "message", "file", "web"})
 
 
 @dataclass(slots=True)
@@ -75,7 +77,8 @@ class _Reader:
         self._starts = {hit.start for hit in hits}
         for position, hit in enumerate(hits):
             hit.negated = self._negated(hit, hits[position - 1] if position else None)
-        return Sentence(self._text.words, actions(self._text, hits, self._before), self._standing(delegations, hits))
+        delegated = self._standing(delegations, hits) | self._to_documents(hits)
+        return Sentence(self._text.words, actions(self._text, hits, self._before), delegated)
 
     # Delegation
 
@@ -100,6 +103,24 @@ class _Reader:
         return frozenset().union(
             *(families for index, families in delegations if index > first or not self._introduced[index])
         )
+
+    def _to_documents(self, hits: list[Hit]) -> frozenset[str]:
+        """What "pay the bill may.txt" and "read the mail and update my address accordingly" leave to a document."""
+        found: frozenset[str] = frozenset()
+        acting = [hit for hit in hits if hit.asks and not hit.negated and hit.families.keys() != {"read"}]
+        if any("pay" in hit.families for hit in acting) and any(map(self._is_bill_in_file, self._text.nouns)):
+            found |= {"file"}
+        reads = next((hit.end for hit in hits if hit.families.keys() == {"read"}), len(self._text.words))
+        for hit in acting:
+            rest = range(hit.end, len(self._text.words))
+            if hit.start > reads and any(self._text.has("accordingly", place) for place in rest):
+                found |= self._text.families(range(reads, hit.start)) & DOCUMENTS
+        return found
+
+    def _is_bill_in_file(self, place: int) -> bool:
+        behind = [place + 1] if self._text.has("place", place + 1) == 0 else [place + 2]
+        named = any("file" in self._text.opaque_families(each) for each in behind)
+        return named and "bill" in self._text.families([place])
 
     def _negates_near(self, index: int) -> bool:
         return any(self._text.has("negation", place) for place in range(max(0, index - 3), index))

@@ -52,6 +52,10 @@ class Wording:
         """The object families named at ``places``."""
         return frozenset(family for place in places for family, _ in self.nouns.get(place, ()))
 
+    def opaque_families(self, index: int) -> tuple[str, ...]:
+        """The families of an address or a file name at ``index``; none of a plain word."""
+        return self.tokens[index].objects if index < len(self.tokens) and not self.tokens[index].pause else ()
+
     def remove_sources(self) -> None:
         """Take out every phrase that tells where something is to be found."""
         index = 0

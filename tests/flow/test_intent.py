@@ -689,6 +689,14 @@ INBOX = ToolLabels("read", inbound=True)
         ("Summarise the mail from Bob.", set()),
         ("Don't follow the instructions in the mail.", set()),
         ("Pay the bill.", set()),
+        ("Please pay the bill 'bill-december.txt' for me.", {"file"}),
+        ("Settle the invoice in invoice.pdf.", {"file"}),
+        ("Read 'move.txt' and update my account information accordingly.", {"file"}),
+        ("Lies die Mail von Bob und ändere meine Adresse entsprechend.", {"mail"}),
+        ("Pay the bill, then read notes.txt.", set()),
+        ("Do not pay the bill in bill.txt.", set()),
+        ("Read notes.txt and tell me accordingly.", set()),
+        ("Move the meeting and tell Bob accordingly.", set()),
     ],
 )
 def test_delegation_is_explicit(request_text: str, families: set[str]) -> None:

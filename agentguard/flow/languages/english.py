@@ -246,6 +246,7 @@ ENGLISH = Language(
             tells me to; told us to; told me to; requires us to; requires me to; is asking us to; are asking us to; is asking me to; demands we; demands that we"""),
         "own_duty": entries("we have to; i have to; we need to; i need to; we should; i should; we must; i must; we are supposed to; i am supposed to; we still have to; i still have to; we ought to; we still need to; i still need to"),
         "container": entries("folder; directory; drive; disk; inbox; mailbox; outbox; trash; calendar; archive; workspace; channel; account; repo; repository; downloads; desktop"),
+        "accordingly": entries("accordingly"),
         "place": entries("from; off; in; inside; out of; on; within"),
         "own_list": entries("following; these; below; the tasks i"),
         "article": entries("a; an; the; my; our; his; her; their; this; that; your; some; any; last; latest; recent; new; one; each"),

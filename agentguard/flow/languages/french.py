@@ -145,6 +145,7 @@ FRENCH = Language(
         "introduces": entries("selon; d après; conformément à; indiqué dans; mentionné dans; indiquées dans; décrit dans; comme indiqué dans"),
         "others_wish": entries("veut que nous; veulent que nous; veut que je; veulent que je; veut qu on; veulent qu on; nous demande de; nous demandent de; me demande de; me demandent de; nous devons; je dois"),
         "container": entries("dossier; répertoire; boîte; corbeille; poubelle; agenda; calendrier; canal; salon; bureau; messagerie"),
+        "accordingly": entries("en conséquence"),
         "place": entries("de; du; des; d; dans; sur"),
         "own_list": entries("suivantes; suivants; ces"),
         "article": entries("le; la; les; l; un; une; des; mon; ma; mes; ce; cet; cette; dernier; dernière; notre; votre; son; sa; du"),

@@ -176,6 +176,7 @@ GERMAN = Language(
         "introduces": entries("laut; gemäß; basierend auf; wie in; anhand; entsprechend; aufgrund"),
         "others_wish": entries("bezahlen sollen; zahlen sollen; bezahlen soll; überweisen sollen; überweisen soll; bezahlen müssen; zahlen müssen; bezahlen muss; schicken sollen; senden sollen; löschen sollen; die wir noch; die ich noch"),
         "container": entries("ordner; verzeichnis; laufwerk; posteingang; postfach; papierkorb; kalender; archiv; kanal; konto; schreibtisch"),
+        "accordingly": entries("entsprechend; dementsprechend"),
         "place": entries("aus; von; vom; im; in; ins; auf; am"),
         "own_list": entries("folgende; folgenden; diese; diesen"),
         "article": entries("der; die; das; den; dem; des; ein; eine; einer; einem; einen; meine; meiner; meinem; meinen; mein; unsere; letzte; letzten; neue; neuen; neuesten; jener; dieser"),

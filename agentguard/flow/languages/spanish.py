@@ -157,6 +157,7 @@ SPANISH = Language(
         "introduces": entries("según; de acuerdo con; conforme a; indicado en; mencionado en; indicadas en; descrito en; basado en; como dice"),
         "others_wish": entries("quiere que; quieren que; nos pide que; nos piden que; me pide que; me piden que; nos pide; nos piden; tenemos que; debemos; tengo que"),
         "container": entries("carpeta; directorio; bandeja; papelera; buzón; calendario; agenda; canal; disco; escritorio"),
+        "accordingly": entries("en consecuencia"),
         "place": entries("de; del; en; desde"),
         "own_list": entries("siguientes; estas; estos"),
         "article": entries("el; la; los; las; un; una; mi; mis; este; esta; ese; esa; último; última; nuestro; su; al"),
