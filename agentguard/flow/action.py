@@ -15,6 +15,7 @@ from agentguard.flow.wording import Wording
 
 __all__ = ["Action", "Hit", "actions"]
 
+_USER = frozenset({"me", "us", "mir", "uns", "moi", "nous"})
 _WHO = frozenset({"contact", "account"})
 # Small words, which name no thing.
 _SMALL_ROLES = ("article", "pronoun", "vague", "common", "many", "filler", "lead", "source", "coordination", "me")
@@ -40,6 +41,7 @@ class Action:
     before: frozenset[str] = frozenset()
     pronoun: bool = False
     person: bool = False
+    to_me: bool = False
     vague: bool = False
     many: bool = False
     listed: int = 1
@@ -124,6 +126,7 @@ class _Scopes:
             words=self._said(hit, places),
             direct_words=self._said(hit, direct),
             pronoun=self._points(direct),
+            to_me=not _USER.isdisjoint(self._text.words[hit.end : hit.end + 1]),
             person=any(
                 self._text.tokens[place].capital and self._text.words[place] not in ("", "i") for place in places
             ),
@@ -185,8 +188,17 @@ class _Scopes:
                 last = place
                 while last + 1 in places and last + 1 in self._text.nouns and not self._text.tokens[last + 1].pause:
                     last += 1
-                return people | {family for family, _ in self._text.nouns[last]}
+                # "Refund policy": a policy, of no kind that is known.
+                named = last + 1 not in places or not self._follows_noun(last + 1)
+                return people | {family for family, _ in self._text.nouns[last] if named}
         return people
+
+    def _follows_noun(self, place: int) -> bool:
+        """Whether the word is the second one of an English compound."""
+        english = self._text.languages <= {"en", "own"} and self._text.words[place - 1] != OPAQUE
+        if not english or self._text.tokens[place].pause or self._text.has("adverb", place):
+            return False
+        return self._is_content(place) and not is_calendar_word(self._text.words[place])
 
     def _is_figure(self, place: int) -> bool:
         return self._text.words[place].isdigit() or self._text.words[place] in self._text.vocabulary.numbers

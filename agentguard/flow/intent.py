@@ -149,6 +149,7 @@ class _Profile:
         self.objects, self.own_words = _objects(labels, rest, vocabulary)
         # A bill is what is paid, and no money that could be sent.
         self.near = frozenset({"money", "bill"}) if self.objects & {"money", "bill"} else frozenset()
+        self.thing_words = frozenset(word for word in self.own_words if _families_of(word, vocabulary))
         self.outright = _meant(self.families, 0)
         if "run" in families and any(row.sink == "command" for row in labels.args.values()):
             # "Run make lint": the command itself is guarded as an argument.
@@ -162,14 +163,17 @@ class _Profile:
         named = [family for family in action.families if family in self.named]
         if not outright and not named:
             return False
+        if self.strict and not outright and action.to_me:
+            # "Send me the payments": the user is to be shown them.
+            return False
         objects = self._done_to(action, outright) | action.implied_by(outright or named)
         if action.pronoun and objects <= _RIGHTS:
             # "Give them access": to what was spoken of.
             objects |= action.before
         words = action.direct_words if self.labels.side_effect == "destructive" else action.words
-        if self.strict and self.objects and not outright:
+        if self.strict and not outright:
             # "Send the hotel confirmation" says hotel and means none.
-            words = frozenset()
+            words -= self.thing_words
         if objects & self.objects or (outright and objects & self.near) or self.own_words & words:
             return True
         if outright and action.person and "account" in self.objects:

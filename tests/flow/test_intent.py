@@ -280,6 +280,11 @@ I have the fee paid already.                                               |  | 
 Why should I be able to see the folder?                                    |  | share_file delete_file
 Remove the typos from the file in the folder and send it to Ann.           | send_email | send_money
 Delete the notes about typos from the folder.                              | delete_file | delete_email
+Send me the money transfer receipts.                                       | send_email | send_money schedule_transaction
+Forward me the refund policy.                                              | send_email | send_money schedule_transaction
+Send Bob the refund policy.                                                | send_email | send_money schedule_transaction
+Send Bob the money tomorrow.                                               | send_money | delete_file
+Send Bob the money straight away.                                          | send_money | delete_file
 """
 
 ENGLISH_NOTHING = """

@@ -104,11 +104,11 @@ _VERBS = _inflected({
     "pay": """
         pay; ~transfer; ~wire:money; remit:money; reimburse:money; ~refund:money; settle:money; ~purchase; buy; ~order;
         donate:money; ~tip; ~deposit:money; ~withdraw; repay:money; top up; ~invest; sell; ~trade; ~venmo:money; ~fund;
-        ~charge; subscribe; check out; cover the; cover my; split the; place … order; clear … balance; send … money:money;
+        ~charge; subscribe; check out; cover the; cover my; split the; place … order; clear … balance; !send … money:money;
         pay back; pay off; square up; ~loan:money; lend; ~credit; ~bid; compensate:money; give … back; add funds; chip in;
         make … payment:money; make … transfer:money; initiate … transfer:money; initiate … payment:money; ~do … transfer:money; make … deposit:money; set up … payment:money; set up … standing order:money; set up … direct debit:money; create … payment:money; create … transaction:money; create … transfer:money; schedule … payment:money; add … payment:money; issue … refund:money;
         process … payment:money; process … refund:money; get … a refund; take care of the bill:money; move … money:money;
-        top … up; send … dollars:money; send … euros:money; send … pounds:money; ~bank transfer:money; exchange; return
+        top … up; !send … dollars:money; !send … euros:money; !send … pounds:money; ~bank transfer:money; exchange; return
     """,
     "delete": """
         delete; remove; erase; ~trash; ~wipe; purge; discard; get rid of; throw away; throw out; throw … away;
@@ -247,6 +247,7 @@ ENGLISH = Language(
         "own_duty": entries("we have to; i have to; we need to; i need to; we should; i should; we must; i must; we are supposed to; i am supposed to; we still have to; i still have to; we ought to; we still need to; i still need to"),
         "container": entries("folder; directory; drive; disk; inbox; mailbox; outbox; trash; calendar; archive; workspace; channel; account; repo; repository; downloads; desktop"),
         "accordingly": entries("accordingly"),
+        "adverb": entries("today; tomorrow; tonight; now; soon; later; back; over; again; asap; immediately; directly; straight; away; right; early; ahead; online; out; off; up; down; along; around; per; via; through; as; so; before; after; until; about; into; onto; if; when; while; because; since; although; plus; who; where; not"),
         "place": entries("from; off; in; inside; out of; on; within"),
         "own_list": entries("following; these; below; the tasks i"),
         "article": entries("a; an; the; my; our; his; her; their; this; that; your; some; any; last; latest; recent; new; one; each"),
