@@ -484,7 +484,7 @@ def _read_errors(path: Path) -> Iterator[None]:
         yield
     except AgentGuardError:
         raise
-    except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+    except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise AuditError(f"{path} is damaged ({type(error).__name__}); run `agentguard audit verify`") from error
 
 

@@ -199,7 +199,8 @@ class _Run:
         try:
             with engine.begin() as connection:
                 self._check(connection)
-        except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, AttributeError, OverflowError) as error:
+            # AttributeError: a damaged page reads as NULL where the schema promises a value.
             at = self._frames if self._frames or self._key_rows else None
             raise _corrupt(f"the database is damaged ({type(error).__name__})", at) from error
         finally:
