@@ -33,6 +33,13 @@ from agentguard.audit import schema
 from agentguard.audit.checkpoint import VerifierKey
 from agentguard.audit.frame import MAX_RECORDS, PREFIX_BYTES
 from agentguard.audit.keyring import KeyRing, LogIdentity
+from agentguard.audit.proof import (
+    ConsistencyProof,
+    InclusionProof,
+    newest_checkpoint,
+    prove_consistency,
+    prove_inclusion,
+)
 from agentguard.audit.reader import LogRecord, Query, Reader
 from agentguard.audit.record import INDEXED_FIELDS, encode, field_values, stamp
 from agentguard.audit.writer import Entry, Writer, first_checkpoint
@@ -244,6 +251,31 @@ class AuditLog:
         """The last records on disk, oldest first. Errors as ``query``."""
         with _read_errors(Path(str(self._engine.url.database))):
             return self._reader.tail(count)
+
+    def prove(self, index: int) -> InclusionProof:
+        """Evidence that the record with this index is in the log, for whoever has the verifier key.
+
+        Raises:
+            ConfigError: no such record.
+            TamperError: the log contradicts itself.
+            KeySourceError: the record's key is missing or was shredded.
+        """
+        with _read_errors(self._path):
+            return prove_inclusion(self._engine, self._ring.identity, self._reader.raw(index), index)
+
+    def prove_consistency(self, old_checkpoint: bytes) -> ConsistencyProof:
+        """Evidence that the log continues the signed checkpoint that somebody kept.
+
+        Raises:
+            TamperError: it is not this log's, or the log does not continue it.
+        """
+        with _read_errors(self._path):
+            return prove_consistency(self._engine, self._ring.identity, old_checkpoint)
+
+    def checkpoint(self) -> bytes:
+        """The newest signed checkpoint, a C2SP signed note: keep it outside the log as an anchor."""
+        with _read_errors(self._path), self._engine.begin() as connection:
+            return newest_checkpoint(connection, self._ring.identity)[1]
 
     def _guarded(self, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
         with _read_errors(Path(str(self._engine.url.database))):

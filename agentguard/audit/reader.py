@@ -10,19 +10,21 @@ import datetime
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine, Select, select
+from sqlalchemy import Connection, Engine, Select, func, select
 
 from agentguard.audit import schema
 from agentguard.audit.frame import PREFIX_BYTES, Frame
 from agentguard.audit.keyring import KeyRing
 from agentguard.audit.record import FIELD_ALIASES, INDEXED_FIELDS, decode, field_values, stamp, to_ns
-from agentguard.errors import DecryptError, KeySourceError, TamperError
+from agentguard.errors import ConfigError, DecryptError, KeySourceError, TamperError
 from agentguard.event import Json
 
 __all__ = ["LogRecord", "Query", "Reader"]
 
 # Frames fetched per transaction: a slow consumer must not hold a read lock open.
 PAGE_FRAMES = 32
+# Stretches of the index asked for in one statement.
+PROBED_SEGMENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Reader:
             KeySourceError: the key of a frame is missing.
         """
         matches = query.matcher()
-        candidates = None if query.full else self._candidates(query.terms())
+        candidates = None if query.full else self._candidates(query.terms(), query.cursor or 0)
         for frame in self._frames(query, candidates):
             for record in self.opened(frame):
                 if matches(record.index, record.data):
@@ -106,8 +108,29 @@ class Reader:
             bound = frame.number
         return found[-count:] if count > 0 else []
 
+    def raw(self, index: int) -> bytes:
+        """One record as it stands in the tree.
+
+        Raises:
+            ConfigError: no such record.
+        """
+        columns = schema.frames.c
+        statement = select(schema.frames).where(columns.generation == self._ring.identity.generation)
+        statement = statement.where(columns.first_index <= index).order_by(columns.first_index.desc()).limit(1)
+        page = self._fetch(statement)
+        if not page or not 0 <= index - page[0].first_index < page[0].count:
+            raise ConfigError(f"the log has no record {index}; `agentguard audit tail` shows the last ones")
+        return self._records(page[0])[index - page[0].first_index]
+
     def opened(self, frame: Frame) -> list[LogRecord]:
         """Decrypt a frame."""
+        try:
+            data = [decode(record[PREFIX_BYTES:]) for record in self._records(frame)]
+        except DecryptError as error:
+            raise TamperError(f"{error}; run `agentguard audit verify`", index=frame.first_index) from error
+        return [LogRecord(frame.first_index + at, frame.number, item) for at, item in enumerate(data)]
+
+    def _records(self, frame: Frame) -> list[bytes]:
         key = self._ring.known(frame.key_id)
         if key is None:
             with self._engine.begin() as connection:
@@ -117,27 +140,31 @@ class Reader:
                 raise KeySourceError(f"the key of frame {frame.number} is missing; restore it from a backup")
             key = self._ring.opened(row)
         try:
-            records = frame.open(key, self._ring.identity.log_id)
-            data = [decode(record[PREFIX_BYTES:]) for record in records]
+            return frame.open(key, self._ring.identity.log_id)
         except DecryptError as error:
             raise TamperError(f"{error}; run `agentguard audit verify`", index=frame.first_index) from error
-        return [LogRecord(frame.first_index + at, frame.number, item) for at, item in enumerate(data)]
 
-    def _candidates(self, terms: list[tuple[str, str]]) -> list[int] | None:
-        """Numbers of the frames that hold every indexed term; None when no term is indexed."""
-        found: set[int] | None = None
-        columns = schema.tokens.c
+    def _candidates(self, terms: list[tuple[str, str]], first: int) -> list[int] | None:
+        """Numbers of the frames that hold every indexed term, from record ``first`` on; None when none is indexed."""
+        tokens = [self._ring.token(name, value) for name, value in terms if name in INDEXED_FIELDS]
+        if not tokens:
+            return None
         with self._engine.begin() as connection:
-            for name, value in terms:
-                if name not in INDEXED_FIELDS:
-                    continue
-                query = select(columns.frame).where(
-                    columns.token == self._ring.token(name, value),
-                    columns.generation == self._ring.identity.generation,
-                )
-                numbers = set(connection.execute(query).scalars())
-                found = numbers if found is None else found & numbers
-        return None if found is None else sorted(found)
+            last = connection.execute(select(func.max(schema.tokens.c.segment))).scalar()
+            segments = range(schema.segment(first), (-1 if last is None else last) + 1)
+            return sorted(set.intersection(*(self._holders(connection, token, segments) for token in tokens)))
+
+    def _holders(self, connection: Connection, token: bytes, segments: range) -> set[int]:
+        columns = schema.tokens.c
+        found: set[int] = set()
+        for at in range(0, len(segments), PROBED_SEGMENTS):
+            query = select(columns.frame).where(
+                columns.segment.in_(segments[at : at + PROBED_SEGMENTS]),
+                columns.token == token,
+                columns.generation == self._ring.identity.generation,
+            )
+            found.update(connection.execute(query).scalars())
+        return found
 
     def _frames(self, query: Query, candidates: list[int] | None) -> Iterator[Frame]:
         statement = self._in_range(query)

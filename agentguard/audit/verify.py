@@ -317,7 +317,7 @@ class _Run:
             raise _tampered(f"frame {number} does not continue the one before it", number)
         if frame.chain_hash(self.identity.log_id) != frame.chain:
             raise _corrupt(f"frame {number} does not fit its own hash: bytes were changed", number)
-        if tokens_digest(tokens.of(number)) != frame.tokens_hash:
+        if tokens_digest(tokens.of(frame)) != frame.tokens_hash:
             raise _tampered(f"the index rows of frame {number} are not the ones it was written with", number)
         row = self._key_rows.get(frame.key_id)
         if row is None:
@@ -351,7 +351,7 @@ class _Run:
 
     def _tokens(self, connection: Connection) -> _TokenRows:
         columns = schema.tokens.c
-        rows = _rows(connection, select(schema.tokens).order_by(columns.frame, columns.token))
+        rows = _rows(connection, select(schema.tokens).order_by(columns.segment, columns.frame, columns.token))
         return _TokenRows(rows, self.identity.generation)
 
     def _check_nodes(self, connection: Connection) -> None:
@@ -396,12 +396,13 @@ class _TokenRows:
         """Whether rows are left that no frame asked for."""
         return self._next is not None
 
-    def of(self, frame: int) -> list[bytes]:
+    def of(self, frame: Frame) -> list[bytes]:
         """The tokens of a frame; rows of earlier frames would be left over, and block all later ones."""
         found: list[bytes] = []
-        while self._next is not None and self._next["frame"] == frame:
-            if self._next["generation"] != self._generation:
-                raise _tampered("an index row belongs to no log here", frame)
+        place = (self._generation, schema.segment(frame.first_index))
+        while self._next is not None and self._next["frame"] == frame.number:
+            if (self._next["generation"], self._next["segment"]) != place:
+                raise _tampered("an index row belongs to no log or no place here", frame.number)
             found.append(bytes(self._next["token"]))
             self._next = next(self._rows, None)
         return found

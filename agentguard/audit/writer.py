@@ -126,7 +126,8 @@ class Writer:
         )
         connection.execute(insert(schema.frames).values({name: getattr(frame, name) for name in Frame.__slots__}))
         if tokens:
-            rows = [{"token": t, "generation": identity.generation, "frame": frame.number} for t in sorted(tokens)]
+            place = {"segment": schema.segment(frame.first_index), "generation": identity.generation}
+            rows = [{**place, "token": token, "frame": frame.number} for token in sorted(tokens)]
             connection.execute(insert(schema.tokens), rows)
         return frame
 

@@ -17,7 +17,7 @@ TABLES = {
     "frame": ("generation", "number"),
     "node": ("generation", "level", "position"),
     "checkpoint": ("generation", "number"),
-    "token": ("token", "generation", "frame"),
+    "token": ("segment", "token", "generation", "frame"),
 }
 
 
