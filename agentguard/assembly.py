@@ -23,7 +23,7 @@ from agentguard.access import (
     StoreCounter,
 )
 from agentguard.access.rbac import BUILT_IN
-from agentguard.audit import AuditLog, EventLogger, decision_record
+from agentguard.audit import AuditLog, EventLogger, decision_record, repeat_key
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
@@ -135,7 +135,8 @@ class AuditSink:
     def record(self, decision: Decision, event: Event, run: Conversation, /, *, durable: bool) -> Future[int]:
         """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
         try:
-            return self.log.append(decision_record(decision, event, run, payloads=self._payloads), durable=durable)
+            record = decision_record(decision, event, run, payloads=self._payloads)
+            return self.log.append(record, durable=durable, repeats=repeat_key(record))
         except ConfigError as error:
             raise WriteError("the decision has no record that the log could hold, so it was not stored") from error
 

@@ -16,6 +16,7 @@ from agentguard.audit import schema
 from agentguard.audit.frame import PREFIX_BYTES, Frame
 from agentguard.audit.keyring import KeyRing
 from agentguard.audit.record import FIELD_ALIASES, INDEXED_FIELDS, decode, field_values, stamp, to_ns
+from agentguard.audit.shred import Shred
 from agentguard.errors import ConfigError, DecryptError, KeySourceError, TamperError
 from agentguard.event import Json
 
@@ -75,6 +76,10 @@ class Query:
         return matches
 
 
+class _ShreddedError(KeySourceError):
+    """The frame's key was deleted on purpose."""
+
+
 class Reader:
     """Reads one generation of a log."""
 
@@ -123,9 +128,11 @@ class Reader:
         return self._records(page[0])[index - page[0].first_index]
 
     def opened(self, frame: Frame) -> list[LogRecord]:
-        """Decrypt a frame."""
+        """Decrypt a frame; one that was shredded on purpose, as the log's own signature says, holds nothing more."""
         try:
             data = [decode(record[PREFIX_BYTES:]) for record in self._records(frame)]
+        except _ShreddedError:
+            return []
         except DecryptError as error:
             raise TamperError(f"{error}; run `agentguard audit verify`", index=frame.first_index) from error
         return [LogRecord(frame.first_index + at, frame.number, item) for at, item in enumerate(data)]
@@ -136,6 +143,9 @@ class Reader:
             with self._engine.begin() as connection:
                 query = select(schema.keys).where(schema.keys.c.key_id == frame.key_id)
                 row = connection.execute(query).mappings().first()
+                shred = None if row else Shred.of_key(connection, frame.key_id, self._ring.identity.verifier)
+            if shred is not None and shred.first_frame <= frame.number <= shred.last_frame:
+                raise _ShreddedError(f"frame {frame.number} was shredded: its records cannot be read again")
             if row is None:
                 raise KeySourceError(f"the key of frame {frame.number} is missing; restore it from a backup")
             key = self._ring.opened(row)

@@ -30,6 +30,7 @@ __all__ = [
     "digest",
     "encode",
     "field_values",
+    "repeat_key",
     "stamp",
     "to_ns",
 ]
@@ -124,6 +125,14 @@ def decision_record(
         **_origins(decision, event, payloads),
         **_payload(event, payloads),
     }
+
+
+def repeat_key(record: Mapping[str, Json]) -> str | None:
+    """What makes a denial the repeat of another: principal and rule. None for what is no enforced denial."""
+    if record.get("decision") != "deny" or record.get("mode") != "enforce":
+        return None
+    names = ("principal.id", "user.id", "event", "stage", "reason", "rules")
+    return json.dumps([record.get(name) for name in names])
 
 
 def digest(value: Json) -> tuple[str, int, bytes]:

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import enum
 import json
-import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from agentguard.audit import schema
 from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint, VerifierKey
+from agentguard.audit.clock import Clock
+from agentguard.audit.database import DAMAGE
 from agentguard.audit.frame import PREFIX_BYTES, Frame, tokens_digest
 from agentguard.audit.keyring import RECORD, KeyRing, LogIdentity
-from agentguard.audit.log import HEARTBEAT_S, Clock, index_terms
+from agentguard.audit.log import HEARTBEAT_S
 from agentguard.audit.merkle import Frontier
 from agentguard.audit.record import decode, stamp
+from agentguard.audit.shred import EVENT as SHRED_EVENT
+from agentguard.audit.shred import Shred
+from agentguard.audit.writer import index_terms
 from agentguard.errors import ConfigError, DecryptError, KeySourceError, StoreError, TamperError
-from agentguard.keys import KeyFile, KeySource
+from agentguard.event import Json
+from agentguard.keys import KeySource, home_keys
 from agentguard.store import Home, atomic_file, open_engine
 
 __all__ = ["Verdict", "VerifyReport", "verify"]
@@ -67,7 +71,8 @@ class VerifyReport:
 
     ``records`` and ``frames`` count what was verified before the first problem; ``bad_frame`` is the number of the
     first frame that does not verify, None when the problem is not in a frame; ``content`` tells whether records were
-    decrypted, or only the structure was checked.
+    decrypted, or only the structure was checked; ``shredded`` counts records that were made unreadable on purpose, by a
+    deletion that the log itself signed.
     """
 
     verdict: Verdict
@@ -75,6 +80,7 @@ class VerifyReport:
     frames: int
     content: bool
     bad_frame: int | None = None
+    shredded: int = 0
     detail: str = ""
 
     @property
@@ -106,7 +112,7 @@ def verify(
         StoreError: the database cannot be examined for want of permissions.
     """
     remembered = _Anchor.load(anchor) if anchor is not None and anchor.exists() else None
-    run = _Run(home, remembered, source or KeyFile(home.key_path) if keys else None, clock, heartbeat_s)
+    run = _Run(home, remembered, (lambda: source or home_keys(home)) if keys else None, clock, heartbeat_s)
     try:
         run.all()
     except _Problem as problem:
@@ -164,7 +170,12 @@ class _Run:
     last_note: bytes
 
     def __init__(
-        self, home: Home, anchor: _Anchor | None, source: KeySource | None, clock: Clock, heartbeat_s: float
+        self,
+        home: Home,
+        anchor: _Anchor | None,
+        source: Callable[[], KeySource] | None,
+        clock: Clock,
+        heartbeat_s: float,
     ) -> None:
         self._home = home
         self._anchor = anchor
@@ -174,6 +185,9 @@ class _Run:
         self._heartbeat_s = heartbeat_s
         self._ring: KeyRing | None = None
         self._key_rows: dict[bytes, RowMapping] = {}
+        self._shreds: dict[bytes, Shred] = {}
+        self._shred_events: dict[int, list[Shred]] = {}
+        self.shredded = 0
         self._tree = Frontier()
         self._nodes: list[tuple[int, int, bytes]] = []
         self._chain = ZERO_HASH
@@ -183,7 +197,7 @@ class _Run:
 
     def report(self, verdict: Verdict, detail: str = "", frame: int | None = None) -> VerifyReport:
         content = self._ring is not None and not self.key_problem
-        return VerifyReport(verdict, self._tree.size, self._frames, content, frame, detail)
+        return VerifyReport(verdict, self._tree.size, self._frames, content, frame, self.shredded, detail)
 
     def all(self) -> None:
         try:
@@ -199,8 +213,7 @@ class _Run:
         try:
             with engine.begin() as connection:
                 self._check(connection)
-        except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, AttributeError, OverflowError) as error:
-            # AttributeError: a damaged page reads as NULL where the schema promises a value.
+        except DAMAGE as error:
             at = self._frames if self._frames or self._key_rows else None
             raise _corrupt(f"the database is damaged ({type(error).__name__})", at) from error
         finally:
@@ -214,6 +227,8 @@ class _Run:
         # Last, because it names no frame: bytes no row accounts for, index entries without a row.
         if connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() != "ok":
             raise _corrupt("the database file's own structure is damaged")
+        if self._shred_events and self._ring is not None and not self.key_problem:
+            raise _tampered("no record tells of a shredding that the log signed")
         self._check_anchor_met()
         self._check_fresh()
 
@@ -238,10 +253,11 @@ class _Run:
             if row["generation"] != self.identity.generation:
                 raise _tampered("a key row belongs to no log here")
             self._key_rows[row["key_id"]] = row
+        self._check_shreds(connection)
         if self._source is None:
             return
         try:
-            self._ring = KeyRing(self.identity, self._source)
+            self._ring = KeyRing(self.identity, self._source())
             for row in self._key_rows.values():
                 self._ring.unwrapped(row)
             self._ring.load(connection)
@@ -249,6 +265,19 @@ class _Run:
             self.key_problem = str(error)
         except TamperError as error:
             raise _tampered(str(error)) from error
+
+    def _check_shreds(self, connection: Connection) -> None:
+        for row in connection.execute(select(schema.shreds)).mappings():
+            try:
+                shred = Shred.open(row["note"], self.identity.verifier)
+            except TamperError as error:
+                raise _tampered(str(error)) from error
+            if (row["key_id"], row["generation"]) != (shred.key_id, self.identity.generation):
+                raise _tampered("a statement of shredding stands in another one's place")
+            if shred.key_id in self._key_rows:
+                raise _tampered("a key that the log says was shredded is there again", shred.first_frame)
+            self._shreds[shred.key_id] = shred
+            self._shred_events.setdefault(shred.record, []).append(shred)
 
     # -- frames and checkpoints --------------------------------------------------------------------------------------
 
@@ -317,6 +346,10 @@ class _Run:
             raise _tampered(f"frame {number} does not continue the one before it", number)
         if frame.chain_hash(self.identity.log_id) != frame.chain:
             raise _corrupt(f"frame {number} does not fit its own hash: bytes were changed", number)
+        if self._is_shredded(frame):
+            self.shredded += frame.count
+            self._forget_events(frame)
+            return
         if tokens_digest(tokens.of(frame)) != frame.tokens_hash:
             raise _tampered(f"the index rows of frame {number} are not the ones it was written with", number)
         row = self._key_rows.get(frame.key_id)
@@ -324,6 +357,24 @@ class _Run:
             self._miss_key(f"the key of frame {number} is missing; restore it from a backup", number)
         elif row["purpose"] != RECORD:
             raise _tampered(f"frame {number} names a key that is not for records", number)
+
+    def _is_shredded(self, frame: Frame) -> bool:
+        shred = self._shreds.get(frame.key_id)
+        return shred is not None and shred.first_frame <= frame.number <= shred.last_frame
+
+    def _forget_events(self, frame: Frame) -> None:
+        # The record of an old shredding can have been shredded since.
+        for index in range(frame.first_index, frame.first_index + frame.count) if self._shred_events else ():
+            self._shred_events.pop(index, None)
+
+    def _check_events(self, frame: Frame, data: list[dict[str, Json]]) -> None:
+        """Every statement of shredding names the record that tells of it."""
+        for index in [at for at in self._shred_events if 0 <= at - frame.first_index < frame.count]:
+            found = data[index - frame.first_index]
+            named = found.get("keys")
+            for shred in self._shred_events.pop(index):
+                if found.get("type") != SHRED_EVENT or not isinstance(named, list) or shred.key_id.hex() not in named:
+                    raise _tampered(f"record {index} does not tell of the shredding it should", frame.number)
 
     def _miss_key(self, message: str, frame: int) -> None:
         if self.key_problem_frame is None:
@@ -346,6 +397,7 @@ class _Run:
         terms = {self._ring.token(*term) for item in data for term in index_terms(item)}
         if tokens_digest(terms) != frame.tokens_hash:
             raise _tampered(f"the index of frame {number} does not cover its records", number)
+        self._check_events(frame, data)
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 

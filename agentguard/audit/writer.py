@@ -6,20 +6,27 @@ signed continuation of what this process knows is refused: nothing is built on a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, insert, select
 
 from agentguard.audit import schema
 from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint
-from agentguard.audit.frame import Frame, tokens_digest
+from agentguard.audit.frame import PREFIX_BYTES, Frame, tokens_digest
 from agentguard.audit.keyring import KeyRing
 from agentguard.audit.merkle import Frontier
-from agentguard.errors import TamperError
+from agentguard.audit.record import INDEXED_FIELDS, encode, field_values, stamp
+from agentguard.errors import ConfigError, TamperError
+from agentguard.event import Json
 from agentguard.store import begin_immediate
 
-__all__ = ["Entry", "Head", "Writer", "first_checkpoint", "read_head"]
+__all__ = ["MAX_RECORD_BYTES", "Entry", "Head", "Writer", "entry", "first_checkpoint", "index_terms", "read_head"]
+
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+
+_RESERVED = ("time", "monotonic_ns", "event_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,30 @@ class Head:
     note: bytes
 
 
+def entry(record: Mapping[str, Json], now: int, monotonic: int) -> Entry:
+    """Encode a record, with time, counter and id added.
+
+    Raises:
+        ConfigError: no ``type``, a reserved field, a value without JSON form, or a record over 4 MiB.
+    """
+    if not isinstance(record.get("type"), str):
+        raise ConfigError("an audit record needs a text field `type`")
+    for name in _RESERVED:
+        if name in record:
+            raise ConfigError(f"the field {name} of an audit record is set by the log; rename yours")
+    randomness = os.urandom(2 * PREFIX_BYTES)
+    body = {"time": stamp(now), "monotonic_ns": monotonic, "event_id": randomness[PREFIX_BYTES:].hex(), **record}
+    data = randomness[:PREFIX_BYTES] + encode(body)
+    if len(data) > MAX_RECORD_BYTES:
+        raise ConfigError(f"an audit record has at most {MAX_RECORD_BYTES} bytes, got {len(data)}; record a digest")
+    return Entry(data, now, index_terms(record))
+
+
+def index_terms(record: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
+    """The (field, value) pairs under which a record can be found."""
+    return tuple((name, value) for name in INDEXED_FIELDS if name in record for value in field_values(record, name))
+
+
 class Writer:
     """Commits frames. One thread at a time; holds no connection between commits."""
 
@@ -48,8 +79,19 @@ class Writer:
         self._ring = ring
         self._head: Head | None = None
 
-    def commit(self, entries: Sequence[Entry], *, now: int, closed: bool = False) -> int:
+    def commit(
+        self,
+        entries: Sequence[Entry],
+        *,
+        now: int,
+        closed: bool | None = False,
+        also: Callable[[Connection, int], None] | None = None,
+    ) -> int:
         """Append a frame of ``entries`` (none: a heartbeat) and return the index of its first record.
+
+        Args:
+            closed: whether silence is intended from now on; None leaves it as it was.
+            also: what else belongs into the same transaction; gets that index.
 
         Raises:
             SQLAlchemyError: nothing was written.
@@ -57,7 +99,10 @@ class Writer:
         """
         with begin_immediate(self._engine) as connection:
             head = self._current(connection)
-            following = self._append(connection, head, entries, now, closed)
+            state = head.checkpoint.closed if closed is None else closed
+            following = self._append(connection, head, entries, now, state)
+            if also is not None:
+                also(connection, head.checkpoint.size)
         # Only after the commit: a failed one must leave us where the disk is.
         self._head = following
         return head.checkpoint.size

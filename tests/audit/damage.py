@@ -17,6 +17,7 @@ TABLES = {
     "frame": ("generation", "number"),
     "node": ("generation", "level", "position"),
     "checkpoint": ("generation", "number"),
+    "shred": ("key_id",),
     "token": ("segment", "token", "generation", "frame"),
 }
 

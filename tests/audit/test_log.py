@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agentguard.audit import AuditLog, Verdict, verify
-from agentguard.audit.log import MAX_RECORD_BYTES
+from agentguard.audit.writer import MAX_RECORD_BYTES
 from agentguard.errors import ConfigError, KeySourceError, StoreError, WriteError
 from agentguard.event import Json
 from agentguard.keys import KeyFile
