@@ -24,7 +24,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agentguard.errors import AgentGuardError, StoreError
 
-__all__ = ["Home", "atomic_file", "begin_immediate", "create_key_file", "move_file", "open_engine", "storage_errors"]
+__all__ = [
+    "Home",
+    "atomic_file",
+    "begin_immediate",
+    "create_key_file",
+    "make_private_folder",
+    "move_file",
+    "open_engine",
+    "storage_errors",
+]
 
 # How long one process waits for another's commit. Commits take milliseconds; a minute means a stuck disk.
 BUSY_TIMEOUT_S = 30.0
@@ -68,9 +77,7 @@ class Home:
             StoreError: the folder or a file in it cannot be made, or exists and is not safe.
         """
         home = cls._at(Path(path))
-        with _os_errors(home.path, "cannot be made"):
-            home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_folder(home.path)
+        make_private_folder(home.path)
         return home._filled()
 
     @classmethod
@@ -116,6 +123,17 @@ class Home:
                 _create_private(file, b"")
             _check_file(file)
         return self
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that only we can enter, with its parents; one that exists must be so.
+
+    Raises:
+        StoreError: it cannot be made, or is not safe.
+    """
+    with _os_errors(path, "cannot be made"):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_folder(path)
 
 
 def create_key_file(path: Path) -> None:

@@ -132,7 +132,9 @@ class AuditLog:
         """Whether the queue is half full or more: callers who must not wait in ``append`` look here first."""
         return len(self._queue) >= MAX_QUEUED_RECORDS // 2 or self._queued_bytes >= MAX_QUEUED_BYTES // 2
 
-    def append(self, record: Mapping[str, Json], *, durable: bool, repeats: str | None = None) -> Future[int]:
+    def append(
+        self, record: Mapping[str, Json], *, durable: bool, repeats: tuple[str, str] | None = None
+    ) -> Future[int]:
         """Hand in a record; the log adds ``time``, ``monotonic_ns`` and ``event_id``.
 
         Blocks while the queue is full. The future gives the record's index once it is on disk; a caller that must
@@ -140,8 +142,9 @@ class AuditLog:
 
         Args:
             durable: somebody waits: commit at once.
-            repeats: what makes a denial the same as another. Within a second of the first, further ones are counted
-                and stand in the log as one record of type ``decision-repeats``; their future gives the first's index.
+            repeats: kind and object that make a denial the same as another. Within a second of the first, further
+                ones are counted and stand in the log as one record of type ``decision-repeats``; their future gives
+                the first's index.
 
         Raises:
             ConfigError: no ``type``, a reserved field, a value without JSON form, or a record over 4 MiB.
@@ -291,7 +294,7 @@ class AuditLog:
             self._enqueue(pending)
 
     def _put_denial(
-        self, pending: _Pending, record: Mapping[str, Json], key: str, now: int, monotonic: int
+        self, pending: _Pending, record: Mapping[str, Json], key: tuple[str, str], now: int, monotonic: int
     ) -> Future[int]:
         with self._lock:
             self._admit(len(pending.entry.record))

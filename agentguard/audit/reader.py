@@ -196,7 +196,10 @@ class Reader:
         if query.end is not None:
             statement = statement.where(columns.t_min < to_ns(query.end))
         if query.cursor is not None:
-            statement = statement.where(columns.first_index + columns["count"] > query.cursor + 1)
+            before = select(func.max(columns.first_index)).where(
+                columns.generation == self._ring.identity.generation, columns.first_index <= query.cursor + 1
+            )
+            statement = statement.where(columns.first_index >= before.scalar_subquery())
         return statement.order_by(columns.number)
 
     def _last_frame(self, below: int | None) -> Frame | None:

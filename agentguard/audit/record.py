@@ -10,10 +10,11 @@ Records made by the guard carry no free text: codes, ids, positions and digests 
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -127,12 +128,12 @@ def decision_record(
     }
 
 
-def repeat_key(record: Mapping[str, Json]) -> str | None:
-    """What makes a denial the repeat of another: principal and rule. None for what is no enforced denial."""
+def repeat_key(record: Mapping[str, Json]) -> tuple[str, str] | None:
+    """What makes a denial the repeat of another: principal and rule, and the tool. None for what is none."""
     if record.get("decision") != "deny" or record.get("mode") != "enforce":
         return None
     names = ("principal.id", "user.id", "event", "stage", "reason", "rules")
-    return json.dumps([record.get(name) for name in names])
+    return json.dumps([record.get(name) for name in names]), json.dumps(record.get("gen_ai.tool.name"))
 
 
 def digest(value: Json) -> tuple[str, int, bytes]:
@@ -166,12 +167,25 @@ def decode(data: bytes) -> dict[str, Json]:
         DecryptError: not a JSON object.
     """
     try:
-        record = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DecryptError("a record is no JSON") from error
+        record = _DECODER.decode(data)
+    except (ValueError, RecursionError):
+        record = _decode_odd(data)
     if not isinstance(record, dict):
         raise DecryptError("a record is no JSON object")
     return record
+
+
+# Four times as fast as the standard library, and integers past 64 bits keep every digit.
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def _decode_odd(data: bytes) -> Json:
+    """Lone surrogates: what ``encode`` wrote with the slower codec."""
+    try:
+        decoded: Json = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DecryptError("a record is no JSON") from error
+    return decoded
 
 
 def field_values(record: Mapping[str, Json], name: str) -> Iterator[str]:
@@ -186,8 +200,12 @@ def field_values(record: Mapping[str, Json], name: str) -> Iterator[str]:
 def stamp(time_ns: int) -> str:
     """RFC 3339 in UTC with nine digits, so that text order is time order."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def to_ns(moment: datetime.datetime) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from agentguard.audit import schema
 from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint, VerifierKey
@@ -97,6 +97,7 @@ def verify(
     source: KeySource | None = None,
     clock: Clock = time,
     heartbeat_s: float = HEARTBEAT_S,
+    progress: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
     """Check a log from end to end.
 
@@ -106,6 +107,7 @@ def verify(
         keys: False checks the structure only.
         source: gives the key encryption key; the home's key file when absent.
         heartbeat_s: silence of more than two of these in a log nobody closed is ``stale``.
+        progress: called now and then with the records verified so far, and how many there are.
 
     Raises:
         ConfigError: the anchor file is not one.
@@ -113,6 +115,7 @@ def verify(
     """
     remembered = _Anchor.load(anchor) if anchor is not None and anchor.exists() else None
     run = _Run(home, remembered, (lambda: source or home_keys(home)) if keys else None, clock, heartbeat_s)
+    run.progress = progress
     try:
         run.all()
     except _Problem as problem:
@@ -168,6 +171,7 @@ class _Run:
     identity: LogIdentity
     last: Checkpoint
     last_note: bytes
+    progress: Callable[[int, int], None] | None = None
 
     def __init__(
         self,
@@ -285,6 +289,7 @@ class _Run:
         checkpoints = self._checkpoints(connection)
         tokens = self._tokens(connection)
         pending = self._match_checkpoints(checkpoints, next(checkpoints, None))
+        total = connection.execute(select(func.max(schema.frames.c.first_index))).scalar() or 0
         for frame in self._frame_rows(connection):
             if pending is None:
                 raise _tampered("frames follow the last signed checkpoint: they carry no signature", frame.number)
@@ -293,6 +298,8 @@ class _Run:
             self._nodes += self._tree.extend(frame.leaf_hashes())
             self._chain = frame.chain
             self._frames += 1
+            if self.progress is not None:
+                self.progress(self._tree.size, max(total, self._tree.size))
             pending = self._match_checkpoints(checkpoints, pending)
         if pending is not None:
             missing = pending.frames - self._frames
@@ -394,8 +401,8 @@ class _Run:
         times = [str(item.get("time")) for item in data]
         if (stamp(frame.t_min), stamp(frame.t_max)) != (min(times), max(times)):
             raise _tampered(f"frame {number} says other times than its records", number)
-        terms = {self._ring.token(*term) for item in data for term in index_terms(item)}
-        if tokens_digest(terms) != frame.tokens_hash:
+        terms = {term for item in data for term in index_terms(item)}
+        if tokens_digest(self._ring.token(*term) for term in terms) != frame.tokens_hash:
             raise _tampered(f"the index of frame {number} does not cover its records", number)
         self._check_events(frame, data)
 

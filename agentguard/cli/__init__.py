@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit
+from agentguard.cli import audit, upkeep
 from agentguard.cli.init import init as init_home
 from agentguard.errors import AgentGuardError, ConfigError, Denied
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(audit.app, name="audit")
+app.add_typer(upkeep.keys, name="keys")
 
 
 def _version(wanted: bool) -> None:
@@ -48,11 +49,15 @@ def options(
 def init(
     home: Annotated[Path, typer.Option("--home", help="Folder for the key and the databases.")] = Path(".agentguard"),
     policy: Annotated[Path, typer.Option("--policy", help="Where the starter policy goes.")] = Path("agentguard.yaml"),
+    master_password: Annotated[
+        bool,
+        typer.Option("--master-password", help="Key from AGENTGUARD_MASTER_PASSWORD (scrypt) instead of a key file."),
+    ] = False,
 ) -> None:
     """Make the project's folder, its key and audit log, and a starter policy. Overwrites nothing."""
     from agentguard.policy import STARTER_POLICY
 
-    init_home(home, policy, policy=STARTER_POLICY)
+    init_home(home, policy, policy=STARTER_POLICY, master_password=master_password)
 
 
 def main() -> None:

@@ -6,7 +6,15 @@ commitment as its id, so that a ciphertext cannot be made to open under two keys
 
 from agentguard.keys.encryption import DataEncryption
 from agentguard.keys.envelope import DataKey, commitment, unwrap, wrap
-from agentguard.keys.source import KeyFile, KeySource, MasterPassword, RotatingKeySource, home_keys, next_path
+from agentguard.keys.source import (
+    KeyFile,
+    KeySource,
+    MasterPassword,
+    RotatingKeySource,
+    create_password_key,
+    home_keys,
+    next_path,
+)
 
 __all__ = [
     "DataEncryption",
@@ -16,6 +24,7 @@ __all__ = [
     "MasterPassword",
     "RotatingKeySource",
     "commitment",
+    "create_password_key",
     "home_keys",
     "next_path",
     "unwrap",

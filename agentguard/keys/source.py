@@ -16,9 +16,17 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from agentguard.errors import KeySourceError, StoreError
 from agentguard.keys.envelope import KEY_BYTES, commitment
-from agentguard.store import Home, atomic_file, create_key_file
+from agentguard.store import Home, atomic_file, create_key_file, make_private_folder
 
-__all__ = ["KeyFile", "KeySource", "MasterPassword", "RotatingKeySource", "home_keys", "next_path"]
+__all__ = [
+    "KeyFile",
+    "KeySource",
+    "MasterPassword",
+    "RotatingKeySource",
+    "create_password_key",
+    "home_keys",
+    "next_path",
+]
 
 # OWASP password storage cheat sheet: scrypt N=2^17, r=8, p=1 (128 MiB, about half a second). The ceiling stops a
 # parameter file that asks for more memory than there is.
@@ -162,6 +170,29 @@ def next_path(path: Path) -> Path:
     return path.with_name(path.name + ".next")
 
 
+def create_password_key(folder: Path) -> None:
+    """Make a folder whose key comes from the master password in the environment; a folder that has one is kept.
+
+    Raises:
+        KeySourceError: no password is set, or the folder has a key file already.
+        StoreError: the folder cannot be made.
+    """
+    home = Home(folder, folder / "audit.db")
+    if os.path.lexists(home.key_path):
+        raise KeySourceError(f"{home.key_path} exists: this home has a key file; choose another folder")
+    if os.path.lexists(home.password_path):
+        return
+    password = _password_from_environment()
+    if not password:
+        raise KeySourceError(f"no master password; set {PASSWORD_VARIABLES[0]}")
+    make_private_folder(folder)
+    MasterPassword.create(password, home.password_path)
+
+
+def _password_from_environment() -> str | None:
+    return next((found for name in PASSWORD_VARIABLES if (found := os.environ.get(name))), None)
+
+
 def home_keys(home: Home, *, password: str | None = None) -> KeySource:
     """The key encryption key of a home: its master password when it was made with one, else its key file.
 
@@ -174,8 +205,7 @@ def home_keys(home: Home, *, password: str | None = None) -> KeySource:
     path = home.password_path
     if not os.path.lexists(path):
         return KeyFile(home.key_path)
-    for name in PASSWORD_VARIABLES:
-        password = password or os.environ.get(name)
+    password = password or _password_from_environment()
     if not password:
         raise KeySourceError(f"{home.path} opens with a master password; set {PASSWORD_VARIABLES[0]}")
     try:

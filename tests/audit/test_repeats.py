@@ -39,7 +39,8 @@ def test_a_flood_is_one_record_and_an_exact_count(home: Home) -> None:
     clock = Clock()
     with AuditLog.open(home, clock=clock) as log:
         futures = [
-            log.append(denial(**{"gen_ai.tool.name": f"t{n % 3}"}), durable=True, repeats="m") for n in range(500)
+            log.append(denial(**{"gen_ai.tool.name": f"t{n % 3}"}), durable=True, repeats=("m", "t"))
+            for n in range(500)
         ]
         assert {future.result(10) for future in futures} == {0}
         log.flush()
@@ -58,7 +59,7 @@ def test_kinds_are_counted_apart_and_a_second_later_anew(home: Home) -> None:
         for _ in range(2):
             for principal in ("a", "b"):
                 for _ in range(4):
-                    log.append(denial(principal), durable=True, repeats=principal)
+                    log.append(denial(principal), durable=True, repeats=(principal, "t"))
             clock.now += 1_000_000_000
         log.flush()
         counts = sorted((str(found["principal.id"]), found["count"]) for found in summaries(log))
@@ -72,7 +73,7 @@ def test_the_count_is_written_without_anybody_asking(home: Home) -> None:
     written = threading.Event()
     with AuditLog.open(home) as log:
         for _ in range(3):
-            log.append(denial(), durable=True, repeats="m")
+            log.append(denial(), durable=True, repeats=("m", "t"))
         for _ in range(100):
             if len(rows(home.audit_path, "frame")) >= 2:
                 break
@@ -82,9 +83,9 @@ def test_the_count_is_written_without_anybody_asking(home: Home) -> None:
 
 def test_single_denials_leave_no_summary_and_no_heartbeats(home: Home) -> None:
     with AuditLog.open(home) as log:
-        log.append(denial(), durable=True, repeats="m").result()
+        log.append(denial(), durable=True, repeats=("m", "t")).result()
         threading.Event().wait(1.3)
-        log.append(denial(), durable=True, repeats="m").result()
+        log.append(denial(), durable=True, repeats=("m", "t")).result()
         checkpoints = len(rows(home.audit_path, "checkpoint"))
 
     assert checkpoints == 3
@@ -105,7 +106,7 @@ def test_repeats_of_a_denial_that_was_not_stored_are_refused_and_counted(
         return commit(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(log._writer, "commit", failing)
-    futures = [log.append(denial(), durable=True, repeats="m") for _ in range(10)]
+    futures = [log.append(denial(), durable=True, repeats=("m", "t")) for _ in range(10)]
     gate.set()
     for future in futures:
         with pytest.raises(WriteError):
@@ -121,8 +122,8 @@ def test_repeats_of_a_denial_that_was_not_stored_are_refused_and_counted(
 
 def test_a_cancelled_caller_does_not_cancel_the_others(home: Home) -> None:
     with AuditLog.open(home) as log:
-        first = log.append(denial(), durable=True, repeats="m")
-        second = log.append(denial(), durable=True, repeats="m")
+        first = log.append(denial(), durable=True, repeats=("m", "t"))
+        second = log.append(denial(), durable=True, repeats=("m", "t"))
         first.cancel()
         log.flush()
 
@@ -130,16 +131,16 @@ def test_a_cancelled_caller_does_not_cancel_the_others(home: Home) -> None:
 
 
 def test_a_guard_under_flood_counts_every_refusal(tmp_path: Path) -> None:
-    """Ten refusals of the empty policy: the first in full, nine counted."""
+    """A hundred refusals of the empty policy, over names made up as it goes: a few in full, the rest counted."""
     home = Home.create(tmp_path / "h")
     (tmp_path / "p.yaml").write_text("version: 1\n")
     run = Conversation(principal=Principal("mallory"), request="x")
     with Guard.from_file(tmp_path / "p.yaml", home=home.path) as guard:
-        for n in range(10):
+        for n in range(100):
             assert not guard.check(ToolCall(f"t{n}", {}), run=run).allowed
 
     with AuditLog.open(home) as log:
         denied = list(log.query(where={"type": "decision", "decision": "deny"}))
         counted = [int(str(found["count"])) for found in summaries(log)]
-    assert len(denied) + sum(counted) == 10
-    assert len(denied) < 10
+    assert len(denied) + sum(counted) == 100
+    assert len(denied) < 100
