@@ -28,6 +28,7 @@ ROUNDS = 3
 EVENTS = 20_000
 DURABLE = 300
 LARGE = 200_000
+PAGE = 20
 
 
 def event(n: int) -> dict[str, Json]:
@@ -194,7 +195,7 @@ def _grown(records: int) -> Table:
         ("", ""),
         (
             Row("append, last twentieth against the first", f"{last / first:.2f} times"),
-            Row("one user's records of a thousand users'", f"{min(asked) * 1e3:.0f} ms"),
+            Row(f"{PAGE} records of one user in a thousand", f"{min(asked) * 1e3:.0f} ms"),
             Row("proof of one record", f"{proved * 1e3:.1f} ms"),
             Row(f"verify ({report.verdict.value})", f"{records / checked:,.0f} records per CPU second"),
         ),
@@ -203,7 +204,7 @@ def _grown(records: int) -> Table:
 
 def _asked(log: AuditLog, user: str) -> float:
     cpu = time.process_time()
-    assert next(log.query(where={"user": user}, limit=100), None) is not None
+    assert len(list(log.query(where={"user": user}, limit=PAGE))) == PAGE
     return time.process_time() - cpu
 
 

@@ -7,7 +7,7 @@ and its key; an unreadable one raises, it is never skipped.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, Select, func, select
@@ -96,8 +96,9 @@ class Reader:
         """
         matches = query.matcher()
         candidates = None if query.full else self._candidates(query.terms(), query.cursor or 0)
+        needles = [needle for _name, value in query.terms() if (needle := _needle(value))]
         for frame in self._frames(query, candidates):
-            for record in self.opened(frame):
+            for record in self.opened(frame, needles):
                 if matches(record.index, record.data):
                     yield record
 
@@ -127,15 +128,22 @@ class Reader:
             raise ConfigError(f"the log has no record {index}; `agentguard audit tail` shows the last ones")
         return self._records(page[0])[index - page[0].first_index]
 
-    def opened(self, frame: Frame) -> list[LogRecord]:
-        """Decrypt a frame; one that was shredded on purpose, as the log's own signature says, holds nothing more."""
+    def opened(self, frame: Frame, needles: Sequence[bytes] = ()) -> list[LogRecord]:
+        """Decrypt a frame and read its records, or only those whose bytes hold every needle.
+
+        A frame that was shredded on purpose, as the log's own signature says, holds nothing more.
+        """
         try:
-            data = [decode(record[PREFIX_BYTES:]) for record in self._records(frame)]
+            data = [
+                (at, decode(record[PREFIX_BYTES:]))
+                for at, record in enumerate(self._records(frame))
+                if all(needle in record for needle in needles)
+            ]
         except _ShreddedError:
             return []
         except DecryptError as error:
             raise TamperError(f"{error}; run `agentguard audit verify`", index=frame.first_index) from error
-        return [LogRecord(frame.first_index + at, frame.number, item) for at, item in enumerate(data)]
+        return [LogRecord(frame.first_index + at, frame.number, item) for at, item in data]
 
     def _records(self, frame: Frame) -> list[bytes]:
         key = self._ring.known(frame.key_id)
@@ -217,3 +225,9 @@ class Reader:
             return [Frame.from_row(row) for row in rows]
         except ValueError as error:
             raise TamperError(f"a frame row is damaged ({error}); run `agentguard audit verify`") from error
+
+
+def _needle(value: str) -> bytes | None:
+    """How a text stands in a record's JSON, whatever the codec; None for one that a codec may spell in another way."""
+    plain = value.isascii() and value.isprintable() and not set(value) & set('"\\/')
+    return f'"{value}"'.encode() if plain else None

@@ -410,8 +410,10 @@ class _Run:
 
     def _tokens(self, connection: Connection) -> _TokenRows:
         columns = schema.tokens.c
-        rows = _rows(connection, select(schema.tokens).order_by(columns.segment, columns.frame, columns.token))
-        return _TokenRows(rows, self.identity.generation)
+        query = select(columns.frame, columns.segment, columns.generation, columns.token)
+        ordered = query.order_by(columns.segment, columns.frame, columns.token)
+        rows = connection.execution_options(yield_per=FETCH_ROWS).execute(ordered)
+        return _TokenRows(map(tuple, rows), self.identity.generation)
 
     def _check_nodes(self, connection: Connection) -> None:
         generation = self.identity.generation
@@ -443,9 +445,9 @@ class _Run:
 
 
 class _TokenRows:
-    """Index rows in frame order, consumed along with the frames."""
+    """Index rows (frame, segment, generation, token) in frame order, consumed along with the frames."""
 
-    def __init__(self, rows: Iterator[RowMapping], generation: int) -> None:
+    def __init__(self, rows: Iterator[tuple[Any, ...]], generation: int) -> None:
         self._rows = rows
         self._generation = generation
         self._next = next(rows, None)
@@ -458,12 +460,14 @@ class _TokenRows:
     def of(self, frame: Frame) -> list[bytes]:
         """The tokens of a frame; rows of earlier frames would be left over, and block all later ones."""
         found: list[bytes] = []
-        place = (self._generation, schema.segment(frame.first_index))
-        while self._next is not None and self._next["frame"] == frame.number:
-            if (self._next["generation"], self._next["segment"]) != place:
+        place = (frame.number, schema.segment(frame.first_index), self._generation)
+        row = self._next
+        while row is not None and row[0] == place[0]:
+            if row[:3] != place:
                 raise _tampered("an index row belongs to no log or no place here", frame.number)
-            found.append(bytes(self._next["token"]))
-            self._next = next(self._rows, None)
+            found.append(bytes(row[3]))
+            row = next(self._rows, None)
+        self._next = row
         return found
 
 
