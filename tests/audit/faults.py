@@ -7,6 +7,7 @@ caller's error is one that the row allows; ``ok`` after damage never is. The tes
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import os
 import random
@@ -24,7 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentguard import SecurityAuditLogger
-from agentguard.audit import AuditEventType, AuditLog, verify
+from agentguard.audit import (
+    AuditEventType,
+    AuditLog,
+    ConsistencyProof,
+    InclusionProof,
+    rotate_kek,
+    shred_before,
+    verify,
+)
 from agentguard.errors import AgentGuardError, AuditError, KeySourceError, StoreError
 from agentguard.keys import KeyFile
 from agentguard.store import Home
@@ -632,6 +641,80 @@ def unsigned_history(folder: Path, _whole: bool) -> Iterator[Trial]:
         yield judged(home, f"checkpoint {row['number']} without its signature", "tampered")
 
 
+_ROTATE = """
+import os, sys
+from pathlib import Path
+from agentguard.audit import rotate_kek
+from agentguard.store import Home
+def step(name):
+    if name == sys.argv[2]:
+        os.kill(os.getpid(), 9)
+rotate_kek(Home.open(Path(sys.argv[1])), step=step)
+"""
+
+
+def killed_rotation(folder: Path, whole: bool) -> Iterator[Trial]:
+    """Whatever the moment, one wrap opens, and the command run again finishes."""
+    home = small_log(folder / "h")
+    for turn, step in itertools.product(range(10 if whole else 1), ("made", "re-wrapped", "replaced")):
+        process = python(_ROTATE, str(home.path), step)
+        process.communicate(timeout=60)
+        killed = process.returncode == -signal.SIGKILL
+        yield Trial(f"round {turn}, killed when {step}", "killed" if killed else "survived", killed)
+        yield judged(home, f"round {turn}, verified", "ok-unanchored")
+        rotate_kek(home)
+        yield judged(home, f"round {turn}, finished", "ok-unanchored")
+
+
+def shredded_log(folder: Path, whole: bool) -> Iterator[Trial]:
+    """Statements of shredding flipped, deleted, put in by hand, and keys brought back."""
+    home, clock = Home.create(folder / "h"), _Clock()
+    for n in range(3):
+        with AuditLog.open(home, clock=clock) as log:
+            log.append({"type": "decision", "n": n}, durable=True).result()
+        clock.wall += 2 * 86_400 * 10**9
+        clock.mono += 2 * 86_400 * 10**9
+    before = rows(home.audit_path, "key")
+    unshredded = home.audit_path.read_bytes()
+    now = datetime.datetime.fromtimestamp(clock.wall / 1e9, datetime.UTC)
+    shred_before(home, now - datetime.timedelta(days=3), clock=clock)
+    original = home.audit_path.read_bytes()
+    came = verify(home, clock=clock)
+    yield Trial("shredded on purpose", came.verdict.value, came.verdict.value in OK and came.shredded == 2)
+    for table, row, column, value in list(flips(home.audit_path, every_byte=whole)):
+        if table == "shred":
+            home.audit_path.write_bytes(original)
+            change(home.audit_path, (f'UPDATE shred SET "{column}" = ? WHERE key_id = ?', (value, row["key_id"])))
+            yield judged(home, f"shred.{column}")
+    for row in rows(home.audit_path, "shred"):
+        home.audit_path.write_bytes(original)
+        change(home.audit_path, ("DELETE FROM shred WHERE key_id = ?", (row["key_id"],)))
+        yield judged(home, "a statement deleted")
+        home.audit_path.write_bytes(original)
+        insert(home.audit_path, "key", next(key for key in before if key["key_id"] == row["key_id"]))
+        yield judged(home, "a key brought back", "tampered")
+        home.audit_path.write_bytes(unshredded)
+        insert(home.audit_path, "shred", row)
+        change(home.audit_path, ("DELETE FROM key WHERE key_id = ?", (row["key_id"],)))
+        yield judged(home, "a statement from elsewhere over a key deleted by hand")
+
+
+def flipped_proofs(folder: Path, whole: bool) -> Iterator[Trial]:
+    """Every bit of an inclusion and of a consistency proof."""
+    home = small_log(folder / "h")
+    with AuditLog.open(home) as log:
+        early = log.checkpoint()
+        log.append({"type": "decision", "n": 12}, durable=True).result()
+        proofs = (InclusionProof, log.prove(5).encode()), (ConsistencyProof, log.prove_consistency(early).encode())
+        verifier = log.verifier_key
+    for form, data in proofs:
+        yield Trial(f"{form.__name__}, whole", "accepted", bool(form.parse(data).check(verifier)))
+        for at in range(0, len(data) * 8, 1 if whole else 97):
+            changed = bytearray(data)
+            changed[at // 8] ^= 1 << (at % 8)
+            yield refused(f"bit {at}", AuditError, lambda: form.parse(bytes(changed)).check(verifier))  # noqa: B023
+
+
 # -- secrets ---------------------------------------------------------------------------------------------------------
 
 # Put together here, so that no scanner takes this file for a leak. One per kind that the recognizers know.
@@ -689,6 +772,9 @@ FAULTS = (
     Fault("fork inside append", fork_inside_append),
     Fault("clock back, forward, frozen", clock_faults),
     Fault("wrong, missing and swapped keys", wrong_keys),
+    Fault("key rotation killed at each step", killed_rotation),
+    Fault("shredding forged, hidden, undone", shredded_log),
+    Fault("bits of proofs flipped", flipped_proofs),
     Fault("CVE-2020-8897 two keys, one ciphertext", cve_2020_8897),
     Fault("CVE-2023-31438 truncate and continue", cve_2023_31438),
     Fault("CVE-2023-31439 old entries re-sealed", cve_2023_31439),
