@@ -231,6 +231,10 @@ class _Run:
         # Last, because it names no frame: bytes no row accounts for, index entries without a row.
         if connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() != "ok":
             raise _corrupt("the database file's own structure is damaged")
+        # The engine reads a page that was cut short as if zeros followed, which may be what stood there.
+        page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+        if self._home.audit_path.stat().st_size % page:
+            raise _corrupt("the database file was cut within a page")
         if self._shred_events and self._ring is not None and not self.key_problem:
             raise _tampered("no record tells of a shredding that the log signed")
         self._check_anchor_met()
