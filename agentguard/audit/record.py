@@ -13,7 +13,7 @@ import datetime
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -28,11 +28,13 @@ __all__ = [
     "INDEXED_FIELDS",
     "decision_record",
     "decode",
+    "decode_indexed",
     "digest",
     "encode",
     "field_values",
     "repeat_key",
     "stamp",
+    "terms_of_frame",
     "to_ns",
 ]
 
@@ -186,6 +188,47 @@ def _decode_odd(data: bytes) -> Json:
     except (ValueError, RecursionError) as error:
         raise DecryptError("a record is no JSON") from error
     return decoded
+
+
+_Indexed = msgspec.defstruct(
+    "_Indexed",
+    [(f"field_{n}", Any, None) for n in range(len(INDEXED_FIELDS) + 1)],
+    rename={f"field_{n}": name for n, name in enumerate(("time", *INDEXED_FIELDS))},
+    gc=False,
+)
+_INDEXED_DECODER = msgspec.json.Decoder(_Indexed)
+
+
+def decode_indexed(data: bytes) -> tuple[Any, ...]:
+    """The time and the indexed fields of a record, in order; the rest is checked to be JSON and skipped.
+
+    Raises:
+        DecryptError: not a JSON object.
+    """
+    try:
+        return msgspec.structs.astuple(_INDEXED_DECODER.decode(data))
+    except (ValueError, RecursionError):
+        record = decode(data)
+        return tuple(map(record.get, ("time", *INDEXED_FIELDS)))
+
+
+def terms_of_frame(rows: Sequence[tuple[Any, ...]]) -> set[tuple[str, str]]:
+    """The (field, value) pairs under which any of the records can be found, column by column."""
+    terms: set[tuple[str, str]] = set()
+    for name, column in zip(("time", *INDEXED_FIELDS), zip(*rows, strict=True), strict=True):
+        if name == "time":
+            continue
+        try:
+            distinct = set(column)
+        except TypeError:  # lists, of which each text counts
+            distinct = {
+                item
+                for value in column
+                for item in (value if isinstance(value, list) else [value])
+                if isinstance(item, str)
+            }
+        terms.update((name, value) for value in distinct if isinstance(value, str))
+    return terms
 
 
 def field_values(record: Mapping[str, Json], name: str) -> Iterator[str]:

@@ -25,12 +25,10 @@ from agentguard.audit.frame import PREFIX_BYTES, Frame, tokens_digest
 from agentguard.audit.keyring import RECORD, KeyRing, LogIdentity
 from agentguard.audit.log import HEARTBEAT_S
 from agentguard.audit.merkle import Frontier
-from agentguard.audit.record import decode, stamp
+from agentguard.audit.record import decode, decode_indexed, stamp, terms_of_frame
 from agentguard.audit.shred import EVENT as SHRED_EVENT
 from agentguard.audit.shred import Shred
-from agentguard.audit.writer import index_terms
 from agentguard.errors import ConfigError, DecryptError, KeySourceError, StoreError, TamperError
-from agentguard.event import Json
 from agentguard.keys import KeySource, home_keys
 from agentguard.store import Home, atomic_file, open_engine
 
@@ -378,10 +376,10 @@ class _Run:
         for index in range(frame.first_index, frame.first_index + frame.count) if self._shred_events else ():
             self._shred_events.pop(index, None)
 
-    def _check_events(self, frame: Frame, data: list[dict[str, Json]]) -> None:
+    def _check_events(self, frame: Frame, records: list[bytes]) -> None:
         """Every statement of shredding names the record that tells of it."""
         for index in [at for at in self._shred_events if 0 <= at - frame.first_index < frame.count]:
-            found = data[index - frame.first_index]
+            found = decode(records[index - frame.first_index][PREFIX_BYTES:])
             named = found.get("keys")
             for shred in self._shred_events.pop(index):
                 if found.get("type") != SHRED_EVENT or not isinstance(named, list) or shred.key_id.hex() not in named:
@@ -399,16 +397,15 @@ class _Run:
         number = frame.number
         try:
             records = frame.open(self._ring.opened(row), self.identity.log_id)
-            data = [decode(record[PREFIX_BYTES:]) for record in records]
+            data = [decode_indexed(record[PREFIX_BYTES:]) for record in records]
         except DecryptError as error:
             raise _tampered(str(error), number) from error
-        times = [str(item.get("time")) for item in data]
+        times = [str(item[0]) for item in data]
         if (stamp(frame.t_min), stamp(frame.t_max)) != (min(times), max(times)):
             raise _tampered(f"frame {number} says other times than its records", number)
-        terms = {term for item in data for term in index_terms(item)}
-        if tokens_digest(self._ring.token(*term) for term in terms) != frame.tokens_hash:
+        if tokens_digest(self._ring.token(*term) for term in terms_of_frame(data)) != frame.tokens_hash:
             raise _tampered(f"the index of frame {number} does not cover its records", number)
-        self._check_events(frame, data)
+        self._check_events(frame, records)
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint
 from agentguard.audit.frame import PREFIX_BYTES, Frame, tokens_digest
 from agentguard.audit.keyring import KeyRing
 from agentguard.audit.merkle import Frontier
-from agentguard.audit.record import INDEXED_FIELDS, encode, stamp
+from agentguard.audit.record import INDEXED_FIELDS, decode, encode, stamp
 from agentguard.errors import ConfigError, TamperError
 from agentguard.event import Json
 from agentguard.store import begin_immediate
@@ -29,6 +29,7 @@ MAX_RECORD_BYTES = 4 * 1024 * 1024
 # Thousands of rows per frame: built by hand, this statement costs half of what the toolkit makes of it.
 _INSERT_TOKENS = "INSERT INTO token (segment, token, generation, frame) VALUES (?, ?, ?, ?)"
 
+_JSON_TYPES = frozenset({str, int, float, bool, dict, type(None)})
 _RESERVED = ("time", "monotonic_ns", "event_id")
 
 
@@ -76,12 +77,14 @@ def index_terms(record: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
     terms: list[tuple[str, str]] = []
     for name in INDEXED_FIELDS:
         value = get(name)
-        if value is None:
-            continue
-        if isinstance(value, str):
-            terms.append((name, value))
-        elif isinstance(value, list):
-            terms += [(name, item) for item in value if isinstance(item, str)]
+        kind = value.__class__
+        if kind is str:
+            terms.append((name, value))  # type: ignore[arg-type]  # by its class
+        elif kind is list and all(item.__class__ in _JSON_TYPES for item in value):  # type: ignore[union-attr]
+            terms += [(name, item) for item in value if item.__class__ is str]  # type: ignore[union-attr]
+        elif kind not in _JSON_TYPES:
+            # A tuple, an enumeration, a date: what counts is how it stands in the record.
+            return index_terms(decode(encode(record)))
     return tuple(terms)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import os
 import subprocess
 import sys
@@ -180,6 +181,34 @@ def test_crafted_text_is_recorded_as_it_is(home: Home, text: str) -> None:
         found = list(log.query(where={"tool": text}))
 
     assert [(entry.data["gen_ai.tool.name"], entry.data["big"]) for entry in found] == [(text, 2**80)]
+    assert verify(home).exit_code == 0
+
+
+class _Plain(enum.Enum):
+    ODD = "odd"
+
+
+class _Mixed(str, enum.Enum):  # noqa: UP042  # its text differs from its value, which is the point
+    ODD = "odd"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        pytest.param(_Plain.ODD, "odd", id="enumeration"),
+        pytest.param(_Mixed.ODD, "odd", id="text-enumeration"),
+        pytest.param(("odd", "even"), "even", id="tuple"),
+        pytest.param([_Mixed.ODD, 3, None], "odd", id="list-of-enumerations"),
+        pytest.param(datetime.date(2026, 1, 31), "2026-01-31", id="date"),
+    ],
+)
+def test_a_value_is_indexed_as_it_stands_in_the_record(home: Home, value: Json, found: str) -> None:
+    """Otherwise an honest log would be called tampered."""
+    with AuditLog.open(home) as log:
+        log.append({"type": "decision", "user.id": value}, durable=True).result()
+
+        assert len(list(log.query(where={"user": found}))) == 1
+
     assert verify(home).exit_code == 0
 
 

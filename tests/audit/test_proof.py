@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentguard.audit import AuditLog
@@ -121,6 +121,7 @@ def test_all_proofs_to_300() -> None:
     assert sweep(range(1, 301)) == 300 * 301
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.data())
 def test_a_wrong_leaf_place_or_path_never_leads_to_the_root(size: int, data: st.DataObject) -> None:
     leaves = [leaf_hash(bytes([n])) for n in range(size)]
@@ -226,6 +227,7 @@ def test_no_such_record_and_a_broken_tree_say_so(home: Home) -> None:
             log.prove(0)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_parsing_never_raises_foreign_errors(data: bytes) -> None:
     for form in (InclusionProof, ConsistencyProof):
