@@ -75,7 +75,7 @@ class KeyRing:
         self._kek_id = bytes.fromhex(source.id)
         self._keks = {self._kek_id: source.kek()}
         self._opened: dict[bytes, DataKey] = {}
-        self._tokens: dict[tuple[str, str], bytes] = {}
+        self._tokens: dict[str, bytes] = {}
         self._index: bytes | None = None
         self._signer: Signer | None = None
 
@@ -161,17 +161,17 @@ class KeyRing:
         except DecryptError as error:
             raise TamperError("a key row of the log was changed") from error
 
-    def token(self, name: str, value: str) -> bytes:
-        """HMAC-SHA256 of field and value under the index key, 16 bytes; the disk shows no names."""
-        found = self._tokens.get((name, value))
+    def token(self, term: str) -> bytes:
+        """HMAC-SHA256 of a term (field, NUL, value) under the index key, 16 bytes; the disk shows no names."""
+        found = self._tokens.get(term)
         if found is None:
             if self._index is None:
                 raise KeySourceError("the log's index key is not open; restore the key row from a backup")
-            text = f"{name}\x00{value}".encode("utf-8", "surrogatepass")
+            text = term.encode("utf-8", "surrogatepass")
             found = hmac.digest(self._index, text, "sha256")[:TOKEN_BYTES]
             if len(self._tokens) >= MAX_CACHED_TOKENS:
                 self._tokens.clear()
-            self._tokens[(name, value)] = found
+            self._tokens[term] = found
         return found
 
     def _kek(self, kek_id: bytes) -> bytes:

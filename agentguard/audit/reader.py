@@ -164,7 +164,7 @@ class Reader:
 
     def _candidates(self, terms: list[tuple[str, str]], first: int) -> list[int] | None:
         """Numbers of the frames that hold every indexed term, from record ``first`` on; None when none is indexed."""
-        tokens = [self._ring.token(name, value) for name, value in terms if name in INDEXED_FIELDS]
+        tokens = [self._ring.token(f"{name}\x00{value}") for name, value in terms if name in INDEXED_FIELDS]
         if not tokens:
             return None
         with self._engine.begin() as connection:

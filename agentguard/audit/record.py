@@ -212,9 +212,9 @@ def decode_indexed(data: bytes) -> tuple[Any, ...]:
         return tuple(map(record.get, ("time", *INDEXED_FIELDS)))
 
 
-def terms_of_frame(rows: Sequence[tuple[Any, ...]]) -> set[tuple[str, str]]:
-    """The (field, value) pairs under which any of the records can be found, column by column."""
-    terms: set[tuple[str, str]] = set()
+def terms_of_frame(rows: Sequence[tuple[Any, ...]]) -> set[str]:
+    """The terms (field, NUL, value) under which any of the records can be found, column by column."""
+    terms: set[str] = set()
     for name, column in zip(("time", *INDEXED_FIELDS), zip(*rows, strict=True), strict=True):
         if name == "time":
             continue
@@ -227,7 +227,7 @@ def terms_of_frame(rows: Sequence[tuple[Any, ...]]) -> set[tuple[str, str]]:
                 for item in (value if isinstance(value, list) else [value])
                 if isinstance(item, str)
             }
-        terms.update((name, value) for value in distinct if isinstance(value, str))
+        terms.update(f"{name}\x00{value}" for value in distinct if isinstance(value, str))
     return terms
 
 

@@ -403,7 +403,7 @@ class _Run:
         times = [str(item[0]) for item in data]
         if (stamp(frame.t_min), stamp(frame.t_max)) != (min(times), max(times)):
             raise _tampered(f"frame {number} says other times than its records", number)
-        if tokens_digest(self._ring.token(*term) for term in terms_of_frame(data)) != frame.tokens_hash:
+        if tokens_digest(self._ring.token(term) for term in terms_of_frame(data)) != frame.tokens_hash:
             raise _tampered(f"the index of frame {number} does not cover its records", number)
         self._check_events(frame, records)
 

@@ -35,11 +35,11 @@ _RESERVED = ("time", "monotonic_ns", "event_id")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record ready to be framed. ``terms`` are the (field, value) pairs of the index."""
+    """A record ready to be framed. ``terms`` are what the index finds it by: plain texts, which no collector visits."""
 
     record: bytes = field(repr=False)
     time: int
-    terms: tuple[tuple[str, str], ...] = field(repr=False)
+    terms: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +70,18 @@ def entry(record: Mapping[str, Json], now: int, monotonic: int) -> Entry:
     return Entry(data, now, index_terms(record))
 
 
-def index_terms(record: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
-    """The (field, value) pairs under which a record can be found."""
+def index_terms(record: Mapping[str, Json]) -> tuple[str, ...]:
+    """The terms (field, NUL, value) under which a record can be found."""
     get = record.get
     # One pass by hand: this runs for every record in its caller's time.
-    terms: list[tuple[str, str]] = []
+    terms: list[str] = []
     for name in INDEXED_FIELDS:
         value = get(name)
         kind = value.__class__
         if kind is str:
-            terms.append((name, value))  # type: ignore[arg-type]  # by its class
+            terms.append(f"{name}\x00{value}")
         elif kind is list and all(item.__class__ in _JSON_TYPES for item in value):  # type: ignore[union-attr]
-            terms += [(name, item) for item in value if item.__class__ is str]  # type: ignore[union-attr]
+            terms += [f"{name}\x00{item}" for item in value if item.__class__ is str]  # type: ignore[union-attr]
         elif kind not in _JSON_TYPES:
             # A tuple, an enumeration, a date: what counts is how it stands in the record.
             return index_terms(decode(encode(record)))
@@ -175,7 +175,7 @@ class Writer:
         identity = self._ring.identity
         # Users, tools and rules repeat within a frame: each is hashed once.
         terms = {term for entry in entries for term in entry.terms}
-        tokens = sorted({self._ring.token(*term) for term in terms})
+        tokens = sorted({self._ring.token(term) for term in terms})
         times = [entry.time for entry in entries]
         frame = Frame.seal(
             [entry.record for entry in entries],
