@@ -24,7 +24,7 @@ from agentguard.access import (
     StoreCounter,
 )
 from agentguard.access.rbac import BUILT_IN
-from agentguard.audit import AuditLog, EventLogger, decision_record
+from agentguard.audit import AuditLog, EventLogger, decision_record, repeat_key
 from agentguard.audit.record import encode
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Span, Stage
@@ -147,7 +147,9 @@ class AuditSink:
         """Append; the future resolves when the record is durable. Raises ``WriteError`` when it cannot be taken."""
         try:
             record = decision_record(decision, event, run, payloads=self._payloads)
-            return self.log.append({**record, "policy.digest": self._policy_digest or None}, durable=durable)
+            repeats = repeat_key(record)
+            record["policy.digest"] = self._policy_digest or None
+            return self.log.append(record, durable=durable, repeats=repeats)
         except ConfigError as error:
             raise WriteError("the decision has no record that the log could hold, so it was not stored") from error
 

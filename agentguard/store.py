@@ -24,7 +24,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agentguard.errors import AgentGuardError, StoreError
 
-__all__ = ["Home", "atomic_file", "begin_immediate", "create_key_file", "open_engine", "storage_errors"]
+__all__ = [
+    "Home",
+    "atomic_file",
+    "begin_immediate",
+    "create_key_file",
+    "make_private_folder",
+    "move_file",
+    "open_engine",
+    "storage_errors",
+]
 
 # How long one process waits for another's commit. Commits take milliseconds; a minute means a stuck disk.
 BUSY_TIMEOUT_S = 30.0
@@ -51,6 +60,11 @@ class Home:
         return self.path / "kek.key"
 
     @property
+    def password_path(self) -> Path:
+        """Parameters of the master password, in homes that have one in place of a key file."""
+        return self.path / "kek.json"
+
+    @property
     def verifier_path(self) -> Path:
         """The log's public verifier key: a log that shows another key was replaced."""
         return self.path / "audit.vkey"
@@ -63,9 +77,7 @@ class Home:
             StoreError: the folder or a file in it cannot be made, or exists and is not safe.
         """
         home = cls._at(Path(path))
-        with _os_errors(home.path, "cannot be made"):
-            home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_folder(home.path)
+        make_private_folder(home.path)
         return home._filled()
 
     @classmethod
@@ -77,7 +89,9 @@ class Home:
         """
         home = cls._at(Path(path))
         # Never advise to change the mode of a folder that is something else. (What belongs to others cannot be told.)
-        if _is_ours(home.path) and not any(map(_exists, (home.key_path, home.audit_path, home.verifier_path))):
+        if _is_ours(home.path) and not any(
+            map(_exists, (home.key_path, home.password_path, home.audit_path, home.verifier_path))
+        ):
             raise StoreError(f"{home.path} holds no AgentGuard key or log; run `agentguard init --home {home.path}`")
         _check_folder(home.path)
         for file in (home.audit_path, home.state_path):
@@ -100,7 +114,7 @@ class Home:
 
     def _filled(self) -> Home:
         # A new key beside an old log would make every record unreadable: losing the key must be noticed, not mended.
-        if not _exists(self.key_path):
+        if not _exists(self.key_path) and not _exists(self.password_path):
             if _exists(self.audit_path) and self.audit_path.stat().st_size > 0:
                 raise StoreError(f"{self.key_path} is missing but the log it opens exists; restore the key file")
             create_key_file(self.key_path)
@@ -109,6 +123,17 @@ class Home:
                 _create_private(file, b"")
             _check_file(file)
         return self
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder that only we can enter, with its parents; one that exists must be so.
+
+    Raises:
+        StoreError: it cannot be made, or is not safe.
+    """
+    with _os_errors(path, "cannot be made"):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_folder(path)
 
 
 def create_key_file(path: Path) -> None:
@@ -140,6 +165,17 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Put a file in another's place, and wait until the folder is on disk.
+
+    Raises:
+        StoreError: it cannot be moved.
+    """
+    with _os_errors(source, "cannot be moved"):
+        source.replace(target)
+        _sync_folder(target.parent)
 
 
 def open_engine(

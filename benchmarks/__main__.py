@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentguard import Guard
 from agentguard.store import Home
-from benchmarks import agent, detection, events, flow, startup
+from benchmarks import agent, audit, detection, events, flow, startup
 
 POLICY = Path(__file__).with_name("agentguard.yaml")
 
@@ -21,6 +21,7 @@ def main() -> None:
         with Guard.from_file(POLICY, home=home) as guard:
             print(events.measure(guard))
             print(agent.measure(guard))
+    print(audit.measure())
     print(flow.measure())
     detection.main()
 

@@ -1,4 +1,4 @@
-"""For the whole run: property tests without a stop-watch; the conformance table, as it came out, below the results."""
+"""For the whole run: property tests without a stop-watch; the conformance and fault tables, below the results."""
 
 from __future__ import annotations
 
@@ -13,6 +13,26 @@ hypothesis.settings.load_profile("agentguard")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was injected and what came of it."""
+    _print_conformance(terminalreporter)
+    _print_faults(terminalreporter)
+
+
+def _print_faults(terminalreporter: pytest.TerminalReporter) -> None:
+    """One row a fault of the audit log: trials, wrong ones, what came of it."""
+    found = [
+        dict(report.user_properties)["fault"]
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        if "fault" in dict(report.user_properties)
+    ]
+    if found:
+        terminalreporter.section("audit log faults (trials, wrong, what came of it)")
+        for name, trials, wrong, came in found:
+            terminalreporter.write_line(f"{name:<40}{trials:>7}{wrong:>4}  {came}")
+
+
+def _print_conformance(terminalreporter: pytest.TerminalReporter) -> None:
     """One row a surface, one column a mode: cells passed of cells run."""
     counts: dict[tuple[str, str, str], list[int]] = {}
     for outcome in ("passed", "failed"):

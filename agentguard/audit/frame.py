@@ -180,4 +180,4 @@ def split(plain: bytes) -> list[bytes]:
 
 def tokens_digest(tokens: Iterable[bytes]) -> bytes:
     """Hash that binds a frame to its index rows, whatever their order."""
-    return hashlib.sha256(b"".join(sorted(tokens))).digest()
+    return hashlib.sha256(b"".join(sorted(set(tokens)))).digest()

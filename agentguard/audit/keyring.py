@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, insert, select
 from agentguard.audit import schema
 from agentguard.audit.checkpoint import Signer, VerifierKey
 from agentguard.errors import DecryptError, KeySourceError, TamperError
-from agentguard.keys import DataKey, KeySource, unwrap, wrap
+from agentguard.keys import DataKey, KeySource, RotatingKeySource, unwrap, wrap
 
 __all__ = ["INDEX", "RECORD", "SIGNING", "KeyRing", "LogIdentity"]
 
@@ -71,19 +71,20 @@ class KeyRing:
 
     def __init__(self, identity: LogIdentity, source: KeySource) -> None:
         self.identity = identity
-        self._kek = source.kek()
+        self._source = source
         self._kek_id = bytes.fromhex(source.id)
+        self._keks = {self._kek_id: source.kek()}
         self._opened: dict[bytes, DataKey] = {}
-        self._tokens: dict[tuple[str, str], bytes] = {}
+        self._tokens: dict[str, bytes] = {}
         self._index: bytes | None = None
         self._signer: Signer | None = None
 
     @classmethod
-    def create(cls, connection: Connection, source: KeySource, *, now: int) -> KeyRing:
-        """Begin generation 1 of a new log: its identity, signing key and index key."""
+    def create(cls, connection: Connection, source: KeySource, *, now: int, generation: int = 1) -> KeyRing:
+        """Begin a new log: its identity, signing key and index key."""
         seed = DataKey.generate()
         public = Signer("new", seed.key).verifier.public
-        identity = LogIdentity(1, os.urandom(LOG_ID_BYTES), now, public)
+        identity = LogIdentity(generation, os.urandom(LOG_ID_BYTES), now, public)
         connection.execute(
             insert(schema.logs).values(
                 generation=identity.generation, log_id=identity.log_id, created=now, public_key=public
@@ -123,9 +124,17 @@ class KeyRing:
         row = connection.execute(query.order_by(columns.first_frame.desc()).limit(1)).mappings().first()
         if row is not None and 0 <= now - row["created"] < KEY_LIFE_NS and frame - row["first_frame"] < KEY_LIFE_FRAMES:
             return self.opened(row)
+        # Another process may have rotated the key encryption key: a row under the old one would never open again.
+        self._adopt(connection)
         key = DataKey.generate()
         self._store(connection, key, RECORD, now, frame)
         return key
+
+    def rewrapped(self, row: RowMapping, new: KeySource) -> bytes:
+        """The key of a row, wrapped under another key encryption key."""
+        new_id = bytes.fromhex(new.id)
+        bound = self._bound(row["purpose"], row["created"], row["first_frame"], new_id)
+        return wrap(self.unwrapped(row), kek=new.kek(), associated_data=bound)
 
     def opened(self, row: RowMapping) -> DataKey:
         """Unwrap a key row.
@@ -145,26 +154,42 @@ class KeyRing:
 
     def unwrapped(self, row: RowMapping) -> DataKey:
         """As ``opened``, without the cache: verification looks at the row itself."""
-        if row["kek_id"] != self._kek_id:
-            raise KeySourceError("a key of the log is wrapped under another key encryption key; give that one")
-        bound = self._bound(row["purpose"], row["created"], row["first_frame"])
+        kek = self._kek(row["kek_id"])
+        bound = self._bound(row["purpose"], row["created"], row["first_frame"], row["kek_id"])
         try:
-            return unwrap(row["wrapped"], kek=self._kek, key_id=row["key_id"], associated_data=bound)
+            return unwrap(row["wrapped"], kek=kek, key_id=row["key_id"], associated_data=bound)
         except DecryptError as error:
             raise TamperError("a key row of the log was changed") from error
 
-    def token(self, name: str, value: str) -> bytes:
-        """HMAC-SHA256 of field and value under the index key, 16 bytes; the disk shows no names."""
-        found = self._tokens.get((name, value))
+    def token(self, term: str) -> bytes:
+        """HMAC-SHA256 of a term (field, NUL, value) under the index key, 16 bytes; the disk shows no names."""
+        found = self._tokens.get(term)
         if found is None:
             if self._index is None:
                 raise KeySourceError("the log's index key is not open; restore the key row from a backup")
-            text = f"{name}\x00{value}".encode("utf-8", "surrogatepass")
+            text = term.encode("utf-8", "surrogatepass")
             found = hmac.digest(self._index, text, "sha256")[:TOKEN_BYTES]
             if len(self._tokens) >= MAX_CACHED_TOKENS:
                 self._tokens.clear()
-            self._tokens[(name, value)] = found
+            self._tokens[term] = found
         return found
+
+    def _kek(self, kek_id: bytes) -> bytes:
+        """A key encryption key by its id: ours, or one that a rotation put beside it or in its place."""
+        found = self._keks.get(kek_id)
+        if found is None:
+            if not isinstance(self._source, RotatingKeySource):
+                raise KeySourceError("a key of the log is wrapped under another key encryption key; give that one")
+            found = self._keks[kek_id] = self._source.kek_of(kek_id.hex())
+        return found
+
+    def _adopt(self, connection: Connection) -> None:
+        columns = schema.keys.c
+        query = select(columns.kek_id).where(columns.generation == self.identity.generation, columns.purpose == SIGNING)
+        kek_id = connection.execute(query).scalar()
+        if kek_id is not None and kek_id != self._kek_id:
+            self._kek(kek_id)
+            self._kek_id = kek_id
 
     def _only(self, connection: Connection, purpose: str) -> DataKey:
         columns = schema.keys.c
@@ -177,7 +202,8 @@ class KeyRing:
         return self.opened(rows[0])
 
     def _store(self, connection: Connection, key: DataKey, purpose: str, created: int, first_frame: int) -> None:
-        wrapped = wrap(key, kek=self._kek, associated_data=self._bound(purpose, created, first_frame))
+        bound = self._bound(purpose, created, first_frame, self._kek_id)
+        wrapped = wrap(key, kek=self._keks[self._kek_id], associated_data=bound)
         connection.execute(
             insert(schema.keys).values(
                 key_id=key.id,
@@ -191,7 +217,7 @@ class KeyRing:
         )
         self._opened[key.id] = key
 
-    def _bound(self, purpose: str, created: int, first_frame: int) -> bytes:
+    def _bound(self, purpose: str, created: int, first_frame: int, kek_id: bytes) -> bytes:
         log = self.identity
         numbers = struct.pack(">Iqqq", log.generation, log.created, created, first_frame)
-        return b"agentguard audit key 1\x00" + log.log_id + log.public_key + numbers + self._kek_id + purpose.encode()
+        return b"agentguard audit key 1\x00" + log.log_id + log.public_key + numbers + kek_id + purpose.encode()

@@ -11,43 +11,46 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sqlite3
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
-from sqlalchemy import Engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
-from agentguard.audit import schema
 from agentguard.audit.checkpoint import VerifierKey
-from agentguard.audit.frame import MAX_RECORDS, PREFIX_BYTES
-from agentguard.audit.keyring import KeyRing, LogIdentity
+from agentguard.audit.clock import Clock
+from agentguard.audit.database import open_database, read_errors
+from agentguard.audit.frame import MAX_RECORDS
+from agentguard.audit.keyring import KeyRing
+from agentguard.audit.proof import (
+    ConsistencyProof,
+    InclusionProof,
+    newest_checkpoint,
+    prove_consistency,
+    prove_inclusion,
+)
 from agentguard.audit.reader import LogRecord, Query, Reader
-from agentguard.audit.record import INDEXED_FIELDS, encode, field_values, stamp
-from agentguard.audit.writer import Entry, Writer, first_checkpoint
-from agentguard.errors import AgentGuardError, AuditError, ConfigError, StoreError, TamperError, WriteError
+from agentguard.audit.repeats import Repeats
+from agentguard.audit.writer import Entry, Writer, entry
+from agentguard.errors import AuditError, StoreError, WriteError
 from agentguard.event import Json
-from agentguard.keys import KeyFile, KeySource
-from agentguard.store import Home, atomic_file, begin_immediate, open_engine
+from agentguard.keys import KeySource
+from agentguard.store import Home
 
-__all__ = ["AuditLog", "Clock"]
+__all__ = ["AuditLog"]
 
 # Bounds of the queue: a stalled disk must block callers, not eat the memory.
 MAX_QUEUED_RECORDS = 8192
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 MAX_FRAME_BYTES = 8 * 1024 * 1024
-MAX_RECORD_BYTES = 4 * 1024 * 1024
 
 # When nobody waits, a short pause lets a frame fill: one sync for many events.
 GATHER_S = 0.005
@@ -56,22 +59,15 @@ RETRY_S = 1.0
 # Wall clock against monotonic clock: more than NTP slewing, less than anything that would confuse an investigation.
 CLOCK_JUMP_NS = 60 * 1_000_000_000
 
-_RESERVED = ("time", "monotonic_ns", "event_id")
-
-
-class Clock(Protocol):
-    """Wall and monotonic time in nanoseconds; the ``time`` module is one."""
-
-    def time_ns(self) -> int: ...
-
-    def monotonic_ns(self) -> int: ...
-
 
 @dataclass(slots=True)
 class _Pending:
     entry: Entry
     durable: bool
     future: Future[int] = field(default_factory=Future)
+    # Repeats that were counted instead of written: they are told what became of this one.
+    followers: list[Future[int]] = field(default_factory=list)
+    index: int | None = None
 
 
 class AuditLog:
@@ -108,6 +104,7 @@ class AuditLog:
         clock: Clock = time,
         heartbeat_s: float = HEARTBEAT_S,
         retry_s: float = RETRY_S,
+        generation: int = 1,
     ) -> AuditLog:
         """Open the log of a home, or begin it when the home is new.
 
@@ -115,27 +112,14 @@ class AuditLog:
             keys: gives the key encryption key; the home's key file when absent.
             heartbeat_s: longest silence before a checkpoint says "still here, nothing happened".
             retry_s: pause before writing is tried again after it failed.
+            generation: number of a log begun now; more than 1 only after a proven loss (``begin_generation``).
 
         Raises:
             KeySourceError: no key, or another one than the log was made with.
             StoreError: the database cannot be used.
             TamperError: the log was replaced, or its keys were changed.
         """
-        source = keys if keys is not None else KeyFile(home.key_path)
-        source.kek()  # before anything is made: a home without a key stays untouched
-        engine = open_engine(
-            home.audit_path,
-            application_id=schema.APPLICATION_ID,
-            schema_version=schema.SCHEMA_VERSION,
-            metadata=schema.metadata,
-            create=not home.verifier_path.exists(),
-        )
-        try:
-            with _read_errors(home.audit_path):
-                ring = _open_ring(engine, home, source, clock.time_ns())
-        except BaseException:
-            engine.dispose()
-            raise
+        engine, ring = open_database(home, keys, now=clock.time_ns(), generation=generation)
         return cls(engine, ring, home.audit_path, clock=clock, heartbeat_s=heartbeat_s, retry_s=retry_s)
 
     @property
@@ -148,23 +132,33 @@ class AuditLog:
         """Whether the queue is half full or more: callers who must not wait in ``append`` look here first."""
         return len(self._queue) >= MAX_QUEUED_RECORDS // 2 or self._queued_bytes >= MAX_QUEUED_BYTES // 2
 
-    def append(self, record: Mapping[str, Json], *, durable: bool) -> Future[int]:
+    def append(
+        self, record: Mapping[str, Json], *, durable: bool, repeats: tuple[str, str] | None = None
+    ) -> Future[int]:
         """Hand in a record; the log adds ``time``, ``monotonic_ns`` and ``event_id``.
 
         Blocks while the queue is full. The future gives the record's index once it is on disk; a caller that must
         not act before waits for it, any other may drop it.
+
+        Args:
+            durable: somebody waits: commit at once.
+            repeats: kind and object that make a denial the same as another. Within a second of the first, further
+                ones are counted and stand in the log as one record of type ``decision-repeats``; their future gives
+                the first's index.
 
         Raises:
             ConfigError: no ``type``, a reserved field, a value without JSON form, or a record over 4 MiB.
             WriteError: the log is closed, or cannot be written at present.
         """
         now, monotonic = self._clock.time_ns(), self._clock.monotonic_ns()
-        pending = _Pending(_entry(record, now, monotonic), durable)
+        pending = _Pending(entry(record, now, monotonic), durable)
         jump = (now - monotonic) - self._offset
         self._offset = now - monotonic
         if abs(jump) > CLOCK_JUMP_NS:
             notice: dict[str, Json] = {"type": "clock-jump", "seconds": jump / 1e9}
-            self._put(_Pending(_entry(notice, now, monotonic), durable=False))
+            self._put(_Pending(entry(notice, now, monotonic), durable=False))
+        if repeats is not None:
+            return self._put_denial(pending, record, repeats, now, monotonic)
         self._put(pending)
         return pending.future
 
@@ -175,6 +169,7 @@ class AuditLog:
             WriteError: it cannot be written at present.
         """
         with self._lock:
+            self._settle_repeats(everything=True)
             goal = self._submitted
             self._hurry = True
             self._work.notify()
@@ -191,6 +186,7 @@ class AuditLog:
         with self._lock:
             if self._closed:
                 return
+            self._settle_repeats(everything=True)
             self._closed = True
             self._work.notify()
             self._room.notify_all()
@@ -242,11 +238,36 @@ class AuditLog:
 
     def tail(self, count: int) -> list[LogRecord]:
         """The last records on disk, oldest first. Errors as ``query``."""
-        with _read_errors(Path(str(self._engine.url.database))):
+        with read_errors(Path(str(self._engine.url.database))):
             return self._reader.tail(count)
 
+    def prove(self, index: int) -> InclusionProof:
+        """Evidence that the record with this index is in the log, for whoever has the verifier key.
+
+        Raises:
+            ConfigError: no such record.
+            TamperError: the log contradicts itself.
+            KeySourceError: the record's key is missing or was shredded.
+        """
+        with read_errors(self._path):
+            return prove_inclusion(self._engine, self._ring.identity, self._reader.raw(index), index)
+
+    def prove_consistency(self, old_checkpoint: bytes) -> ConsistencyProof:
+        """Evidence that the log continues the signed checkpoint that somebody kept.
+
+        Raises:
+            TamperError: it is not this log's, or the log does not continue it.
+        """
+        with read_errors(self._path):
+            return prove_consistency(self._engine, self._ring.identity, old_checkpoint)
+
+    def checkpoint(self) -> bytes:
+        """The newest signed checkpoint, a C2SP signed note: keep it outside the log as an anchor."""
+        with read_errors(self._path), self._engine.begin() as connection:
+            return newest_checkpoint(connection, self._ring.identity)[1]
+
     def _guarded(self, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
-        with _read_errors(Path(str(self._engine.url.database))):
+        with read_errors(Path(str(self._engine.url.database))):
             yield from records
 
     # -- the queue ---------------------------------------------------------------------------------------------------
@@ -258,6 +279,7 @@ class AuditLog:
         self._commit_lock = threading.Lock()
         self._queue: deque[_Pending] = deque()
         self._queued_bytes = 0
+        self._repeats: Repeats[_Pending] = Repeats()
         self._submitted = 0
         self._settled = 0
         self._lost = 0
@@ -267,23 +289,54 @@ class AuditLog:
         self._thread: threading.Thread | None = None
 
     def _put(self, pending: _Pending) -> None:
-        size = len(pending.entry.record)
         with self._lock:
-            while not self._closed and self._failure is None and self._full(size):
-                self._room.wait()
-            if self._failure is not None:
-                self._refused += 1
-            self._raise_failure()
-            if self._closed:
-                raise WriteError("the audit log is closed; open it again")
-            if self._thread is None:
-                self._start()
-            self._queue.append(pending)
-            self._queued_bytes += size
-            self._submitted += 1
-            self._urgent += pending.durable
-            if self._idle:
-                self._work.notify()
+            self._admit(len(pending.entry.record))
+            self._enqueue(pending)
+
+    def _put_denial(
+        self, pending: _Pending, record: Mapping[str, Json], key: tuple[str, str], now: int, monotonic: int
+    ) -> Future[int]:
+        with self._lock:
+            self._admit(len(pending.entry.record))
+            window = self._repeats.open_window(key, monotonic)
+            if window is None:
+                self._settle_repeats()
+                self._repeats.begin(key, pending, record, monotonic)
+                self._enqueue(pending)
+                return pending.future
+            window.add(record, now)
+            follower: Future[int] = Future()
+            if window.first.index is None:
+                window.first.followers.append(follower)
+            else:
+                follower.set_result(window.first.index)
+            return follower
+
+    def _admit(self, size: int) -> None:
+        """Wait for room; the lock is held."""
+        while not self._closed and self._failure is None and self._full(size):
+            self._room.wait()
+        if self._failure is not None:
+            self._refused += 1
+        self._raise_failure()
+        if self._closed:
+            raise WriteError("the audit log is closed; open it again")
+
+    def _enqueue(self, pending: _Pending) -> None:
+        if self._thread is None:
+            self._start()
+        self._queue.append(pending)
+        self._queued_bytes += len(pending.entry.record)
+        self._submitted += 1
+        self._urgent += pending.durable
+        if self._idle:
+            self._work.notify()
+
+    def _settle_repeats(self, *, everything: bool = False) -> None:
+        """Queue the counts of the windows that are over; the lock is held."""
+        now, monotonic = self._clock.time_ns(), self._clock.monotonic_ns()
+        for window in self._repeats.closed(None if everything else monotonic):
+            self._enqueue(_Pending(entry(window.summary(), now, monotonic), durable=False))
 
     def _full(self, size: int) -> bool:
         return len(self._queue) >= MAX_QUEUED_RECORDS or (
@@ -315,13 +368,24 @@ class AuditLog:
         with self._lock:
             if self._failure is not None and not self._closed:
                 self._wait(self._retry_s)
-            elif not self._queue and not self._closed:
-                self._wait(self._heartbeat_s)
+            else:
+                self._rest()
             if not self._urgent and not self._hurry and len(self._queue) < MAX_RECORDS and self._queue:
                 self._gather()
             batch = self._drain()
             self._room.notify_all()
             return batch, self._closed and not self._queue
+
+    def _rest(self) -> None:
+        """Sleep until there is work or a heartbeat is due; windows of repeats end meanwhile."""
+        deadline = time.monotonic() + self._heartbeat_s
+        self._settle_repeats()
+        while not (self._queue or self._closed or self._hurry):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._wait(min(left, self._repeats.wait_s(self._clock.monotonic_ns())))
+            self._settle_repeats()
 
     def _wait(self, seconds: float) -> None:
         self._idle = self._failure is None
@@ -357,7 +421,7 @@ class AuditLog:
         now, monotonic = self._clock.time_ns(), self._clock.monotonic_ns()
         if refused:
             gap: dict[str, Json] = {"type": "audit-gap", "refused": refused}
-            entries.insert(0, _entry(gap, now, monotonic))
+            entries.insert(0, entry(gap, now, monotonic))
         try:
             # An unlinked file takes commits and loses them: what is written must be what will be read.
             if _identity(self._path) != self._file:
@@ -375,9 +439,13 @@ class AuditLog:
             self._failure = None
             self._refused -= refused
             self._settled += len(batch)
+            for index, pending in enumerate(batch, first):
+                pending.index = index
             self._room.notify_all()
         for index, pending in enumerate(batch, first):
             _resolve(pending.future, index)
+            for follower in pending.followers:
+                _resolve(follower, index)
 
     def _failed(self, batch: list[_Pending], error: Exception) -> None:
         """Refuse what somebody waits for; keep the rest for the next attempt, in order, unless there is none."""
@@ -390,11 +458,13 @@ class AuditLog:
             self._queue = deque(kept)
             self._queued_bytes = sum(len(pending.entry.record) for pending in kept)
             self._urgent = 0
-            self._refused += len(refused)
+            # Each repeat that was counted behind a record now refused is refused as well.
+            self._refused += len(refused) + self._repeats.drop({id(pending) for pending in refused})
             self._settled += len(refused)
             self._room.notify_all()
         for pending in refused:
-            _refuse(pending.future, error)
+            for future in (pending.future, *pending.followers):
+                _refuse(future, error)
 
     # -- fork --------------------------------------------------------------------------------------------------------
 
@@ -421,25 +491,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _entry(record: Mapping[str, Json], now: int, monotonic: int) -> Entry:
-    if not isinstance(record.get("type"), str):
-        raise ConfigError("an audit record needs a text field `type`")
-    for name in _RESERVED:
-        if name in record:
-            raise ConfigError(f"the field {name} of an audit record is set by the log; rename yours")
-    randomness = os.urandom(2 * PREFIX_BYTES)
-    body = {"time": stamp(now), "monotonic_ns": monotonic, "event_id": randomness[PREFIX_BYTES:].hex(), **record}
-    data = randomness[:PREFIX_BYTES] + encode(body)
-    if len(data) > MAX_RECORD_BYTES:
-        raise ConfigError(f"an audit record has at most {MAX_RECORD_BYTES} bytes, got {len(data)}; record a digest")
-    return Entry(data, now, index_terms(record))
-
-
-def index_terms(record: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
-    """The (field, value) pairs under which a record can be found."""
-    return tuple((name, value) for name in INDEXED_FIELDS if name in record for value in field_values(record, name))
-
-
 def _resolve(future: Future[int], index: int) -> None:
     # A caller may have cancelled; the record is on disk all the same.
     if future.set_running_or_notify_cancel():
@@ -451,41 +502,6 @@ def _refuse(future: Future[int], error: Exception) -> None:
         refusal = WriteError("the audit record was not stored, so the action must not happen; check the disk")
         refusal.__cause__ = error
         future.set_exception(refusal)
-
-
-def _open_ring(engine: Engine, home: Home, source: KeySource, now: int) -> KeyRing:
-    with begin_immediate(engine) as connection:
-        row = connection.execute(select(schema.logs).order_by(schema.logs.c.generation.desc())).mappings().first()
-        pinned = home.verifier_path.exists()
-        if row is None:
-            if pinned:
-                raise TamperError(f"{home.audit_path} was emptied; restore a backup")
-            ring = KeyRing.create(connection, source, now=now)
-            first_checkpoint(connection, ring, now)
-        else:
-            ring = KeyRing(LogIdentity.from_row(row), source)
-            ring.load(connection)
-    _check_pin(home, ring.identity.verifier, pinned=pinned)
-    return ring
-
-
-def _check_pin(home: Home, verifier: VerifierKey, *, pinned: bool) -> None:
-    if not pinned:
-        with atomic_file(home.verifier_path) as file:
-            file.write(f"{verifier}\n".encode())
-    elif home.verifier_path.read_text("utf-8").strip() != str(verifier):
-        raise TamperError(f"{home.audit_path} is not the log of this home ({home.verifier_path}); restore a backup")
-
-
-@contextmanager
-def _read_errors(path: Path) -> Iterator[None]:
-    """Nothing but our own errors gets out of a damaged file."""
-    try:
-        yield
-    except AgentGuardError:
-        raise
-    except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-        raise AuditError(f"{path} is damaged ({type(error).__name__}); run `agentguard audit verify`") from error
 
 
 _logs: weakref.WeakSet[AuditLog] = weakref.WeakSet()

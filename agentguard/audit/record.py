@@ -10,10 +10,11 @@ Records made by the guard carry no free text: codes, ids, positions and digests 
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -37,11 +38,14 @@ __all__ = [
     "INDEXED_FIELDS",
     "decision_record",
     "decode",
+    "decode_indexed",
     "digest",
     "encode",
     "field_values",
     "path_step",
+    "repeat_key",
     "stamp",
+    "terms_of_frame",
     "to_ns",
 ]
 
@@ -149,6 +153,14 @@ def _delegation(principal: Principal) -> Json:
     return found
 
 
+def repeat_key(record: Mapping[str, Json]) -> tuple[str, str] | None:
+    """What makes a denial the repeat of another: principal and rule, and the tool. None for what is none."""
+    if record.get("decision") != "deny" or record.get("mode") != "enforce":
+        return None
+    names = ("principal.id", "user.id", "event", "stage", "reason", "rules")
+    return json.dumps([record.get(name) for name in names]), json.dumps(record.get("gen_ai.tool.name"))
+
+
 def digest(value: Json) -> tuple[str, int, bytes]:
     """SHA-256 (hex) and length of ``value`` as JSON with sorted keys and no spaces, and those bytes."""
     try:
@@ -180,12 +192,66 @@ def decode(data: bytes) -> dict[str, Json]:
         DecryptError: not a JSON object.
     """
     try:
-        record = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DecryptError("a record is no JSON") from error
+        record = _DECODER.decode(data)
+    except (ValueError, RecursionError):
+        record = _decode_odd(data)
     if not isinstance(record, dict):
         raise DecryptError("a record is no JSON object")
     return record
+
+
+# Four times as fast as the standard library, and integers past 64 bits keep every digit.
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def _decode_odd(data: bytes) -> Json:
+    """Lone surrogates: what ``encode`` wrote with the slower codec."""
+    try:
+        decoded: Json = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DecryptError("a record is no JSON") from error
+    return decoded
+
+
+_Indexed = msgspec.defstruct(
+    "_Indexed",
+    [(f"field_{n}", Any, None) for n in range(len(INDEXED_FIELDS) + 1)],
+    rename={f"field_{n}": name for n, name in enumerate(("time", *INDEXED_FIELDS))},
+    gc=False,
+)
+_INDEXED_DECODER = msgspec.json.Decoder(_Indexed)
+
+
+def decode_indexed(data: bytes) -> tuple[Any, ...]:
+    """The time and the indexed fields of a record, in order; the rest is checked to be JSON and skipped.
+
+    Raises:
+        DecryptError: not a JSON object.
+    """
+    try:
+        return msgspec.structs.astuple(_INDEXED_DECODER.decode(data))
+    except (ValueError, RecursionError):
+        record = decode(data)
+        return tuple(map(record.get, ("time", *INDEXED_FIELDS)))
+
+
+def terms_of_frame(rows: Sequence[tuple[Any, ...]]) -> set[str]:
+    """The terms (field, NUL, value) under which any of the records can be found, column by column."""
+    terms: set[str] = set()
+    for name, column in zip(("time", *INDEXED_FIELDS), zip(*rows, strict=True), strict=True):
+        if name == "time":
+            continue
+        try:
+            distinct = set(column)
+        except TypeError:  # lists, of which each text counts
+            distinct = {
+                item
+                for value in column
+                for item in (value if isinstance(value, list) else [value])
+                if isinstance(item, str)
+            }
+        terms.update(f"{name}\x00{value}" for value in distinct if isinstance(value, str))
+    return terms
 
 
 def field_values(record: Mapping[str, Json], name: str) -> Iterator[str]:
@@ -200,8 +266,12 @@ def field_values(record: Mapping[str, Json], name: str) -> Iterator[str]:
 def stamp(time_ns: int) -> str:
     """RFC 3339 in UTC with nine digits, so that text order is time order."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def to_ns(moment: datetime.datetime) -> int:

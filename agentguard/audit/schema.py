@@ -1,17 +1,29 @@
-"""The tables of ``audit.db``. No row is ever updated; only shredding and retention delete.
+"""The tables of ``audit.db``. No row is ever updated but a key's wrapping; only shredding and retention delete.
 
 ``generation`` counts logs begun anew after a proven loss; each has its own tree, keys and origin.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "checkpoints", "frames", "keys", "logs", "metadata", "nodes", "tokens"]
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA_VERSION",
+    "checkpoints",
+    "frames",
+    "keys",
+    "logs",
+    "metadata",
+    "nodes",
+    "segment",
+    "shreds",
+    "tokens",
+]
 
 # "AGal" in ASCII.
 APPLICATION_ID = 0x4147616C
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -58,6 +70,9 @@ frames = Table(
     Column("ciphertext", LargeBinary, nullable=False),
     Column("chain", LargeBinary, nullable=False),
 )
+# Proofs look for the frame of a record, queries for the frames of a time.
+Index("frame_first_index", frames.c.generation, frames.c.first_index)
+Index("frame_time", frames.c.generation, frames.c.t_max)
 
 nodes = Table(
     "node",
@@ -78,11 +93,31 @@ checkpoints = Table(
     Column("note", LargeBinary, nullable=False),
 )
 
+# Random tokens in one tree would touch a page each, ever more as the log grows. In a tree per stretch of records an
+# append touches the same hundred pages whatever the log's size, and a search probes one place per stretch.
+SEGMENT_RECORDS = 16_384
+
+
+def segment(first_index: int) -> int:
+    """Which stretch of the index the frame that begins with record ``first_index`` belongs to."""
+    return first_index // SEGMENT_RECORDS
+
+
 tokens = Table(
     "token",
     metadata,
+    Column("segment", BigInteger, primary_key=True, autoincrement=False),
     Column("token", LargeBinary, primary_key=True),
     _generation(),
     Column("frame", BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
+)
+
+# What was made unreadable on purpose: one signed statement per deleted key.
+shreds = Table(
+    "shred",
+    metadata,
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("note", LargeBinary, nullable=False),
 )

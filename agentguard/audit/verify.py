@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import enum
 import json
-import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from agentguard.audit import schema
 from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint, VerifierKey
+from agentguard.audit.clock import Clock
+from agentguard.audit.database import DAMAGE
 from agentguard.audit.frame import PREFIX_BYTES, Frame, tokens_digest
 from agentguard.audit.keyring import RECORD, KeyRing, LogIdentity
-from agentguard.audit.log import HEARTBEAT_S, Clock, index_terms
+from agentguard.audit.log import HEARTBEAT_S
 from agentguard.audit.merkle import Frontier
-from agentguard.audit.record import decode, stamp
+from agentguard.audit.record import decode, decode_indexed, stamp, terms_of_frame
+from agentguard.audit.shred import EVENT as SHRED_EVENT
+from agentguard.audit.shred import Shred
 from agentguard.errors import ConfigError, DecryptError, KeySourceError, StoreError, TamperError
-from agentguard.keys import KeyFile, KeySource
+from agentguard.keys import KeySource, home_keys
 from agentguard.store import Home, atomic_file, open_engine
 
 __all__ = ["Verdict", "VerifyReport", "verify"]
@@ -67,7 +69,8 @@ class VerifyReport:
 
     ``records`` and ``frames`` count what was verified before the first problem; ``bad_frame`` is the number of the
     first frame that does not verify, None when the problem is not in a frame; ``content`` tells whether records were
-    decrypted, or only the structure was checked.
+    decrypted, or only the structure was checked; ``shredded`` counts records that were made unreadable on purpose, by a
+    deletion that the log itself signed.
     """
 
     verdict: Verdict
@@ -75,6 +78,7 @@ class VerifyReport:
     frames: int
     content: bool
     bad_frame: int | None = None
+    shredded: int = 0
     detail: str = ""
 
     @property
@@ -91,6 +95,7 @@ def verify(
     source: KeySource | None = None,
     clock: Clock = time,
     heartbeat_s: float = HEARTBEAT_S,
+    progress: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
     """Check a log from end to end.
 
@@ -100,13 +105,15 @@ def verify(
         keys: False checks the structure only.
         source: gives the key encryption key; the home's key file when absent.
         heartbeat_s: silence of more than two of these in a log nobody closed is ``stale``.
+        progress: called now and then with the records verified so far, and how many there are.
 
     Raises:
         ConfigError: the anchor file is not one.
         StoreError: the database cannot be examined for want of permissions.
     """
     remembered = _Anchor.load(anchor) if anchor is not None and anchor.exists() else None
-    run = _Run(home, remembered, source or KeyFile(home.key_path) if keys else None, clock, heartbeat_s)
+    run = _Run(home, remembered, (lambda: source or home_keys(home)) if keys else None, clock, heartbeat_s)
+    run.progress = progress
     try:
         run.all()
     except _Problem as problem:
@@ -162,9 +169,15 @@ class _Run:
     identity: LogIdentity
     last: Checkpoint
     last_note: bytes
+    progress: Callable[[int, int], None] | None = None
 
     def __init__(
-        self, home: Home, anchor: _Anchor | None, source: KeySource | None, clock: Clock, heartbeat_s: float
+        self,
+        home: Home,
+        anchor: _Anchor | None,
+        source: Callable[[], KeySource] | None,
+        clock: Clock,
+        heartbeat_s: float,
     ) -> None:
         self._home = home
         self._anchor = anchor
@@ -174,6 +187,9 @@ class _Run:
         self._heartbeat_s = heartbeat_s
         self._ring: KeyRing | None = None
         self._key_rows: dict[bytes, RowMapping] = {}
+        self._shreds: dict[bytes, Shred] = {}
+        self._shred_events: dict[int, list[Shred]] = {}
+        self.shredded = 0
         self._tree = Frontier()
         self._nodes: list[tuple[int, int, bytes]] = []
         self._chain = ZERO_HASH
@@ -183,7 +199,7 @@ class _Run:
 
     def report(self, verdict: Verdict, detail: str = "", frame: int | None = None) -> VerifyReport:
         content = self._ring is not None and not self.key_problem
-        return VerifyReport(verdict, self._tree.size, self._frames, content, frame, detail)
+        return VerifyReport(verdict, self._tree.size, self._frames, content, frame, self.shredded, detail)
 
     def all(self) -> None:
         try:
@@ -199,7 +215,7 @@ class _Run:
         try:
             with engine.begin() as connection:
                 self._check(connection)
-        except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        except DAMAGE as error:
             at = self._frames if self._frames or self._key_rows else None
             raise _corrupt(f"the database is damaged ({type(error).__name__})", at) from error
         finally:
@@ -213,6 +229,12 @@ class _Run:
         # Last, because it names no frame: bytes no row accounts for, index entries without a row.
         if connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() != "ok":
             raise _corrupt("the database file's own structure is damaged")
+        # The engine reads a page that was cut short as if zeros followed, which may be what stood there.
+        page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+        if self._home.audit_path.stat().st_size % page:
+            raise _corrupt("the database file was cut within a page")
+        if self._shred_events and self._ring is not None and not self.key_problem:
+            raise _tampered("no record tells of a shredding that the log signed")
         self._check_anchor_met()
         self._check_fresh()
 
@@ -237,10 +259,11 @@ class _Run:
             if row["generation"] != self.identity.generation:
                 raise _tampered("a key row belongs to no log here")
             self._key_rows[row["key_id"]] = row
+        self._check_shreds(connection)
         if self._source is None:
             return
         try:
-            self._ring = KeyRing(self.identity, self._source)
+            self._ring = KeyRing(self.identity, self._source())
             for row in self._key_rows.values():
                 self._ring.unwrapped(row)
             self._ring.load(connection)
@@ -249,12 +272,26 @@ class _Run:
         except TamperError as error:
             raise _tampered(str(error)) from error
 
+    def _check_shreds(self, connection: Connection) -> None:
+        for row in connection.execute(select(schema.shreds)).mappings():
+            try:
+                shred = Shred.open(row["note"], self.identity.verifier)
+            except TamperError as error:
+                raise _tampered(str(error)) from error
+            if (row["key_id"], row["generation"]) != (shred.key_id, self.identity.generation):
+                raise _tampered("a statement of shredding stands in another one's place")
+            if shred.key_id in self._key_rows:
+                raise _tampered("a key that the log says was shredded is there again", shred.first_frame)
+            self._shreds[shred.key_id] = shred
+            self._shred_events.setdefault(shred.record, []).append(shred)
+
     # -- frames and checkpoints --------------------------------------------------------------------------------------
 
     def _check_frames(self, connection: Connection) -> None:
         checkpoints = self._checkpoints(connection)
         tokens = self._tokens(connection)
         pending = self._match_checkpoints(checkpoints, next(checkpoints, None))
+        total = connection.execute(select(func.max(schema.frames.c.first_index))).scalar() or 0
         for frame in self._frame_rows(connection):
             if pending is None:
                 raise _tampered("frames follow the last signed checkpoint: they carry no signature", frame.number)
@@ -263,6 +300,8 @@ class _Run:
             self._nodes += self._tree.extend(frame.leaf_hashes())
             self._chain = frame.chain
             self._frames += 1
+            if self.progress is not None:
+                self.progress(self._tree.size, max(total, self._tree.size))
             pending = self._match_checkpoints(checkpoints, pending)
         if pending is not None:
             missing = pending.frames - self._frames
@@ -316,13 +355,35 @@ class _Run:
             raise _tampered(f"frame {number} does not continue the one before it", number)
         if frame.chain_hash(self.identity.log_id) != frame.chain:
             raise _corrupt(f"frame {number} does not fit its own hash: bytes were changed", number)
-        if tokens_digest(tokens.of(number)) != frame.tokens_hash:
+        if self._is_shredded(frame):
+            self.shredded += frame.count
+            self._forget_events(frame)
+            return
+        if tokens_digest(tokens.of(frame)) != frame.tokens_hash:
             raise _tampered(f"the index rows of frame {number} are not the ones it was written with", number)
         row = self._key_rows.get(frame.key_id)
         if row is None:
             self._miss_key(f"the key of frame {number} is missing; restore it from a backup", number)
         elif row["purpose"] != RECORD:
             raise _tampered(f"frame {number} names a key that is not for records", number)
+
+    def _is_shredded(self, frame: Frame) -> bool:
+        shred = self._shreds.get(frame.key_id)
+        return shred is not None and shred.first_frame <= frame.number <= shred.last_frame
+
+    def _forget_events(self, frame: Frame) -> None:
+        # The record of an old shredding can have been shredded since.
+        for index in range(frame.first_index, frame.first_index + frame.count) if self._shred_events else ():
+            self._shred_events.pop(index, None)
+
+    def _check_events(self, frame: Frame, records: list[bytes]) -> None:
+        """Every statement of shredding names the record that tells of it."""
+        for index in [at for at in self._shred_events if 0 <= at - frame.first_index < frame.count]:
+            found = decode(records[index - frame.first_index][PREFIX_BYTES:])
+            named = found.get("keys")
+            for shred in self._shred_events.pop(index):
+                if found.get("type") != SHRED_EVENT or not isinstance(named, list) or shred.key_id.hex() not in named:
+                    raise _tampered(f"record {index} does not tell of the shredding it should", frame.number)
 
     def _miss_key(self, message: str, frame: int) -> None:
         if self.key_problem_frame is None:
@@ -336,22 +397,24 @@ class _Run:
         number = frame.number
         try:
             records = frame.open(self._ring.opened(row), self.identity.log_id)
-            data = [decode(record[PREFIX_BYTES:]) for record in records]
+            data = [decode_indexed(record[PREFIX_BYTES:]) for record in records]
         except DecryptError as error:
             raise _tampered(str(error), number) from error
-        times = [str(item.get("time")) for item in data]
+        times = [str(item[0]) for item in data]
         if (stamp(frame.t_min), stamp(frame.t_max)) != (min(times), max(times)):
             raise _tampered(f"frame {number} says other times than its records", number)
-        terms = {self._ring.token(*term) for item in data for term in index_terms(item)}
-        if tokens_digest(terms) != frame.tokens_hash:
+        if tokens_digest(self._ring.token(term) for term in terms_of_frame(data)) != frame.tokens_hash:
             raise _tampered(f"the index of frame {number} does not cover its records", number)
+        self._check_events(frame, records)
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 
     def _tokens(self, connection: Connection) -> _TokenRows:
         columns = schema.tokens.c
-        rows = _rows(connection, select(schema.tokens).order_by(columns.frame, columns.token))
-        return _TokenRows(rows, self.identity.generation)
+        query = select(columns.frame, columns.segment, columns.generation, columns.token)
+        ordered = query.order_by(columns.segment, columns.frame, columns.token)
+        rows = connection.execution_options(yield_per=FETCH_ROWS).execute(ordered)
+        return _TokenRows(map(tuple, rows), self.identity.generation)
 
     def _check_nodes(self, connection: Connection) -> None:
         generation = self.identity.generation
@@ -383,9 +446,9 @@ class _Run:
 
 
 class _TokenRows:
-    """Index rows in frame order, consumed along with the frames."""
+    """Index rows (frame, segment, generation, token) in frame order, consumed along with the frames."""
 
-    def __init__(self, rows: Iterator[RowMapping], generation: int) -> None:
+    def __init__(self, rows: Iterator[tuple[Any, ...]], generation: int) -> None:
         self._rows = rows
         self._generation = generation
         self._next = next(rows, None)
@@ -395,14 +458,17 @@ class _TokenRows:
         """Whether rows are left that no frame asked for."""
         return self._next is not None
 
-    def of(self, frame: int) -> list[bytes]:
+    def of(self, frame: Frame) -> list[bytes]:
         """The tokens of a frame; rows of earlier frames would be left over, and block all later ones."""
         found: list[bytes] = []
-        while self._next is not None and self._next["frame"] == frame:
-            if self._next["generation"] != self._generation:
-                raise _tampered("an index row belongs to no log here", frame)
-            found.append(bytes(self._next["token"]))
-            self._next = next(self._rows, None)
+        place = (frame.number, schema.segment(frame.first_index), self._generation)
+        row = self._next
+        while row is not None and row[0] == place[0]:
+            if row[:3] != place:
+                raise _tampered("an index row belongs to no log or no place here", frame.number)
+            found.append(bytes(row[3]))
+            row = next(self._rows, None)
+        self._next = row
         return found
 
 

@@ -6,29 +6,40 @@ signed continuation of what this process knows is refused: nothing is built on a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, insert, select
 
 from agentguard.audit import schema
 from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint
-from agentguard.audit.frame import Frame, tokens_digest
+from agentguard.audit.frame import PREFIX_BYTES, Frame, tokens_digest
 from agentguard.audit.keyring import KeyRing
 from agentguard.audit.merkle import Frontier
-from agentguard.errors import TamperError
+from agentguard.audit.record import INDEXED_FIELDS, decode, encode, stamp
+from agentguard.errors import ConfigError, TamperError
+from agentguard.event import Json
 from agentguard.store import begin_immediate
 
-__all__ = ["Entry", "Head", "Writer", "first_checkpoint", "read_head"]
+__all__ = ["MAX_RECORD_BYTES", "Entry", "Head", "Writer", "entry", "first_checkpoint", "index_terms", "read_head"]
+
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+
+# Thousands of rows per frame: built by hand, this statement costs half of what the toolkit makes of it.
+_INSERT_TOKENS = "INSERT INTO token (segment, token, generation, frame) VALUES (?, ?, ?, ?)"
+
+_JSON_TYPES = frozenset({str, int, float, bool, dict, type(None)})
+_RESERVED = ("time", "monotonic_ns", "event_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record ready to be framed. ``terms`` are the (field, value) pairs of the index."""
+    """A record ready to be framed. ``terms`` are what the index finds it by: plain texts, which no collector visits."""
 
     record: bytes = field(repr=False)
     time: int
-    terms: tuple[tuple[str, str], ...] = field(repr=False)
+    terms: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,43 @@ class Head:
     note: bytes
 
 
+def entry(record: Mapping[str, Json], now: int, monotonic: int) -> Entry:
+    """Encode a record, with time, counter and id added.
+
+    Raises:
+        ConfigError: no ``type``, a reserved field, a value without JSON form, or a record over 4 MiB.
+    """
+    if not isinstance(record.get("type"), str):
+        raise ConfigError("an audit record needs a text field `type`")
+    for name in _RESERVED:
+        if name in record:
+            raise ConfigError(f"the field {name} of an audit record is set by the log; rename yours")
+    randomness = os.urandom(2 * PREFIX_BYTES)
+    body = {"time": stamp(now), "monotonic_ns": monotonic, "event_id": randomness[PREFIX_BYTES:].hex(), **record}
+    data = randomness[:PREFIX_BYTES] + encode(body)
+    if len(data) > MAX_RECORD_BYTES:
+        raise ConfigError(f"an audit record has at most {MAX_RECORD_BYTES} bytes, got {len(data)}; record a digest")
+    return Entry(data, now, index_terms(record))
+
+
+def index_terms(record: Mapping[str, Json]) -> tuple[str, ...]:
+    """The terms (field, NUL, value) under which a record can be found."""
+    get = record.get
+    # One pass by hand: this runs for every record in its caller's time.
+    terms: list[str] = []
+    for name in INDEXED_FIELDS:
+        value = get(name)
+        kind = value.__class__
+        if kind is str:
+            terms.append(f"{name}\x00{value}")
+        elif kind is list and all(item.__class__ in _JSON_TYPES for item in value):  # type: ignore[union-attr]
+            terms += [f"{name}\x00{item}" for item in value if item.__class__ is str]  # type: ignore[union-attr]
+        elif kind not in _JSON_TYPES:
+            # A tuple, an enumeration, a date: what counts is how it stands in the record.
+            return index_terms(decode(encode(record)))
+    return tuple(terms)
+
+
 class Writer:
     """Commits frames. One thread at a time; holds no connection between commits."""
 
@@ -48,8 +96,19 @@ class Writer:
         self._ring = ring
         self._head: Head | None = None
 
-    def commit(self, entries: Sequence[Entry], *, now: int, closed: bool = False) -> int:
+    def commit(
+        self,
+        entries: Sequence[Entry],
+        *,
+        now: int,
+        closed: bool | None = False,
+        also: Callable[[Connection, int], None] | None = None,
+    ) -> int:
         """Append a frame of ``entries`` (none: a heartbeat) and return the index of its first record.
+
+        Args:
+            closed: whether silence is intended from now on; None leaves it as it was.
+            also: what else belongs into the same transaction; gets that index.
 
         Raises:
             SQLAlchemyError: nothing was written.
@@ -57,7 +116,10 @@ class Writer:
         """
         with begin_immediate(self._engine) as connection:
             head = self._current(connection)
-            following = self._append(connection, head, entries, now, closed)
+            state = head.checkpoint.closed if closed is None else closed
+            following = self._append(connection, head, entries, now, state)
+            if also is not None:
+                also(connection, head.checkpoint.size)
         # Only after the commit: a failed one must leave us where the disk is.
         self._head = following
         return head.checkpoint.size
@@ -111,7 +173,9 @@ class Writer:
 
     def _add_frame(self, connection: Connection, before: Checkpoint, entries: Sequence[Entry], now: int) -> Frame:
         identity = self._ring.identity
-        tokens = {self._ring.token(*term) for entry in entries for term in entry.terms}
+        # Users, tools and rules repeat within a frame: each is hashed once.
+        terms = {term for entry in entries for term in entry.terms}
+        tokens = sorted({self._ring.token(term) for term in terms})
         times = [entry.time for entry in entries]
         frame = Frame.seal(
             [entry.record for entry in entries],
@@ -126,8 +190,9 @@ class Writer:
         )
         connection.execute(insert(schema.frames).values({name: getattr(frame, name) for name in Frame.__slots__}))
         if tokens:
-            rows = [{"token": t, "generation": identity.generation, "frame": frame.number} for t in sorted(tokens)]
-            connection.execute(insert(schema.tokens), rows)
+            segment, generation = schema.segment(frame.first_index), identity.generation
+            rows = [(segment, token, generation, frame.number) for token in tokens]
+            connection.exec_driver_sql(_INSERT_TOKENS, rows)
         return frame
 
     def _add_nodes(self, connection: Connection, stored: list[tuple[int, int, bytes]]) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit, policy
+from agentguard.cli import audit, policy, upkeep
 from agentguard.cli.demo import demo
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
@@ -34,6 +34,7 @@ app.add_typer(policy.app, name="policy")
 app.command()(scan)
 app.command()(demo)
 app.command("eval")(evaluate_files)
+app.add_typer(upkeep.keys, name="keys")
 
 
 def _version(wanted: bool) -> None:
@@ -57,11 +58,15 @@ def init(
     policy_path: Annotated[Path, typer.Option("--policy", help="Where the starter policy goes.")] = Path(
         "agentguard.yaml"
     ),
+    master_password: Annotated[
+        bool,
+        typer.Option("--master-password", help="Key from AGENTGUARD_MASTER_PASSWORD (scrypt) instead of a key file."),
+    ] = False,
 ) -> None:
     """Make the project's folder, its key and audit log, and a starter policy. Overwrites nothing."""
     from agentguard.policy import STARTER_POLICY
 
-    init_home(home, policy_path, policy=STARTER_POLICY)
+    init_home(home, policy_path, policy=STARTER_POLICY, master_password=master_password)
 
 
 def main() -> None:

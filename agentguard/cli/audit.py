@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable
+import operator
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,17 +20,26 @@ from rich.text import Text
 
 from agentguard.audit import AuditLog, LogRecord
 from agentguard.audit import verify as verify_log
-from agentguard.audit.record import FIELD_ALIASES
-from agentguard.cli.moments import moment
+from agentguard.audit.record import FIELD_ALIASES, field_values
+from agentguard.cli import evidence, upkeep
+from agentguard.cli.option import HomeOption, JsonOption, moment, progress_bar
 from agentguard.errors import ConfigError
+from agentguard.event import Json
 from agentguard.store import Home
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Read and verify the audit log.", no_args_is_help=True)
 
-HomeOption = Annotated[Path, typer.Option("--home", help="The project's folder, made by `agentguard init`.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line, for machines.")]
+app.command()(evidence.prove)
+app.command("check-proof")(evidence.check_proof)
+app.command()(evidence.checkpoint)
+app.command()(evidence.consistency)
+app.command()(evidence.export)
+app.command()(upkeep.retention)
+app.command("begin-generation")(upkeep.begin_generation)
+
+POLL_S = 0.3
 
 _COLOURS = {"allow": "green", "deny": "red", "require_approval": "yellow"}
 _COLUMNS = ("type", "event", "decision", "gen_ai.tool.name", "principal.id", "reason", "event_type", "user_id")
@@ -34,11 +49,21 @@ _COLUMNS = ("type", "event", "decision", "gen_ai.tool.name", "principal.id", "re
 def tail(
     home: HomeOption = Path(".agentguard"),
     count: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many records.")] = 20,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as records come; Ctrl-C ends it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest records."""
     with AuditLog.open(Home.open(home)) as log:
-        _print(log.tail(count), as_json)
+        newest = log.tail(count)
+        _print(newest, as_json)
+        cursor = newest[-1].index if newest else -1
+        with contextlib.suppress(KeyboardInterrupt):
+            while follow:
+                for record in log.query(cursor=cursor):
+                    _print([record], as_json)
+                    cursor = record.index
+                sys.stdout.flush()
+                time.sleep(POLL_S)
 
 
 @app.command()
@@ -47,23 +72,34 @@ def query(  # noqa: PLR0917  # typer reads options from plain parameters
     where: Annotated[
         list[str] | None,
         typer.Option(
-            "--where", help="FIELD=VALUE, repeatable: tool=send_email, principal=..., decision=deny, rule=..."
+            "--where",
+            help="FIELD=VALUE, repeatable: tool=send_email, principal=..., decision=deny, rule=...; also != < <= > >=.",
         ),
     ] = None,
-    start: Annotated[
-        str | None, typer.Option("--start", help="First moment: ISO 8601 with zone, or so long ago (2h).")
-    ] = None,
+    start: Annotated[str | None, typer.Option("--start", help="First moment: ISO 8601 with zone, or 2h ago.")] = None,
     end: Annotated[str | None, typer.Option("--end", help="First moment no longer wanted.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many records.")] = None,
     cursor: Annotated[int | None, typer.Option("--cursor", help="Continue after the record with this index.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read every frame instead of trusting the index.")] = False,
+    count_by: Annotated[str | None, typer.Option("--count-by", help="Only count, by this field's values.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find records by time and field. A condition on an absent field does not match."""
-    conditions = dict(_condition(text) for text in where or [])
+    conditions = [_condition(text) for text in where or []]
+    equal = {name: value for name, sign, value in conditions if sign == "="}
     with AuditLog.open(Home.open(home)) as log:
-        found = log.query(start=moment(start), end=moment(end), where=conditions, limit=limit, cursor=cursor, full=full)
-        if _print(found, as_json) == 0:
+        found = log.query(
+            start=moment(start),
+            end=moment(end),
+            where=equal,
+            predicate=lambda data: all(_holds(data, *condition) for condition in conditions),
+            limit=limit,
+            cursor=cursor,
+            full=full,
+        )
+        if count_by is not None:
+            _print_counts(found, count_by, as_json)
+        elif _print(found, as_json) == 0:
             fields = ", ".join(sorted({*FIELD_ALIASES, "decision", "reason", "event", "type"}))
             typer.echo(f"no record matches; fields of decisions are, among others: {fields}", err=True)
 
@@ -82,7 +118,14 @@ def verify(
 
     Exit code: 0 ok, 3 could not check, 10 corrupt, 11 tampered, 12 truncated or rolled back, 13 stale, 14 key missing.
     """
-    report = verify_log(Home.open(home), anchor=anchor, keys=not no_keys)
+    with progress_bar() as bar:
+        task = bar.add_task("verifying", total=None)
+        report = verify_log(
+            Home.open(home),
+            anchor=anchor,
+            keys=not no_keys,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     if as_json:
         typer.echo(json.dumps({**dataclasses.asdict(report), "verdict": report.verdict.value}))
     else:
@@ -90,6 +133,8 @@ def verify(
         _line(Text(report.verdict.value, style="green" if report.exit_code == 0 else "bold red"))
         extent = "verified" if report.exit_code == 0 else "verified before the first fault"
         typer.echo(f"{report.records} records in {report.frames} frames {extent}, {covered}")
+        if report.shredded:
+            typer.echo(f"{report.shredded} of them were made unreadable on purpose; their hashes are verified")
     if report.detail:
         where = f"frame {report.bad_frame}: " if report.bad_frame is not None else ""
         typer.echo(where + report.detail, err=True)
@@ -134,8 +179,48 @@ def _line(text: Text) -> None:
     Console(soft_wrap=True, highlight=False).print(text)
 
 
-def _condition(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
+def _print_counts(records: Iterable[LogRecord], field: str, as_json: bool) -> None:
+    name = FIELD_ALIASES.get(field, field)
+    counts = Counter(value for record in records for value in field_values(record.data, name))
+    for value, count in counts.most_common():
+        typer.echo(json.dumps({"value": value, "count": count}) if as_json else f"{count:>8} {_escaped(value)}")
+
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+
+def _condition(text: str) -> tuple[str, str, str]:
+    found = re.fullmatch(r"([^=<>!]+)(!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)
+    if found is None:
         raise ConfigError(f"--where needs FIELD=VALUE, got {text!r}; for example --where decision=deny")
-    return name, value
+    if found[2] in ("<", "<=", ">", ">="):
+        _number(found[3], text)
+    return found[1], found[2], found[3]
+
+
+def _holds(data: Mapping[str, Json], name: str, sign: str, value: str) -> bool:
+    """Whether a condition holds; one on an absent field never does."""
+    name = FIELD_ALIASES.get(name, name)
+    if sign == "=":
+        return True  # the query itself sees to equality
+    found = data.get(name)
+    if found is None:
+        return False
+    if sign == "!=":
+        texts = list(field_values(data, name)) or [json.dumps(found)]
+        return value not in texts
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return False
+    return _OPERATORS[sign](found, _number(value, value))
+
+
+def _number(value: str, text: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} compares with no number; write duration_ns>1000000") from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
 
 import typer
 from rich import box
@@ -22,8 +21,6 @@ from agentguard.errors import ConfigError, StoreError
 from agentguard.event import Json
 
 __all__ = [
-    "HomeOption",
-    "JsonOption",
     "coloured",
     "print_json",
     "print_line",
@@ -32,9 +29,6 @@ __all__ = [
     "word",
     "write_new",
 ]
-
-HomeOption: TypeAlias = Annotated[Path, typer.Option("--home", help="The project's folder, made by `agentguard init`.")]
-JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object per line, for machines.")]
 
 _COLOURS = {
     "allow": "green",

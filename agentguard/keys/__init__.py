@@ -6,6 +6,27 @@ commitment as its id, so that a ciphertext cannot be made to open under two keys
 
 from agentguard.keys.encryption import DataEncryption
 from agentguard.keys.envelope import DataKey, commitment, unwrap, wrap
-from agentguard.keys.source import KeyFile, KeySource, MasterPassword
+from agentguard.keys.source import (
+    KeyFile,
+    KeySource,
+    MasterPassword,
+    RotatingKeySource,
+    create_password_key,
+    home_keys,
+    next_path,
+)
 
-__all__ = ["DataEncryption", "DataKey", "KeyFile", "KeySource", "MasterPassword", "commitment", "unwrap", "wrap"]
+__all__ = [
+    "DataEncryption",
+    "DataKey",
+    "KeyFile",
+    "KeySource",
+    "MasterPassword",
+    "RotatingKeySource",
+    "commitment",
+    "create_password_key",
+    "home_keys",
+    "next_path",
+    "unwrap",
+    "wrap",
+]

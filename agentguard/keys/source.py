@@ -1,4 +1,7 @@
-"""Where the key encryption key comes from: a key file, or a master password through scrypt (RFC 7914)."""
+"""Where the key encryption key comes from: a key file, or a master password through scrypt (RFC 7914).
+
+During a rotation the next key lies beside the present one (``.next``); both are found by their ids.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,17 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from agentguard.errors import KeySourceError, StoreError
 from agentguard.keys.envelope import KEY_BYTES, commitment
-from agentguard.store import atomic_file, create_key_file
+from agentguard.store import Home, atomic_file, create_key_file, make_private_folder
 
-__all__ = ["KeyFile", "KeySource", "MasterPassword"]
+__all__ = [
+    "KeyFile",
+    "KeySource",
+    "MasterPassword",
+    "RotatingKeySource",
+    "create_password_key",
+    "home_keys",
+    "next_path",
+]
 
 # OWASP password storage cheat sheet: scrypt N=2^17, r=8, p=1 (128 MiB, about half a second). The ceiling stops a
 # parameter file that asks for more memory than there is.
@@ -24,6 +35,7 @@ SCRYPT_N_MIN = 2**14
 SCRYPT_N_MAX = 2**20
 # A key or parameter file is one short line; more is not ours.
 MAX_FILE_BYTES = 4096
+PASSWORD_VARIABLES = ("AGENTGUARD_MASTER_PASSWORD", "MASTER_PASSWORD")
 
 
 @runtime_checkable
@@ -40,6 +52,19 @@ class KeySource(Protocol):
 
         Raises:
             KeySourceError: the key is missing, malformed or open to others.
+        """
+        ...
+
+
+@runtime_checkable
+class RotatingKeySource(KeySource, Protocol):
+    """A source that also finds the key that a rotation put beside its own, or in its place."""
+
+    def kek_of(self, key_id: str, /) -> bytes:
+        """The 32-byte key with this commitment (64 hex digits).
+
+        Raises:
+            KeySourceError: it is none of this source's.
         """
         ...
 
@@ -74,6 +99,17 @@ class KeyFile:
         if self._key is None:
             self._key = _key_from(self._path, _read_private(self._path, "restore it from your backup"))
         return self._key
+
+    def kek_of(self, key_id: str) -> bytes:
+        """As ``RotatingKeySource.kek_of``: the file is read again, then the one a rotation left beside it."""
+        for path in (self._path, next_path(self._path)):
+            if os.path.lexists(path):
+                key = _key_from(path, _read_private(path, "restore it from your backup"))
+                if hmac.compare_digest(commitment(key).hex(), key_id):
+                    return key
+        raise KeySourceError(
+            f"{self._path} is not the key that the data is wrapped under ({key_id[:16]}...); restore that one"
+        )
 
 
 class MasterPassword:
@@ -127,6 +163,58 @@ class MasterPassword:
     def kek(self) -> bytes:
         """The stretched key."""
         return self._key
+
+
+def next_path(path: Path) -> Path:
+    """Where a rotation keeps the next key until it takes the present one's place."""
+    return path.with_name(path.name + ".next")
+
+
+def create_password_key(folder: Path) -> None:
+    """Make a folder whose key comes from the master password in the environment; a folder that has one is kept.
+
+    Raises:
+        KeySourceError: no password is set, or the folder has a key file already.
+        StoreError: the folder cannot be made.
+    """
+    home = Home(folder, folder / "audit.db")
+    if os.path.lexists(home.key_path):
+        raise KeySourceError(f"{home.key_path} exists: this home has a key file; choose another folder")
+    if os.path.lexists(home.password_path):
+        return
+    password = _password_from_environment()
+    if not password:
+        raise KeySourceError(f"no master password; set {PASSWORD_VARIABLES[0]}")
+    make_private_folder(folder)
+    MasterPassword.create(password, home.password_path)
+
+
+def _password_from_environment() -> str | None:
+    return next((found for name in PASSWORD_VARIABLES if (found := os.environ.get(name))), None)
+
+
+def home_keys(home: Home, *, password: str | None = None) -> KeySource:
+    """The key encryption key of a home: its master password when it was made with one, else its key file.
+
+    Args:
+        password: the master password; from ``AGENTGUARD_MASTER_PASSWORD`` or ``MASTER_PASSWORD`` when absent.
+
+    Raises:
+        KeySourceError: the password is absent or wrong.
+    """
+    path = home.password_path
+    if not os.path.lexists(path):
+        return KeyFile(home.key_path)
+    password = password or _password_from_environment()
+    if not password:
+        raise KeySourceError(f"{home.path} opens with a master password; set {PASSWORD_VARIABLES[0]}")
+    try:
+        return MasterPassword(password, path)
+    except KeySourceError:
+        # A rotation that was interrupted after the keys were wrapped anew: the new password opens already.
+        if not os.path.lexists(next_path(path)):
+            raise
+        return MasterPassword(password, next_path(path))
 
 
 def _stretch(password: str, salt: bytes, n: int) -> bytes:

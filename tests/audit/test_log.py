@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import os
-import resource
-import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agentguard.audit import AuditLog, Verdict, verify
-from agentguard.audit.log import MAX_RECORD_BYTES
+from agentguard.audit.writer import MAX_RECORD_BYTES
 from agentguard.errors import ConfigError, KeySourceError, StoreError, WriteError
 from agentguard.event import Json
 from agentguard.keys import KeyFile
@@ -185,6 +184,34 @@ def test_crafted_text_is_recorded_as_it_is(home: Home, text: str) -> None:
     assert verify(home).exit_code == 0
 
 
+class _Plain(enum.Enum):
+    ODD = "odd"
+
+
+class _Mixed(str, enum.Enum):  # noqa: UP042  # its text differs from its value, which is the point
+    ODD = "odd"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        pytest.param(_Plain.ODD, "odd", id="enumeration"),
+        pytest.param(_Mixed.ODD, "odd", id="text-enumeration"),
+        pytest.param(("odd", "even"), "even", id="tuple"),
+        pytest.param([_Mixed.ODD, 3, None], "odd", id="list-of-enumerations"),
+        pytest.param(datetime.date(2026, 1, 31), "2026-01-31", id="date"),
+    ],
+)
+def test_a_value_is_indexed_as_it_stands_in_the_record(home: Home, value: Json, found: str) -> None:
+    """Otherwise an honest log would be called tampered."""
+    with AuditLog.open(home) as log:
+        log.append({"type": "decision", "user.id": value}, durable=True).result()
+
+        assert len(list(log.query(where={"user": found}))) == 1
+
+    assert verify(home).exit_code == 0
+
+
 def test_nothing_readable_reaches_the_disk(home: Home) -> None:
     """Neither contents nor names nor indexed values are in the files' bytes."""
     log = AuditLog.open(home)
@@ -221,23 +248,6 @@ def test_closed_log_refuses(home: Home) -> None:
     with pytest.raises(WriteError, match="closed"):
         log.append(record(2), durable=False)
     assert numbers(home) == [1]
-
-
-def test_clock_jump_is_recorded_and_order_kept(home: Home) -> None:
-    """Back a day, forward a year: index order stays, the jump stands in the log."""
-    clock = FakeClock()
-    with AuditLog.open(home, clock=clock) as log:
-        log.append(record(0), durable=True).result()
-        clock.wall -= 86_400 * 10**9
-        log.append(record(1), durable=True).result()
-        clock.wall += 366 * 86_400 * 10**9
-        log.append(record(2), durable=True).result()
-
-        kinds = [(entry.data["type"], entry.data.get("n", entry.data.get("seconds"))) for entry in log.query()]
-
-    jumps = [("clock-jump", -86_400.0), ("clock-jump", 366 * 86_400.0)]
-    assert kinds == [("decision", 0), jumps[0], ("decision", 1), jumps[1], ("decision", 2)]
-    assert verify(home, clock=clock).exit_code == 0
 
 
 def test_silence_without_heartbeat_is_stale(home: Home) -> None:
@@ -340,77 +350,6 @@ def test_threads_share_commits(home: Home) -> None:
     assert report.frames < 320
 
 
-APPEND = """
-import sys
-from pathlib import Path
-from agentguard.audit import AuditLog
-from agentguard.store import Home
-with AuditLog.open(Home.open(Path(sys.argv[1]))) as log:
-    for n in range(int(sys.argv[3])):
-        future = log.append({"type": "decision", "user.id": sys.argv[2], "n": n}, durable=n % 10 == 0)
-        if n % 10 == 0:
-            future.result()
-"""
-
-
-def _processes(home: Home, writers: int, count: int) -> None:
-    running = [python(APPEND, str(home.path), str(writer), str(count)) for writer in range(writers)]
-    for process in running:
-        finished(process)
-
-    report = verify(home)
-
-    assert (report.verdict, report.records) == (Verdict.OK_UNANCHORED, writers * count)
-    for writer in range(writers):
-        assert numbers(home, where={"user": str(writer)}) == list(range(count))
-
-
-def test_processes_write_one_chain(home: Home) -> None:
-    """Four at once: every record once, each process's own order kept."""
-    _processes(home, 4, 300)
-
-
-@pytest.mark.long
-def test_eight_processes_write_eighty_thousand_records(home: Home) -> None:
-    """The design's number."""
-    _processes(home, 8, 10_000)
-
-
-FORK = """
-import os, sys, threading
-from pathlib import Path
-from agentguard.audit import AuditLog
-from agentguard.store import Home
-log = AuditLog.open(Home.open(Path(sys.argv[1])))
-def work(name, count):
-    for n in range(count):
-        log.append({"type": "decision", "user.id": name, "n": n}, durable=n % 5 == 0)
-busy = threading.Thread(target=work, args=("parent", 400))
-busy.start()
-children = []
-for child in range(4):
-    pid = os.fork()
-    if pid == 0:
-        work(f"child-{child}", 50)
-        log.close()
-        os._exit(0)
-    children.append(pid)
-codes = [os.waitpid(pid, 0)[1] for pid in children]
-busy.join()
-log.close()
-print(codes)
-"""
-
-
-def test_fork_while_appending_loses_and_doubles_nothing(home: Home) -> None:
-    """Children open writers of their own; the parent's queue stays the parent's."""
-    assert finished(python(FORK, str(home.path))).strip() == "[0, 0, 0, 0]"
-
-    assert verify(home).records == 400 + 4 * 50
-    assert numbers(home, where={"user": "parent"}) == list(range(400))
-    assert all(numbers(home, where={"user": f"child-{c}"}) == list(range(50)) for c in range(4))
-
-
 EXIT = """
 import sys
 from pathlib import Path
@@ -429,98 +368,7 @@ def test_process_that_forgets_to_close_writes_its_queue(home: Home) -> None:
     assert numbers(home) == list(range(500))
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from agentguard.audit import AuditLog
-from agentguard.store import Home
-log = AuditLog.open(Home.open(Path(sys.argv[1])))
-n = 0
-while True:
-    log.append({"type": "decision", "user.id": sys.argv[2], "n": 2 * n}, durable=False)
-    log.append({"type": "decision", "user.id": sys.argv[2], "n": 2 * n + 1}, durable=True).result()
-    print(2 * n + 1, flush=True)
-    n += 1
-"""
-
-
-def _kill_rounds(home: Home, rounds: int, writers: int) -> None:
-    for turn in range(rounds):
-        running = [python(KILLED, str(home.path), f"{turn}-{writer}") for writer in range(writers)]
-        for process in running:
-            assert process.stdout is not None
-            process.stdout.readline()
-        time.sleep((turn * 37 % 50) / 1000)
-        for process in running:
-            process.send_signal(signal.SIGKILL)
-        for writer, process in enumerate(running):
-            out, _ = process.communicate(timeout=30)
-            acknowledged = [int(line) for line in out.split()]
-            stored = numbers(home, where={"user": f"{turn}-{writer}"})
-            assert stored == list(range(len(stored)))
-            assert set(acknowledged) <= set(stored) if acknowledged else len(stored) >= 2
-    assert verify(home).verdict is Verdict.OK_UNANCHORED
-
-
-def test_killed_writers_lose_nothing_they_acknowledged(home: Home) -> None:
-    """SIGKILL at several moments; the log opens and verifies."""
-    _kill_rounds(home, rounds=3, writers=2)
-
-
-@pytest.mark.long
-def test_killed_writers_lose_nothing_in_two_hundred_rounds(home: Home) -> None:
-    """The design's number, four writers."""
-    _kill_rounds(home, rounds=200, writers=4)
-
-
 # -- the disk refuses ------------------------------------------------------------------------------------------------
-
-
-FULL = """
-import resource, signal, sys
-from pathlib import Path
-from agentguard.audit import AuditLog
-from agentguard.errors import WriteError
-from agentguard.store import Home
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-home = Home.open(Path(sys.argv[1]))
-log = AuditLog.open(home, retry_s=0.02)
-stored = log.append({"type": "decision", "n": 0}, durable=True).result()
-soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-refused = 0
-for n in range(1, 6):
-    try:
-        log.append({"type": "decision", "n": n, "blob": "x" * 20000}, durable=True).result()
-    except WriteError as error:
-        assert error.__cause__ is not None
-        refused += 1
-print(refused)
-resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-while True:
-    try:
-        log.append({"type": "decision", "n": 6}, durable=True).result()
-        break
-    except WriteError:
-        refused += 1
-log.close()
-print(refused)
-"""
-
-
-def test_full_disk_refuses_every_durable_record_and_recovers(home: Home) -> None:
-    """Nothing is acknowledged early; afterwards the log says exactly how many it refused."""
-    assert hasattr(resource, "RLIMIT_FSIZE")
-    during, total = map(int, finished(python(FULL, str(home.path))).split())
-
-    with AuditLog.open(home) as log:
-        found = [entry.data for entry in log.query()]
-
-    assert during == 5
-    assert [entry["n"] for entry in found if entry["type"] == "decision"] == [0, 6]
-    gaps = [entry["refused"] for entry in found if entry["type"] == "audit-gap"]
-    assert sum(int(str(gap)) for gap in gaps) == total
-    assert verify(home).exit_code == 0
 
 
 def test_failing_writer_keeps_queued_records_and_refuses_new_ones(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,9 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from agentguard.audit import AuditLog
+from agentguard.cli import app as whole
 from agentguard.cli.audit import app
 from agentguard.cli.init import init
-from agentguard.errors import ConfigError
+from agentguard.errors import ConfigError, KeySourceError
 from agentguard.store import Home
 
 RUNNER = CliRunner()
@@ -116,3 +120,158 @@ def test_init_prints_the_verifier_key_and_overwrites_nothing(
     assert first.startswith("agentguard.audit/")
     assert capsys.readouterr().out == first == (tmp_path / "h" / "audit.vkey").read_text()
     assert policy.read_text() == "mine\n"
+
+
+# -- evidence ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_proof_is_checked_with_the_verifier_key_alone(home: Home, tmp_path: Path) -> None:
+    proof, folder = tmp_path / "p", ["--home", str(home.path)]
+    made = RUNNER.invoke(app, ["prove", "3", "--out", str(proof), *folder])
+
+    by_file = RUNNER.invoke(app, ["check-proof", str(proof), "--key", str(home.verifier_path)])
+    by_text = RUNNER.invoke(app, ["check-proof", str(proof), "--key", home.verifier_path.read_text().strip(), "--json"])
+
+    assert (made.exit_code, made.stdout) == (0, "")
+    assert by_file.stdout.startswith("proved: record 3 of 6")
+    assert "\x1b" not in by_file.stdout
+    assert json.loads(by_text.stdout)["record"]["decision"] == "allow"
+
+
+def test_a_changed_proof_and_another_key_are_not_proved(home: Home, tmp_path: Path) -> None:
+    proof = tmp_path / "p"
+    RUNNER.invoke(app, ["prove", "3", "--out", str(proof), "--home", str(home.path)])
+    with AuditLog.open(Home.create(tmp_path / "other")) as other:
+        key = str(other.verifier_key)
+    changed = tmp_path / "changed"
+    changed.write_bytes(proof.read_bytes().replace(b"index 3", b"index 2"))
+
+    results = [
+        RUNNER.invoke(app, ["check-proof", str(proof), "--key", key]),
+        RUNNER.invoke(app, ["check-proof", str(changed), "--key", str(home.verifier_path)]),
+    ]
+
+    assert [(result.exit_code, result.stdout) for result in results] == [(1, "not proved\n")] * 2
+
+
+def test_growth_since_a_kept_checkpoint_is_proved(home: Home, tmp_path: Path) -> None:
+    kept, proof, folder = tmp_path / "kept", tmp_path / "p", ["--home", str(home.path)]
+    kept.write_text(RUNNER.invoke(app, ["checkpoint", *folder]).stdout)
+    with AuditLog.open(home) as log:
+        log.append({"type": "decision"}, durable=True).result()
+
+    RUNNER.invoke(app, ["consistency", "--since", str(kept), "--out", str(proof), *folder])
+    checked = RUNNER.invoke(app, ["check-proof", str(proof), "--key", str(home.verifier_path)])
+
+    assert checked.stdout == "proved: the log of 7 records continues the one of 6\n"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "ocsf", "otlp", "syslog"])
+def test_export_prints_a_line_per_record(home: Home, form: str) -> None:
+    result = RUNNER.invoke(app, ["export", "--format", form, "--cursor", "1", "--home", str(home.path)])
+
+    assert (result.exit_code, len(result.stdout.splitlines()), result.stderr) == (0, 4, "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "--format", "xml"],
+        ["check-proof", "x", "--key", "no key"],
+        ["retention", "--older-than", "soon"],
+        ["begin-generation"],
+        ["query", "--where", "n>x"],
+    ],
+    ids=["format", "key", "duration", "nothing-lost", "number"],
+)
+def test_unusable_commands_are_config_errors(home: Home, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "x").write_text("")
+    command = [str(tmp_path / "x") if word == "x" else word for word in command]
+    folder = [] if command[0] == "check-proof" else ["--home", str(home.path)]
+
+    result = RUNNER.invoke(app, [*command, *folder])
+
+    assert isinstance(result.exception, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "indices"),
+    [
+        (["decision!=allow"], [4]),
+        (["monotonic_ns>0", "decision=deny"], [4]),
+        (["monotonic_ns<0"], []),
+        (["absent!=x"], []),
+        (["decision>=1"], []),
+    ],
+)
+def test_conditions_compare(home: Home, conditions: list[str], indices: list[int]) -> None:
+    options = [word for condition in conditions for word in ("--where", condition)]
+
+    result = RUNNER.invoke(app, ["query", *options, "--json", "--start", "1h", "--home", str(home.path)])
+
+    assert [json.loads(line)["index"] for line in result.stdout.splitlines()] == indices
+
+
+def test_counts_by_field(home: Home) -> None:
+    result = RUNNER.invoke(app, ["query", "--count-by", "decision", "--json", "--home", str(home.path)])
+
+    counts = [json.loads(line) for line in result.stdout.splitlines()]
+    assert counts == [{"value": "allow", "count": 5}, {"value": "deny", "count": 1}]
+
+
+def test_tail_follows_until_interrupted(home: Home) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "agentguard.cli",
+        "audit",
+        "tail",
+        "-f",
+        "-n",
+        "1",
+        "--json",
+        "--home",
+        str(home.path),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        with AuditLog.open(home) as log:
+            log.append({"type": "decision", "n": "new"}, durable=True).result()
+        second = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(30) == 0
+
+    assert (first["index"], second["index"], second["n"]) == (5, 6, "new")
+
+
+# -- upkeep ------------------------------------------------------------------------------------------------------------
+
+
+def test_retention_rotation_and_a_new_generation_by_command(home: Home) -> None:
+    folder = ["--home", str(home.path), "--json"]
+    kept = json.loads(RUNNER.invoke(app, ["retention", "--older-than", "90d", *folder]).stdout)
+    rotated = json.loads(RUNNER.invoke(whole, ["keys", "rotate-kek", *folder]).stdout)
+    with closing(sqlite3.connect(home.audit_path)) as connection, connection:
+        connection.execute("DELETE FROM frame WHERE number = 2")
+    begun = json.loads(RUNNER.invoke(app, ["begin-generation", *folder]).stdout)
+
+    assert (kept["keys"], rotated["keys"], begun["generation"], begun["lost"]["verdict"]) == (0, 3, 2, "tampered")
+    assert RUNNER.invoke(app, ["verify", "--home", str(home.path)]).exit_code == 0
+
+
+def test_init_with_a_master_password_makes_no_key_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTGUARD_MASTER_PASSWORD", "made-up " + "phrase")
+
+    init(tmp_path / "h", tmp_path / "p.yaml", policy="version: 1\n", master_password=True)
+
+    assert capsys.readouterr().out.startswith("agentguard.audit/")
+    assert not (tmp_path / "h" / "kek.key").exists()
+    assert RUNNER.invoke(app, ["verify", "--home", str(tmp_path / "h")]).exit_code == 0
+    monkeypatch.delenv("AGENTGUARD_MASTER_PASSWORD")
+    assert RUNNER.invoke(app, ["verify", "--home", str(tmp_path / "h")]).exit_code == 14
+    with pytest.raises(KeySourceError, match="set AGENTGUARD_MASTER_PASSWORD"):
+        init(tmp_path / "i", tmp_path / "p.yaml", policy="version: 1\n", master_password=True)

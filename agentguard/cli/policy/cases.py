@@ -11,7 +11,8 @@ import typer
 from rich.text import Text
 
 from agentguard.cases import CaseFile, CaseOutcome, StepOutcome
-from agentguard.cli.output import JsonOption, print_json, print_line, print_table, shown, word
+from agentguard.cli.option import JsonOption
+from agentguard.cli.output import print_json, print_line, print_table, shown, word
 from agentguard.decision import Origin
 from agentguard.errors import StoreError
 from agentguard.event import AgentMessage, Json, ToolCall, ToolResult

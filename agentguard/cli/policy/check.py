@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from agentguard.cli.output import JsonOption, print_json, print_line
+from agentguard.cli.option import JsonOption
+from agentguard.cli.output import print_json, print_line
 from agentguard.cli.policy.tools import ToolsOption, load_tools
 from agentguard.errors import PolicyError
 from agentguard.policy.check import Remark, check

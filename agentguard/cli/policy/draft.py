@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agentguard.cli.output import JsonOption, print_json, print_line, write_new
+from agentguard.cli.option import JsonOption
+from agentguard.cli.output import print_json, print_line, write_new
 from agentguard.cli.policy.tools import load_tools
 from agentguard.errors import ConfigError
 from agentguard.policy import Policy

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from agentguard.audit import AuditLog
-from agentguard.cli.output import HomeOption, JsonOption, print_json, print_line, print_table, shown, word
+from agentguard.cli.option import HomeOption, JsonOption
+from agentguard.cli.output import print_json, print_line, print_table, shown, word
 from agentguard.errors import CasesError, ConfigError
 from agentguard.event import Json, Principal, ToolCall, ToolResult
 from agentguard.explain import Explanation, explain, line_of, parsed_results

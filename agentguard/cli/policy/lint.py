@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from agentguard.audit import AuditLog
-from agentguard.cli.output import JsonOption, print_line
+from agentguard.cli.option import JsonOption
+from agentguard.cli.output import print_line
 from agentguard.cli.policy.check import PolicyArgument, StrictOption, print_remarks
 from agentguard.cli.policy.tools import ToolsOption, load_tools
 from agentguard.policy.document import read_file

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from agentguard.audit import AuditLog
-from agentguard.cli.moments import SinceOption, moment
-from agentguard.cli.output import HomeOption, JsonOption, print_json, print_line, print_table, shown, word
+from agentguard.cli.option import HomeOption, JsonOption, SinceOption, moment
+from agentguard.cli.output import print_json, print_line, print_table, shown, word
 from agentguard.policy import Policy
 from agentguard.replay import Replay, Replayed
 from agentguard.store import Home

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from agentguard.audit import AuditLog
-from agentguard.cli.moments import SinceOption, moment
-from agentguard.cli.output import HomeOption, JsonOption, print_json, write_new
+from agentguard.cli.option import HomeOption, JsonOption, SinceOption, moment
+from agentguard.cli.output import print_json, write_new
 from agentguard.cli.policy.check import PolicyArgument
 from agentguard.errors import ConfigError
 from agentguard.policy import Policy
