@@ -1,17 +1,19 @@
 """Redacting a text that arrives in pieces.
 
 The pieces' joined output equals redacting the whole text, however it was cut. It rests on one property of the
-recognizers (a test holds it): no match crosses a line feed, except private-key blocks, and none looks at other lines.
-So whole lines can go on at once, a line that opened a key block waits for its end, and within a line of plain prose
-everything but the last words goes on. At most ``hold_back`` code points wait; a longer line cannot be judged piece by
+recognizers (a test holds it): no match crosses a line feed and none looks at other lines, except private-key blocks and
+values on the line behind their label (``<token>``, ``Phone:``). So whole lines can go on at once, a line that opened a
+key block waits for its end, one that ends like a label for the next line, and within a line of plain prose everything
+but the last words goes on. At most ``hold_back`` code points wait; a longer line cannot be judged piece by
 piece, so it is withheld to its end and ``[redacted:unscanned]`` stands for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
+from agentguard.detect.recognizers.engine import reading
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
 from agentguard.detect.redaction import UNSCANNED, Operator, redact, tag
@@ -26,6 +28,8 @@ MIN_HOLD_BACK = 256
 # No recognizer matches across this many gaps between words of plain letters, nor looks this far back for context.
 PROSE_GAPS = 8
 PROSE_CONTEXT = 128
+# What a line ends with that can announce a value on the next one.
+LABEL_END = (":", ">")
 # The longest "-----BEGIN ... PRIVATE KEY BLOCK-----".
 MARK_LENGTH = 128
 
@@ -91,6 +95,28 @@ class StreamRedactor:
             return ""
         return self._redacted(rest)
 
+    def iterate(self, chunks: Iterable[str]) -> Iterator[str]:
+        """The redacted stream of ``chunks``; when they end in an error, what still waits comes before it."""
+        try:
+            for chunk in chunks:
+                if out := self.feed(chunk):
+                    yield out
+        except Exception:
+            yield self.flush()
+            raise
+        yield self.flush()
+
+    async def aiterate(self, chunks: AsyncIterable[str]) -> AsyncIterator[str]:
+        """``iterate`` for an asynchronous stream."""
+        try:
+            async for chunk in chunks:
+                if out := self.feed(chunk):
+                    yield out
+        except Exception:
+            yield self.flush()
+            raise
+        yield self.flush()
+
     def _redacted(self, text: str) -> str:
         return redact(text, self._classes, self._registered, self._operator)
 
@@ -115,6 +141,10 @@ class StreamRedactor:
             return view.span(*header.span())[1]
         if newline < 0:
             return None
+        tail = reading(self._pending[:newline]).text.rstrip()
+        if not tail or tail.endswith(LABEL_END):
+            # The next line may hold the value that this one announces.
+            return newline + 1
         self._withholding = False
         return newline
 
@@ -135,7 +165,20 @@ class StreamRedactor:
 
 
 def open_block(text: str) -> int | None:
-    """Where a private-key block starts whose last line has not ended yet."""
+    """Where something starts that the lines to come may complete: a private-key block, or a label on the last line."""
+    starts = [start for start in (_open_key(text), _open_label(text)) if start is not None]
+    return min(starts, default=None)
+
+
+def _open_label(text: str) -> int | None:
+    end = text.rfind("\n")
+    if end < 0:
+        return None
+    start = text.rfind("\n", 0, end) + 1
+    return start if reading(text[start:end]).text.rstrip().endswith(LABEL_END) else None
+
+
+def _open_key(text: str) -> int | None:
     if "PRIVATE" not in (clean := clean_view(View(text))).text:
         return None
     at = first = 0

@@ -2,7 +2,8 @@
 
 RE2 searches take linear time; finding *all* matches does not for every pattern, so matches are counted and a text
 with more than ``MAX_MATCHES`` of one kind is reported as ``limit.find-all``, which callers treat as a deny.
-No pattern matches a line feed, except private-key blocks; ``agentguard.detect.stream`` relies on it.
+No pattern matches a line feed, except private-key blocks and values on the line behind a label that ends in ``>`` or
+``:``; ``agentguard.detect.stream`` relies on it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from agentguard.errors import ConfigError, StageError
 from agentguard.text.view import View
 from agentguard.text.views import clean_view, scannable
 
-__all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet"]
+__all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet", "reading"]
 
 # More hits of one recognizer than any honest text holds; find-all over crafted text is the super-linear part.
 MAX_MATCHES = 10_000
@@ -46,11 +47,11 @@ class Match:
 class Recognizer:
     """One format, as data.
 
-    ``pattern`` is RE2 syntax; its group ``v``, when there is one, is the value to report. ``validator`` gets the value
+    ``pattern`` is RE2 syntax; a named group, when there is one, is the value to report. ``validator`` gets the value
     and its line up to the value, and returns the value's true length (0: not one): a checksum can trim a greedy match.
     ``trigger``, when given, is a cheaper pattern that occurs wherever ``pattern`` does; only it enters the shared set.
     ``examples`` builds positives at run time: nothing that looks like a credential stands in the source.
-    ``rank`` decides between overlapping matches, the higher one names the finding.
+    ``keywords`` says which words have to stand with the value. ``rank`` decides between overlapping matches, the higher one names the finding.
     """
 
     type: str
@@ -63,6 +64,7 @@ class Recognizer:
     negatives: Callable[[], tuple[str, ...]] = tuple
     score: float = 1.0
     rank: int = 1
+    keywords: tuple[str, ...] = ()
 
 
 class RecognizerSet:
@@ -82,7 +84,7 @@ class RecognizerSet:
 
         A match of type ``limit.find-all`` over the whole text means that the rest was not examined.
         """
-        view = _reading(text)
+        view = reading(text)
         hits = self._set.Match(f"{view.text}\n{_SENTINEL}") or ()
         if len(self.recognizers) not in hits:
             raise StageError("the recognizer set ran out of memory on this text, so nothing is known about it")
@@ -99,12 +101,12 @@ class RecognizerSet:
     def _locate(self, index: int, view: View) -> Iterable[Match]:
         recognizer = self.recognizers[index]
         pattern = self._pattern(index)
-        group = pattern.groupindex.get("v", 0)
+        groups = tuple(pattern.groupindex.values()) or (0,)
         for count, hit in enumerate(pattern.finditer(view.text)):
             if count >= MAX_MATCHES:
                 yield Match(LIMIT, recognizer.rule, 0, len(view.text))
                 return
-            start, end = hit.span(group)
+            start, end = next((hit.span(g) for g in groups if hit.start(g) >= 0), (-1, -1))
             if start < 0:
                 continue
             if recognizer.validator is not None:
@@ -127,7 +129,7 @@ class RecognizerSet:
 CONTEXT = 60
 
 
-def _reading(text: str) -> View:
+def reading(text: str) -> View:
     """The text as a reader sees it: no invisible characters, full-width forms as ASCII."""
     view = clean_view(scannable(View(text)))
     return view if view.text.isascii() else View.same_length(view, "width", view.text.translate(_WIDTH))
