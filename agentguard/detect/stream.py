@@ -142,7 +142,7 @@ class StreamRedactor:
         if newline < 0:
             return None
         tail = reading(self._pending[:newline]).text.rstrip()
-        if not tail or tail.endswith(LABEL_END):
+        if tail.endswith(LABEL_END) or (not tail and newline >= MARK_LENGTH):
             # The next line may hold the value that this one announces.
             return newline + 1
         self._withholding = False

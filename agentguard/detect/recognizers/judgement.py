@@ -27,6 +27,8 @@ __all__ = [
     "user",
 ]
 
+# Longer values are no names of files; the pattern for those is not linear.
+MAX_NAME = 256
 # Words people write where a secret would stand.
 _PLACEHOLDER = re.compile(
     r"(?i)^(?:x{3,}|[*.•#_\-]+|<.*>|\$.*|\{\{.*\}\}|\{[\w.]*\}|%.*%|\[.*\]|(?:none|null|nil|true|false|undefined|string|str|"
@@ -94,7 +96,7 @@ def password(value: str, before: str) -> int:
         return 0
     if _LISTED.search(before) and not any(c.isdigit() for c in value):
         return 0
-    if _SNAKE.match(value) or _FILE.match(value) or not any(c.isalnum() for c in value):
+    if _SNAKE.match(value) or _is_file(value) or not any(c.isalnum() for c in value):
         return 0
     quoted = before.endswith(('"', "'", "`"))
     if quoted or before[-1:] == ">":
@@ -121,7 +123,7 @@ def key(value: str, before: str) -> int:
     if _is_noise(value):
         return len(value)
     mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    return len(value) if mixed and shannon(value) >= 2.9 and not _FILE.match(value) else 0
+    return len(value) if mixed and shannon(value) >= 2.9 and not _is_file(value) else 0
 
 
 def line(value: str, before: str) -> int:
@@ -130,6 +132,10 @@ def line(value: str, before: str) -> int:
     if len(value) < 8 or _PLACEHOLDER.match(value) or _CODE.match(value) or "://" in value:
         return 0
     return len(value) if _is_noise(value) else 0
+
+
+def _is_file(value: str) -> bool:
+    return len(value) <= MAX_NAME and _FILE.match(value) is not None
 
 
 def _is_noise(value: str) -> bool:

@@ -1,7 +1,7 @@
 """Phone numbers: with a country code, in a form no other number has, or behind a word that announces one.
 
-libphonenumber's data (imported on the first candidate) says which country codes and lengths exist. Behind a word a
-national number of any region counts when its length is possible in one of ``REGIONS``.
+libphonenumber's data (imported on the first candidate) says which country codes exist, and what is a valid number of the
+United States where nothing else announces one. Behind a word, a national number of any region counts by its length.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import re
 
 from agentguard.detect.recognizers.engine import Recognizer
 
-__all__ = ["RECOGNIZERS", "REGIONS"]
+__all__ = ["RECOGNIZERS"]
 
-# Regions whose national numbers together have every length in use.
-REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "PL", "SE", "AU", "BR", "IN", "JP", "CN", "HU", "DK")
 _WORD = (
     r"(?:phones?|telephone|tel|call|calling|mobile|cell|cellphone|fax|whatsapp|sms|text|contact|dial|reach|ring|"
     r"answering|messages?|registered|desk|office|hotline|landline|telefon|handy|mobil|rückruf|anrufen|téléphone|"
@@ -26,6 +24,8 @@ _ORDERED = re.compile(
 )
 # (415) 555-0132, 415-555-0132, 415.555.0132; with an extension.
 _NANP = re.compile(r"^(?:1[-. ])?(?:\([0-9]{3}\) ?|[0-9]{3}[-.])[0-9]{3}[-.][0-9]{4}(?: ?(?:x|ext\.? ?)[0-9]{1,6})?$")
+_NOT_DIGIT = re.compile("[^0-9]")
+_GROUP = re.compile("[0-9]+")
 _EXTENSION = re.compile(r"(?i) ?(?:x|ext\.? ?)[0-9]{1,6}$")
 _DATE = re.compile(
     r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}[-./][0-9]{1,2}[-./][0-9]{4}|[0-9]{4}\.[0-9]{2}\.[0-9]{2})"
@@ -48,18 +48,16 @@ def _phone(value: str, before: str) -> int:
 
 
 def _international(value: str) -> int:
-    import phonenumbers
+    """A country code that exists, and 8 to 15 digits in all (E.164)."""
+    from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
-    number = "+" + value[2:] if value.startswith("00") else value
-    try:
-        parsed = phonenumbers.parse(_EXTENSION.sub("", number), None)
-    except phonenumbers.NumberParseException:
-        return 0
-    return len(value) if phonenumbers.is_possible_number(parsed) else 0
+    digits = _NOT_DIGIT.sub("", _EXTENSION.sub("", value)).removeprefix("00")
+    known = any(int(digits[:size]) in COUNTRY_CODE_TO_REGION_CODE for size in (1, 2, 3)) if len(digits) >= 3 else False
+    return len(value) if known and 8 <= len(digits) <= 15 else 0
 
 
 def _national(value: str) -> int:
-    digits = re.sub("[^0-9]", "", _EXTENSION.sub("", value))
+    digits = _NOT_DIGIT.sub("", _EXTENSION.sub("", value))
     return len(value) if 7 <= len(digits) <= 14 and len(set(digits)) > 1 else 0
 
 
@@ -67,7 +65,8 @@ def _grouped(value: str) -> int:
     """Without a word before it: three groups or more that are a valid number of the United States."""
     import phonenumbers
 
-    if len(re.findall("[0-9]+", value)) < 3 or "." in value or "/" in value:
+    digits = _NOT_DIGIT.sub("", value)
+    if len(digits) not in (10, 11) or len(_GROUP.findall(value)) < 3 or "." in value or "/" in value:
         return 0
     try:
         number = phonenumbers.parse(value, "US")
