@@ -14,6 +14,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
 from agentguard.detect.recognizers.engine import reading
+from agentguard.detect.recognizers.own import BUILT_IN, Choice
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
 from agentguard.detect.redaction import UNSCANNED, Operator, redact, tag
@@ -47,6 +48,7 @@ class StreamRedactor:
         registered: secret values of the application, removed in any encoding.
         hold_back: most code points to wait with, >= 256.
         operator: what stands in a value's place; it must depend on type and value alone.
+        choice: the application's own recognizers and values that may stay.
 
     Raises:
         ConfigError: an unknown class, or ``hold_back`` out of range.
@@ -59,6 +61,7 @@ class StreamRedactor:
         registered: Iterable[str] = (),
         hold_back: int = 4096,
         operator: Operator = tag,
+        choice: Choice = BUILT_IN,
     ) -> None:
         self._classes = frozenset(classes)
         if unknown := self._classes - set(CLASSES):
@@ -68,6 +71,9 @@ class StreamRedactor:
         self._registered = RegisteredSecrets(registered)
         self._hold_back = hold_back
         self._operator = operator
+        self._choice = choice
+        # How far these may reach into prose is not known: then only whole lines go on.
+        self._by_line = bool(self._registered.values or choice.own)
         self._pending = ""
         self._withholding = False
         self._in_block = False
@@ -118,7 +124,7 @@ class StreamRedactor:
         yield self.flush()
 
     def _redacted(self, text: str) -> str:
-        return redact(text, self._classes, self._registered, self._operator)
+        return redact(text, self._classes, self._registered, self._operator, self._choice)
 
     def _resumed(self) -> bool:
         """Leave out the rest of a withheld line and of key blocks it opened; True when a new line has begun."""
@@ -161,7 +167,7 @@ class StreamRedactor:
         block = open_block(self._pending)
         if block is not None:
             return min(line, self._pending.rfind("\n", 0, block) + 1)
-        return line + (0 if self._registered.values else _prose_cut(self._pending[line:]))
+        return line + (0 if self._by_line else _prose_cut(self._pending[line:]))
 
 
 def open_block(text: str) -> int | None:

@@ -26,6 +26,8 @@ ROWS = {
     "input": "InputRow",
     "input.injection": "InjectionRow",
     "output": "OutputRow",
+    "recognizers": "RecognizersRow",
+    "recognizers.own.*": "OwnRecognizerRow",
     "flow": "FlowRow",
     "rates": "RatesRow",
     "audit": "AuditRow",

@@ -51,7 +51,8 @@ class Recognizer:
     and its line up to the value, and returns the value's true length (0: not one): a checksum can trim a greedy match.
     ``trigger``, when given, is a cheaper pattern that occurs wherever ``pattern`` does; only it enters the shared set.
     ``examples`` builds positives at run time: nothing that looks like a credential stands in the source.
-    ``keywords`` says which words have to stand with the value. ``rank`` decides between overlapping matches, the higher one names the finding.
+    ``keywords`` says which words have to stand with the value. ``one_line``: the pattern never matches a line feed,
+    whatever it says. ``rank`` decides between overlapping matches, the higher one names the finding.
     """
 
     type: str
@@ -65,6 +66,7 @@ class Recognizer:
     score: float = 1.0
     rank: int = 1
     keywords: tuple[str, ...] = ()
+    one_line: bool = False
 
 
 class RecognizerSet:
@@ -123,6 +125,7 @@ class RecognizerSet:
         if pattern is None:
             options = re2.Options()
             options.max_mem = PATTERN_MEMORY
+            options.never_nl = self.recognizers[index].one_line
             pattern = self._patterns[index] = re2.compile(self.recognizers[index].pattern, options)
         return pattern
 
