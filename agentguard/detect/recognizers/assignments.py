@@ -43,7 +43,7 @@ _FORMS = {
     ),
     "xml": (r"<[^<>\n]{0,60}{key}[^<>\n]{0,40}>[ \t]{0,8}(?P<v>[^<>\s][^<>\n]*)</", r"[^<>\n]*>"),
     "element": (
-        r"<[^<>\n]{0,60}{key}[^<>\n]{0,40}>" + _NEXT_LINE + r"(?P<v>[^<>\s]+)[ \t]{0,8}(?:\r?\n|</|$)",
+        r"<[^<>\n]{0,60}{key}[^<>\n]{0,40}>" + _NEXT_LINE + r"(?P<v>[^<>\s]*[^<>\s:])[ \t]{0,8}(?:\r?\n|$)",
         r"[^<>\n]*>[ \t]*\r?\n",
     ),
     "attribute": (r"""{key}["']?[ \t]{1,4}value[ \t]{0,2}=[ \t]{0,2}["'](?P<v>[^"'\n]+)["']""", r"[^\n]*value"),
@@ -205,7 +205,7 @@ def _keyed(row: str) -> Recognizer:
     return Recognizer(
         f"secret.{provider}-{name}",
         f"{provider}-{name}-by-key",
-        rf"(?:{key}{operator}|<[^<>\n]{{0,60}}{key}>{_NEXT_LINE})(?P<v>{body}){end}",
+        rf"{key}{operator}(?P<v>{body}){end}|<[^<>\n]{{0,60}}{key}>{_NEXT_LINE}(?P<w>{body})[ \t]{{0,8}}(?:\r?\n|$)",
         provider=provider,
         trigger=rf"(?:{_spellings(words)})[0-9A-Za-z_.\- \t]*[\"'`\\\])}}]*[ \t]*[:=,>?|\-i]",
         validator=judgement.keyed,

@@ -3,7 +3,7 @@
 RE2 searches take linear time; finding *all* matches does not for every pattern, so matches are counted and a text
 with more than ``MAX_MATCHES`` of one kind is reported as ``limit.find-all``, which callers treat as a deny.
 No pattern matches a line feed, except private-key blocks and values on the line behind a label that ends in ``>`` or
-``:``; ``agentguard.detect.stream`` relies on it.
+``:``, which end their line and do not end like a label themselves; ``agentguard.detect.stream`` relies on it.
 """
 
 from __future__ import annotations

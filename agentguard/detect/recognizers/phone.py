@@ -105,9 +105,9 @@ RECOGNIZERS = (
     Recognizer(
         "pii.phone",
         "phone-next-line",
-        rf"(?i)(?:^|[^\pL]){_WORD}(?: (?:number|no|nummer))?:[ \t]{{0,8}}\r?\n[ \t]{{0,40}}(?P<v>{_NUMBER})\b",
+        rf"(?i)(?:^|[^\pL]){_WORD}(?: (?:number|no|nummer))?:[ \t]{{0,8}}\r?\n[ \t]{{0,40}}(?P<v>{_NUMBER})[ \t]{{0,8}}(?:\r?\n|$)",
         trigger=rf"(?i){_WORD}[^\n]*:[ \t]*\r?\n",
-        examples=lambda: ("Phone:\n467 3395",),
+        examples=lambda: ("Phone:\n467 3395\n",),
         negatives=lambda: ("Phone:\nnone, 467 3395",),
         validator=lambda value, before: _international(value) if value.startswith("+") else _national(value),
         score=0.7,
