@@ -172,8 +172,10 @@ class StreamRedactor:
 
 def open_block(text: str) -> int | None:
     """Where something starts that the lines to come may complete: a private-key block, or a label on the last line."""
-    starts = [start for start in (_open_key(text), _open_label(text)) if start is not None]
-    return min(starts, default=None)
+    label = _open_label(text)
+    # A key block that ends on the label's line must not be cut before that line.
+    inner = None if label is None else _open_key(text[:label])
+    return min((start for start in (_open_key(text), label, inner) if start is not None), default=None)
 
 
 def _open_label(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""One scan for many patterns: an RE2 set tells which occur, then each of those is located and validated.
+"""One scan for many patterns: RE2 sets tell which occur, then each of those is located and validated.
 
 RE2 searches take linear time; finding *all* matches does not for every pattern, so matches are counted and a text
 with more than ``MAX_MATCHES`` of one kind is reported as ``limit.find-all``, which callers treat as a deny.
@@ -24,7 +24,7 @@ __all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet", "reading"]
 MAX_MATCHES = 10_000
 # Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence a sentinel that has to
 # match at load and behind every text scanned.
-SET_MEMORY = 256 << 20
+SET_MEMORY = 64 << 20
 PATTERN_MEMORY = 16 << 20
 LIMIT = "limit.find-all"
 
@@ -78,7 +78,14 @@ class RecognizerSet:
 
     def __init__(self, recognizers: Iterable[Recognizer]) -> None:
         self.recognizers = tuple(recognizers)
-        self._set = _compiled_set([r.trigger or r.pattern for r in self.recognizers])
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for index, r in enumerate(self.recognizers):
+            groups.setdefault((r.type.partition(".")[0], bool(r.keywords), r.rank == 0), []).append(index)
+        # One automaton for all would have the product of their states: random text cost ten times as much to read.
+        self._sets = [
+            (_compiled_set([self.recognizers[i].trigger or self.recognizers[i].pattern for i in group]), tuple(group))
+            for group in groups.values()
+        ]
         self._patterns: dict[int, re2._Regexp] = {}
 
     def scan(self, text: str) -> tuple[Match, ...]:
@@ -87,18 +94,22 @@ class RecognizerSet:
         A match of type ``limit.find-all`` over the whole text means that the rest was not examined.
         """
         view = reading(text)
-        hits = self._set.Match(f"{view.text}\n{_SENTINEL}") or ()
-        if len(self.recognizers) not in hits:
-            raise StageError("the recognizer set ran out of memory on this text, so nothing is known about it")
-        if len(hits) == 1:
-            return ()
         found: list[Match] = []
-        for index in hits:
-            if index < len(self.recognizers):
-                found.extend(self._locate(index, view))
-                if found and found[-1].type == LIMIT:
-                    return (Match(LIMIT, found[-1].rule, 0, len(text)),)
+        for index in self._occurring(f"{view.text}\n{_SENTINEL}"):
+            found.extend(self._locate(index, view))
+            if found and found[-1].type == LIMIT:
+                return (Match(LIMIT, found[-1].rule, 0, len(text)),)
+        if not found:
+            return ()
         return _without_overlaps(found, {r.rule: r.rank for r in self.recognizers})
+
+    def _occurring(self, text: str) -> Iterable[int]:
+        """Which recognizers may match somewhere; ``text`` ends with the sentinel, which proves that all was read."""
+        for compiled, indexes in self._sets:
+            hits = compiled.Match(text) or ()
+            if len(indexes) not in hits:
+                raise StageError("a recognizer set ran out of memory on this text, so nothing is known about it")
+            yield from (indexes[hit] for hit in hits if hit < len(indexes))
 
     def _locate(self, index: int, view: View) -> Iterable[Match]:
         recognizer = self.recognizers[index]
