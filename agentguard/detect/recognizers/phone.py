@@ -105,7 +105,7 @@ RECOGNIZERS = (
     Recognizer(
         "pii.phone",
         "phone-next-line",
-        rf"(?i)(?:^|[^\pL]){_WORD}(?: (?:number|no|nummer))?:[ \t]{{0,8}}\r?\n[ \t]{{0,40}}(?P<v>{_NUMBER})[ \t]{{0,8}}(?:\r?\n|$)",
+        rf"(?i)(?:(?m:^)|[^\pL]){_WORD}(?: (?:number|no|nummer))?:[ \t]{{0,8}}\r?\n[ \t]{{0,40}}(?P<v>{_NUMBER})[ \t]{{0,8}}(?:\r?\n|$)",
         trigger=rf"(?i){_WORD}[^\n]*:[ \t]*\r?\n",
         examples=lambda: ("Phone:\n467 3395\n",),
         negatives=lambda: ("Phone:\nnone, 467 3395",),
