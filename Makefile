@@ -12,7 +12,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench bench-agentdojo train eval-heldout docs lock clean
+.PHONY: help setup demo test test-long lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ eval-heldout: $(READY) ## detection on source families left out of training: COR
 
 bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... adds detection figures
 	@$(BIN)/python -m benchmarks
+
+bench-recognizers: $(READY) ## crafted worst cases for every recognizer, derived from its pattern (ten minutes)
+	@$(BIN)/python -m benchmarks.recognizers
 
 docs: $(READY) ## build the guide into site/, generated tables included; a link that leads nowhere fails
 	@$(BIN)/python docs/hooks.py

@@ -6,6 +6,7 @@ the compiled policy.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
@@ -29,12 +30,13 @@ from agentguard.audit.record import encode
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
-from agentguard.detect.recognizers import pii, secrets
+from agentguard.detect.recognizers import Choice, own_recognizer
+from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.errors import ConfigError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
 from agentguard.policy import Arguments, Policy
-from agentguard.policy.compiled import ArgRule, RateRule, ToolRule
+from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_engine
 
@@ -85,17 +87,41 @@ def _flow(policy: Policy) -> Flow:
         {name: _labels(rule) for name, rule in policy.tools.items()},
         vocabulary=Vocabulary(policy.flow.languages, policy.flow.verbs, policy.flow.objects),
         memory=policy.flow.memory,
-        classify=_classified,
+        classify=_classifier(policy),
         # A streamed answer is only redacted: what would be refused must be held back whole.
         answers=policy.output.markup != "off",
     )
 
 
-def _classified(text: str) -> Iterator[tuple[str, Span]]:
+def _classifier(policy: Policy) -> Callable[[str], Iterator[tuple[str, Span]]]:
     """Secrets and personal data in a text, by their dotted class."""
-    for recognizer in (secrets(), pii()):
-        for found in recognizer.scan(text):
-            yield found.type, Span(found.start, found.end)
+    choice = _choice(policy.recognizers)
+
+    def classified(text: str) -> Iterator[tuple[str, Span]]:
+        for name in sorted(CLASSES, reverse=True):
+            for found in choice.scan(text, frozenset({name})):
+                yield found.type, Span(found.start, found.end)
+
+    return classified
+
+
+@functools.lru_cache(maxsize=16)
+def _choice(rules: RecognizerRules) -> Choice:
+    """The policy's own recognizers and the values it lets stay; compiled once for all that use them."""
+    return Choice(
+        (
+            own_recognizer(
+                own.name,
+                own.pattern,
+                kind=own.kind,
+                keywords=own.keywords,
+                examples=own.examples,
+                look_alikes=own.look_alikes,
+            )
+            for own in rules.own
+        ),
+        rules.allowed,
+    )
 
 
 def roles_of(policy: Policy) -> RBACManager:
@@ -204,6 +230,8 @@ def content_rules(policy: Policy) -> ContentRules:
         },
         markup=policy.output.markup,
         hosts=frozenset(policy.output.allow_hosts),
+        registered=policy.recognizers.deny,
+        choice=_choice(policy.recognizers),
     )
 
 
@@ -219,7 +247,9 @@ def stream_factory(policy: Policy) -> Callable[[], StreamRedactor] | None:
     """
     if policy.output.markup != "off" or policy.input.unicode != "off":
         return None
-    return lambda: StreamRedactor(policy.output.redact)
+    choice = _choice(policy.recognizers)
+    denied = policy.recognizers.deny if "secret" in policy.output.redact else ()
+    return lambda: StreamRedactor(policy.output.redact, registered=denied, choice=choice)
 
 
 def _redacted(text: str) -> str:

@@ -19,6 +19,7 @@ from agentguard.detect import injection
 from agentguard.detect.markup import inspect_markup
 from agentguard.detect.media import is_media
 from agentguard.detect.recognizers.engine import LIMIT, Match
+from agentguard.detect.recognizers.own import BUILT_IN, Choice
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.detect.redaction import Operator, find, tag
 from agentguard.detect.registered import RegisteredSecrets
@@ -55,6 +56,7 @@ class ContentRules:
     ``hosts``: the only hosts that links and images of an answer may lead to; None allows what carries no data.
     ``thresholds``: by who wrote the text (``user``, ``tool``, ``agent``, ``retriever``), where it is not ``threshold``.
     ``registered``: secret values of the application, removed in any encoding wherever secrets are redacted.
+    ``choice``: the application's own recognizers, and values that may stay.
 
     Raises:
         ConfigError: an unknown action, class or threshold.
@@ -73,6 +75,7 @@ class ContentRules:
     markup: MarkupAction = "block"
     hosts: frozenset[str] | None = None
     registered: tuple[str, ...] = ()
+    choice: Choice = BUILT_IN
 
     def __post_init__(self) -> None:
         for threshold in (self.threshold, *self.thresholds.values()):
@@ -263,7 +266,7 @@ class Content:
         if not task.classes:
             return ""
         registered = self._registered if "secret" in task.classes else None
-        for match in _find(task, registered):
+        for match in _find(task, registered, self.rules.choice):
             findings.append(Finding(match.type, match.rule, match.score, span=Span(match.start, match.end)))
             if match.type == LIMIT:
                 return "limit-exceeded"
@@ -335,13 +338,13 @@ def _secret_key(leaf: Leaf) -> str:
     return key
 
 
-def _find(task: _Task, registered: RegisteredSecrets | None) -> tuple[Match, ...]:
+def _find(task: _Task, registered: RegisteredSecrets | None, choice: Choice) -> tuple[Match, ...]:
     """Matches in the text, read behind its key when the key says what the value is."""
-    plain = find(task.text, task.classes, registered)
+    plain = find(task.text, task.classes, registered, choice)
     if plain or not task.key:
         return plain
     lead = f'"{task.key}": "'
-    keyed = find(f'{lead}{task.text}"', task.classes)
+    keyed = find(f'{lead}{task.text}"', task.classes, choice=choice)
     inside = [m for m in keyed if m.start >= len(lead) and m.end <= len(lead) + len(task.text)]
     return tuple(Match(m.type, m.rule, m.start - len(lead), m.end - len(lead), m.score) for m in inside)
 

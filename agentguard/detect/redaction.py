@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from agentguard.detect.recognizers.engine import LIMIT, Match
-from agentguard.detect.recognizers.registry import recognizers_for
+from agentguard.detect.recognizers.own import BUILT_IN, Choice
 from agentguard.detect.registered import RegisteredSecrets
 from agentguard.errors import ConfigError
 
@@ -56,19 +56,25 @@ def keyed_hash(key: bytes) -> Operator:
     return operator
 
 
-def find(text: str, classes: frozenset[str], registered: RegisteredSecrets | None = None) -> tuple[Match, ...]:
+def find(
+    text: str, classes: frozenset[str], registered: RegisteredSecrets | None = None, choice: Choice = BUILT_IN
+) -> tuple[Match, ...]:
     """Matches of the classes and of the registered secrets, by position, overlaps joined."""
-    found = list(recognizers_for(classes).scan(text)) if classes else []
+    found = list(choice.scan(text, classes)) if classes else []
     if registered is not None:
         found.extend(registered.scan(text))
     return _joined(found)
 
 
 def redact(
-    text: str, classes: frozenset[str], registered: RegisteredSecrets | None = None, operator: Operator = tag
+    text: str,
+    classes: frozenset[str],
+    registered: RegisteredSecrets | None = None,
+    operator: Operator = tag,
+    choice: Choice = BUILT_IN,
 ) -> str:
     """The text without what ``find`` finds. A text beyond the match limit is replaced whole: it was not examined."""
-    return replace(text, find(text, classes, registered), operator)
+    return replace(text, find(text, classes, registered, choice), operator)
 
 
 def replace(text: str, matches: Iterable[Match], operator: Operator = tag) -> str:

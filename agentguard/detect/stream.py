@@ -1,17 +1,20 @@
 """Redacting a text that arrives in pieces.
 
 The pieces' joined output equals redacting the whole text, however it was cut. It rests on one property of the
-recognizers (a test holds it): no match crosses a line feed, except private-key blocks, and none looks at other lines.
-So whole lines can go on at once, a line that opened a key block waits for its end, and within a line of plain prose
-everything but the last words goes on. At most ``hold_back`` code points wait; a longer line cannot be judged piece by
+recognizers (a test holds it): no match crosses a line feed and none looks at other lines, except private-key blocks and
+values on the line behind their label (``<token>``, ``Phone:``). So whole lines can go on at once, a line that opened a
+key block waits for its end, one that ends like a label for the next line, and within a line of plain prose everything
+but the last words goes on. At most ``hold_back`` code points wait; a longer line cannot be judged piece by
 piece, so it is withheld to its end and ``[redacted:unscanned]`` stands for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
+from agentguard.detect.recognizers.engine import reading
+from agentguard.detect.recognizers.own import BUILT_IN, Choice
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
 from agentguard.detect.redaction import UNSCANNED, Operator, redact, tag
@@ -26,6 +29,8 @@ MIN_HOLD_BACK = 256
 # No recognizer matches across this many gaps between words of plain letters, nor looks this far back for context.
 PROSE_GAPS = 8
 PROSE_CONTEXT = 128
+# What a line ends with that can announce a value on the next one.
+LABEL_END = (":", ">")
 # The longest "-----BEGIN ... PRIVATE KEY BLOCK-----".
 MARK_LENGTH = 128
 
@@ -43,6 +48,7 @@ class StreamRedactor:
         registered: secret values of the application, removed in any encoding.
         hold_back: most code points to wait with, >= 256.
         operator: what stands in a value's place; it must depend on type and value alone.
+        choice: the application's own recognizers and values that may stay.
 
     Raises:
         ConfigError: an unknown class, or ``hold_back`` out of range.
@@ -55,6 +61,7 @@ class StreamRedactor:
         registered: Iterable[str] = (),
         hold_back: int = 4096,
         operator: Operator = tag,
+        choice: Choice = BUILT_IN,
     ) -> None:
         self._classes = frozenset(classes)
         if unknown := self._classes - set(CLASSES):
@@ -64,6 +71,9 @@ class StreamRedactor:
         self._registered = RegisteredSecrets(registered)
         self._hold_back = hold_back
         self._operator = operator
+        self._choice = choice
+        # How far these may reach into prose is not known: then only whole lines go on.
+        self._by_line = bool(self._registered.values or choice.own)
         self._pending = ""
         self._withholding = False
         self._in_block = False
@@ -91,8 +101,30 @@ class StreamRedactor:
             return ""
         return self._redacted(rest)
 
+    def iterate(self, chunks: Iterable[str]) -> Iterator[str]:
+        """The redacted stream of ``chunks``; when they end in an error, what still waits comes before it."""
+        try:
+            for chunk in chunks:
+                if out := self.feed(chunk):
+                    yield out
+        except Exception:
+            yield self.flush()
+            raise
+        yield self.flush()
+
+    async def aiterate(self, chunks: AsyncIterable[str]) -> AsyncIterator[str]:
+        """``iterate`` for an asynchronous stream."""
+        try:
+            async for chunk in chunks:
+                if out := self.feed(chunk):
+                    yield out
+        except Exception:
+            yield self.flush()
+            raise
+        yield self.flush()
+
     def _redacted(self, text: str) -> str:
-        return redact(text, self._classes, self._registered, self._operator)
+        return redact(text, self._classes, self._registered, self._operator, self._choice)
 
     def _resumed(self) -> bool:
         """Leave out the rest of a withheld line and of key blocks it opened; True when a new line has begun."""
@@ -115,6 +147,10 @@ class StreamRedactor:
             return view.span(*header.span())[1]
         if newline < 0:
             return None
+        tail = reading(self._pending[:newline]).text.rstrip()
+        if tail.endswith(LABEL_END) or (not tail and newline >= MARK_LENGTH):
+            # The next line may hold the value that this one announces.
+            return newline + 1
         self._withholding = False
         return newline
 
@@ -131,11 +167,26 @@ class StreamRedactor:
         block = open_block(self._pending)
         if block is not None:
             return min(line, self._pending.rfind("\n", 0, block) + 1)
-        return line + (0 if self._registered.values else _prose_cut(self._pending[line:]))
+        return line + (0 if self._by_line else _prose_cut(self._pending[line:]))
 
 
 def open_block(text: str) -> int | None:
-    """Where a private-key block starts whose last line has not ended yet."""
+    """Where something starts that the lines to come may complete: a private-key block, or a label on the last line."""
+    label = _open_label(text)
+    # A key block that ends on the label's line must not be cut before that line.
+    inner = None if label is None else _open_key(text[:label])
+    return min((start for start in (_open_key(text), label, inner) if start is not None), default=None)
+
+
+def _open_label(text: str) -> int | None:
+    end = text.rfind("\n")
+    if end < 0:
+        return None
+    start = text.rfind("\n", 0, end) + 1
+    return start if reading(text[start:end]).text.rstrip().endswith(LABEL_END) else None
+
+
+def _open_key(text: str) -> int | None:
     if "PRIVATE" not in (clean := clean_view(View(text))).text:
         return None
     at = first = 0

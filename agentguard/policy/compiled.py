@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, TypeAlias
@@ -18,8 +18,10 @@ __all__ = [
     "InjectionRules",
     "InputRules",
     "OutputRules",
+    "OwnRecognizer",
     "RateRule",
     "RateRules",
+    "RecognizerRules",
     "RoleRule",
     "ToolRule",
 ]
@@ -174,6 +176,27 @@ class OutputRules:
     redact: frozenset[str]
     markup: CleanAction
     allow_hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRecognizer:
+    """A format of the application's own: an RE2 pattern, and the words of which one must stand before it."""
+
+    name: str
+    kind: Literal["secret", "pii"]
+    pattern: str
+    keywords: tuple[str, ...]
+    examples: tuple[str, ...]
+    look_alikes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizerRules:
+    """Formats beside the built-in ones, texts always taken out, and what is asked of a value that it may stay."""
+
+    own: tuple[OwnRecognizer, ...] = ()
+    deny: tuple[str, ...] = ()
+    allowed: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

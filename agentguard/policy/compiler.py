@@ -10,12 +10,21 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from agentguard.event import Label
-from agentguard.policy.compiled import AgentRule, ArgRule, FlowRules, RateRule, RoleRule, ToolRule
+from agentguard.policy.compiled import (
+    AgentRule,
+    ArgRule,
+    FlowRules,
+    OwnRecognizer,
+    RateRule,
+    RecognizerRules,
+    RoleRule,
+    ToolRule,
+)
 from agentguard.policy.constraint import (
     Allowed,
     Bounds,
@@ -33,8 +42,8 @@ from agentguard.policy.constraint import (
     UrlRule,
 )
 from agentguard.policy.document import Document, Step
-from agentguard.policy.glob import Globs, compiled, glob_problem, is_glob, pattern_problem
-from agentguard.policy.schema import ArgRow, PolicyFile, RateRow, ToolRow
+from agentguard.policy.glob import Globs, compiled, glob_problem, is_glob, lower, pattern_problem
+from agentguard.policy.schema import ArgRow, OwnRecognizerRow, PolicyFile, RateRow, ToolRow
 
 __all__ = ["Compiler", "did_you_mean"]
 
@@ -45,6 +54,11 @@ _ATOMIC_SINKS = frozenset({"recipient", "account", "id", "channel", "secret"})
 # A command, a key in PEM form and an attachment may honestly have several lines.
 _MANY_LINES = frozenset({"command", "secret", "attachment"})
 
+_RECOGNIZER_NAME = re.compile("[a-z0-9]+(?:-[a-z0-9]+)*")
+# What would let a match depend on more than its line: streams are judged line by line.
+_WHOLE_TEXT = re.compile(r"\\[AzC]|\(\?[a-zA-Z]*-")
+# How far before a value one of its keywords may stand.
+KEYWORD_REACH = 60
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(?:([1-9][0-9]{0,5}) ?)?(s|second|m|minute|h|hour|d|day)s?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _URL_ENTRY = re.compile(
@@ -134,6 +148,40 @@ class Compiler:
             verbs=MappingProxyType({name: tuple(phrases) for name, phrases in row.verbs.items()}),
             objects=MappingProxyType({name: tuple(words) for name, words in row.objects.items()}),
         )
+
+    def recognizers(self) -> RecognizerRules:
+        """Formats of one's own: patterns RE2 takes, that find their examples and refuse their look-alikes."""
+        row = self._file.recognizers
+        for name, own in row.own.items():
+            self._check_recognizer(("recognizers", "own", name), own)
+        self._check_globs(("recognizers", "allow"), row.allow)
+        allow = Globs.allow(row.allow, atomic=False) if row.allow else None
+        return RecognizerRules(
+            own=tuple(
+                OwnRecognizer(
+                    name, own.kind, own.pattern, tuple(own.keywords), tuple(own.examples), tuple(own.look_alikes)
+                )
+                for name, own in row.own.items()
+            ),
+            deny=tuple(row.deny),
+            allowed=(lambda value: allow.match(lower(value))) if allow else None,
+        )
+
+    def _check_recognizer(self, steps: _Steps, row: OwnRecognizerRow) -> None:
+        if not _RECOGNIZER_NAME.fullmatch(str(steps[-1])):
+            self._fail(steps, "name a recognizer with lower-case words and hyphens, as in employee-id", key=True)
+        self._pattern((*steps, "pattern"), row.pattern)
+        if _WHOLE_TEXT.search(row.pattern):
+            self._fail((*steps, "pattern"), r"\A, \z, \C and (?-...) are not accepted; ^ and $ mean the line's edges")
+        pattern = compiled(f"(?m:{row.pattern})")
+        if pattern.search("") is not None:
+            self._fail((*steps, "pattern"), "this pattern matches the empty text, so it would be found everywhere")
+        for index, example in enumerate(row.examples):
+            if not _finds(pattern, row.keywords, example):
+                self._fail((*steps, "examples", index), "the recognizer does not find this example of its own")
+        for index, text in enumerate(row.look_alikes):
+            if _finds(pattern, row.keywords, text):
+                self._fail((*steps, "look_alikes", index), "the recognizer finds this look-alike; narrow its pattern")
 
     def _check_role(self, name: str) -> None:
         row = self._file.roles[name]
@@ -382,6 +430,15 @@ def _constraints_digest(row: ToolRow) -> str:
     }
     said = json.dumps([args, row.extra_args], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _finds(pattern: Any, keywords: Sequence[str], text: str) -> bool:
+    group = pattern.groupindex.get("v", 0)
+    for hit in pattern.finditer(text):
+        before = text[max(0, hit.start(group) - KEYWORD_REACH) : hit.start(group)].rpartition("\n")[2].lower()
+        if not keywords or any(word.lower() in before for word in keywords):
+            return True
+    return False
 
 
 def _globs(row: ArgRow) -> bool:

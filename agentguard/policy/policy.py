@@ -24,6 +24,7 @@ from agentguard.policy.compiled import (
     InputRules,
     OutputRules,
     RateRules,
+    RecognizerRules,
     RoleRule,
     ToolRule,
 )
@@ -40,8 +41,8 @@ class Policy:
     """What is permitted.
 
     ``digest`` is SHA-256 (hexadecimal) over the canonical content, defaults filled in: comments and layout do not
-    change it, every rule does. It is the policy hash in audit records and approvals. ``texts_digest`` covers ``input``
-    and ``output`` alone.
+    change it, every rule does. It is the policy hash in audit records and approvals. ``texts_digest`` covers ``input``,
+    ``output`` and ``recognizers`` alone.
     """
 
     version: int
@@ -54,6 +55,7 @@ class Policy:
     rates: RateRules
     audit: AuditRules
     flow: FlowRules
+    recognizers: RecognizerRules
     digest: str
     path: str | None = None
     texts_digest: str = ""
@@ -100,9 +102,10 @@ class Policy:
             ),
             audit=AuditRules(payloads=file.audit.payloads, fail=file.audit.fail),
             flow=compiler.flow(),
+            recognizers=compiler.recognizers(),
             digest=_digest(file),
             path=path,
-            texts_digest=_digest(file, {"input", "output"})[:16],
+            texts_digest=_digest(file, {"input", "output", "recognizers"})[:16],
         )
 
     @staticmethod

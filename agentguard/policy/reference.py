@@ -27,6 +27,8 @@ ROWS = {
     "input.injection": "InjectionRow",
     "input.injection.thresholds": "ThresholdsRow",
     "output": "OutputRow",
+    "recognizers": "RecognizersRow",
+    "recognizers.own.*": "OwnRecognizerRow",
     "flow": "FlowRow",
     "rates": "RatesRow",
     "audit": "AuditRow",

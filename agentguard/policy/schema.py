@@ -19,8 +19,10 @@ __all__ = [
     "InputRow",
     "OutputRow",
     "PolicyFile",
+    "OwnRecognizerRow",
     "RateRow",
     "RatesRow",
+    "RecognizersRow",
     "RoleRow",
     "ThresholdsRow",
     "ToolRow",
@@ -294,6 +296,36 @@ class FlowRow(_Row):
     objects: Annotated[dict[Name, list[Phrase]], Field(description="Further words per object family.")] = {}
 
 
+class OwnRecognizerRow(_Row):
+    """A format of your own. A group named v in the pattern is the value, else the whole match is."""
+
+    kind: Annotated[
+        Redactable, Field(alias="class", description="Where it is taken out: wherever this class is redacted.")
+    ] = "secret"
+    pattern: Annotated[
+        str, Field(min_length=1, max_length=1000, description="An RE2 pattern. It never matches a line end.")
+    ]
+    keywords: Annotated[
+        list[Phrase],
+        Field(description="Words of which one must stand before the value, at most 60 characters away on its line."),
+    ] = []
+    examples: Annotated[list[Phrase], Field(min_length=1, description="Texts in which it must find something.")]
+    look_alikes: Annotated[list[Phrase], Field(description="Texts in which it must find nothing.")] = []
+
+
+class RecognizersRow(_Row):
+    """What counts as a secret or as personal data beside the built-in formats, and what does not."""
+
+    own: Annotated[dict[Name, OwnRecognizerRow], Field(description="Formats of your own, by name.")] = {}
+    deny: Annotated[
+        list[Annotated[str, Field(min_length=6, max_length=1000)]],
+        Field(description="Texts that are always taken out as secrets, in any encoding: a code name, a host."),
+    ] = []
+    allow: Annotated[
+        list[Name], Field(description="Values that are never taken out, or globs with * and ? that match one.")
+    ] = []
+
+
 class PolicyFile(_Row):
     """What agents may do. What is not permitted here is refused; unknown keys, names and words are load errors."""
 
@@ -310,6 +342,9 @@ class PolicyFile(_Row):
     output: Annotated[OutputRow, Field(description="What a model's answer may hold.")] = OutputRow()
     rates: Annotated[RatesRow, Field(description="How often, per agent and the user it acts for.")] = RatesRow()
     audit: Annotated[AuditRow, Field(description="What the log keeps, and what happens when it cannot.")] = AuditRow()
+    recognizers: Annotated[
+        RecognizersRow, Field(description="Formats of your own, texts always taken out, values never taken out.")
+    ] = RecognizersRow()
     flow: Annotated[
         FlowRow, Field(description="Information flow: what is remembered of a run, and how requests are understood.")
     ] = FlowRow()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from agentguard.detect.injection import Channel, inspect, threshold_value
-from agentguard.detect.recognizers import secrets
+from agentguard.detect.recognizers import pii, secrets
 
 CORPORA = os.environ.get("CORPORA")
 TOOL_KINDS = {"indirect-injection", "tool-result", "benign-tool-result", "benign-document", "benign-code"}
@@ -71,7 +71,21 @@ def test_explicit_attacks_are_found_at_least_as_often_as_today() -> None:
 def test_secrets_are_found_and_benign_texts_left_alone() -> None:
     rows = list(_rows("secrets.jsonl"))
     found = [bool(secrets().scan(row["text"])) for row in rows if row["label"] == "positive"]
+    look_alikes = [bool(secrets().scan(row["text"])) for row in rows if row["label"] == "negative"]
     benign = [bool(secrets().scan(row["text"])) for row in _rows("benign.jsonl")]
 
-    assert sum(found) / len(found) >= 0.7
-    assert sum(benign) / len(benign) <= 0.005
+    assert sum(found) / len(found) >= 0.92
+    assert sum(look_alikes) / len(look_alikes) <= 0.09
+    assert sum(benign) / len(benign) <= 0.004
+
+
+def test_core_personal_data_is_covered_whole() -> None:
+    types = {"EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "IP_ADDRESS"}
+    covered = [
+        any(m.start <= start and m.end >= end for m in pii().scan(row["text"]))
+        for row in _rows("pii.jsonl")
+        for start, end, kind in row["spans"]
+        if kind in types
+    ]
+
+    assert sum(covered) / len(covered) >= 0.98

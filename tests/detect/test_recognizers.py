@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+import re2
 
-from agentguard.detect.recognizers import LIMIT, Match, Recognizer, RecognizerSet, engine, pii, scan, secrets
-from agentguard.detect.recognizers.secrets import ALNUM, FORMATS, sample
+from agentguard.detect.recognizers import LIMIT, Match, Recognizer, RecognizerSet, engine, national, pii, scan, secrets
+from agentguard.detect.recognizers.assignments import ASSIGNMENTS
+from agentguard.detect.recognizers.formats import ALPHABETS, FORMATS, sample
 from agentguard.text.view import View
 
 ALL = [*secrets().recognizers, *pii().recognizers]
@@ -29,8 +31,22 @@ def test_own_look_alikes_are_refused(recognizer: Recognizer) -> None:
         assert recognizer.rule not in {m.rule for m in _set_of(recognizer).scan(f"see {negative} there")}, negative
 
 
-def test_at_least_sixty_provider_formats() -> None:
-    assert len({(f.provider, f.name) for f in FORMATS}) >= 60
+def test_at_least_two_hundred_secret_formats_and_numbers_of_twenty_five_countries() -> None:
+    assert len({(f.provider, f.name) for f in FORMATS}) >= 200
+    assert len({r.type.removeprefix("pii.")[:2] for r in national.RECOGNIZERS}) >= 25
+
+
+def test_every_recognizer_has_a_rule_of_its_own_and_an_example() -> None:
+    assert len({r.rule for r in ALL}) == len(ALL)
+    assert [r.rule for r in ALL if not r.examples() and r not in ASSIGNMENTS] == []
+
+
+@pytest.mark.parametrize("recognizer", [r for r in ALL if r.trigger], ids=lambda r: r.rule)
+def test_a_trigger_occurs_wherever_the_pattern_does(recognizer: Recognizer) -> None:
+    for example in recognizer.examples():
+        text = f"see {example} there"
+        if re2.search(recognizer.pattern, text):
+            assert re2.search(recognizer.trigger, text), example
 
 
 @pytest.mark.parametrize(
@@ -46,8 +62,22 @@ def test_at_least_sixty_provider_formats() -> None:
         pytest.param("api_key=abcd1234efgh5678+/==", "abcd1234efgh5678+/==", id="value-with-plus-slash-equals"),
         pytest.param("Authorization: Bearer eyJab1.c+/=~x next", "eyJab1.c+/=~x", id="bearer"),
         pytest.param("redis://:p4ss!w0rd@cache:6379/0", "p4ss!w0rd", id="url-password"),
+        pytest.param("//r/:_authToken=ft8z14w2oqj8u1", "ft8z14w2oqj8u1", id="value-that-begins-like-a-string-prefix"),
+        pytest.param('{\\"password\\": \\"hunter2!\\"}', "hunter2!", id="json-in-a-string"),
         pytest.param(
-            "gh" + "p_\u200b" + sample(ALNUM, 36), "gh" + "p_\u200b" + sample(ALNUM, 36), id="zero-width-split-token"
+            "<apiToken>\n    ab12cd34ef56gh78\n</apiToken>", "ab12cd34ef56gh78", id="xml-value-on-its-own-line"
+        ),
+        pytest.param("curl -u app:s3cr3t-9 https://x", "app:s3cr3t-9", id="curl-user"),
+        pytest.param("db_pass: m{{h}o)p${e]no", "m{{h}o)p${e]no", id="bare-value-with-brackets"),
+        pytest.param("[db]\npassword = hunter22\n", "hunter22", id="ini"),
+        pytest.param('password = "hunter22"', "hunter22", id="toml"),
+        pytest.param('setProperty("SONAR_TOKEN", "ab12cd34ef56gh78ij90")', "ab12cd34ef56gh78ij90", id="call"),
+        pytest.param("https://h/?access_token=ab12cd34ef56gh78&x=1", "ab12cd34ef56gh78", id="url-query"),
+        pytest.param("X-Api-Key: ab12cd34ef56gh78", "ab12cd34ef56gh78", id="http-header"),
+        pytest.param(
+            "gh" + "p_\u200b" + sample(ALPHABETS["a"], 36),
+            "gh" + "p_\u200b" + sample(ALPHABETS["a"], 36),
+            id="zero-width-split-token",
         ),
     ],
 )
@@ -73,6 +103,15 @@ def test_the_whole_value_and_nothing_else(text: str, value: str) -> None:
         "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "meeting at 10:30, room 4-12-7, ratio 1:2:3",
         "version 1.2.3.4 of the library",
+        "columns = ['username', 'password', 'properties']",
+        "password_reset_template = 'auth/password_reset/form.html'",
+        "curl -u $USER:$PASSWORD https://internal",
+        "docker run -u 1000:1000 image",
+        'password = "somefakekey"',
+        'password = ",.:-*?!"',
+        "aws_access_key_id: AKIA" + "X" * 16,
+        "released on 2024-03-08 04:11",
+        "nlp = sequence[3:15], loss 180.48 (290.454)",
     ],
 )
 def test_honest_text_is_left_alone(text: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
+import json
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -15,10 +18,32 @@ from agentguard.errors import ConfigError
 
 BOTH = frozenset({"secret", "pii"})
 EXAMPLES = [example for r in (*secrets().recognizers, *pii().recognizers) for example in r.examples()]
-ASSIGNMENTS = ['"password": "x y"', "password: hunter2", "API_KEY=abcd1234efgh5678", "<token>abc123def456gh</token>"]
+ASSIGNMENTS = [
+    '"password": "x y"',
+    "password: hunter2",
+    "API_KEY=abcd1234efgh5678",
+    "<token>abc123def456gh</token>",
+    "curl -u a:b1b1b1b1",
+]
 PARTS = st.one_of(
     st.sampled_from([*EXAMPLES, *ASSIGNMENTS]),
-    st.sampled_from([" ", "\n", '"', ". ", "\u200b", "日本", "password is ", "the quick brown fox jumps ", "Bearer "]),
+    st.sampled_from(
+        [
+            " ",
+            "\n",
+            "Phone:\n",
+            "<apiToken>\n  ",
+            ":\r\n",
+            ">\u200b\n",
+            '"',
+            ". ",
+            "\u200b",
+            "日本",
+            "password is ",
+            "the quick brown fox jumps ",
+            "Bearer ",
+        ]
+    ),
     st.sampled_from(EXAMPLES).flatmap(lambda e: st.integers(0, len(e)).map(lambda i: e[:i] + "\n" + e[i:])),
     st.text(max_size=8),
 )
@@ -30,10 +55,85 @@ def stream(text: str, cuts: list[int], **settings: object) -> str:
     return "".join(redactor.feed(text[a:b]) for a, b in itertools.pairwise(edges)) + redactor.flush()
 
 
-@settings(max_examples=250, deadline=None)
-@given(st.lists(PARTS, max_size=12).map("".join), st.lists(st.integers(0, 5000), max_size=12))
-def test_any_chunking_equals_redacting_the_whole(text: str, cuts: list[int]) -> None:
+def any_chunking_equals_redacting_the_whole(text: str, cuts: list[int]) -> None:
     assert stream(text, cuts, hold_back=100_000) == redact(text, BOTH)
+
+
+TEXTS = st.lists(PARTS, max_size=12).map("".join)
+CUTS = st.lists(st.integers(0, 5000), max_size=12)
+test_any_chunking_equals_redacting_the_whole = settings(max_examples=250, deadline=None)(
+    given(TEXTS, CUTS)(any_chunking_equals_redacting_the_whole)
+)
+test_any_chunking_of_twenty_thousand_texts = pytest.mark.long(
+    settings(max_examples=20_000, deadline=None)(given(TEXTS, CUTS)(any_chunking_equals_redacting_the_whole))
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS, CUTS)
+def test_bytes_cut_inside_a_character_redact_as_the_whole(text: str, cuts: list[int]) -> None:
+    raw = text.encode("utf-8", "replace")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    edges = [0, *sorted(cut % (len(raw) + 1) for cut in cuts), len(raw)]
+    chunks = [decoder.decode(raw[a:b]) for a, b in itertools.pairwise(edges)]
+
+    out = "".join(StreamRedactor(hold_back=100_000).iterate(chunks))
+
+    assert out == redact(raw.decode(), BOTH)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from(["to", "body", "password", "api_key", "note"]), TEXTS, max_size=3), CUTS)
+def test_deltas_of_json_arguments_redact_as_the_whole(arguments: dict[str, str], cuts: list[int]) -> None:
+    text = json.dumps(arguments)
+
+    assert stream(text, cuts, hold_back=100_000) == redact(text, BOTH)
+
+
+@pytest.mark.parametrize("label", ["Phone:", "<apiToken>", "<apiToken>\u200b ", "Phone：\r"])
+def test_a_line_that_announces_a_value_waits_for_the_next(label: str) -> None:
+    redactor = StreamRedactor()
+
+    assert redactor.feed(f"first\n{label}\n") == "first\n"
+    assert redactor.feed("ab12cd34ef56gh78\nnext").startswith(label)
+
+
+def test_the_value_behind_a_withheld_label_never_leaks() -> None:
+    redactor = StreamRedactor(hold_back=256)
+
+    out = redactor.feed('{"k": 1}' * 100) + redactor.feed("<apiToken>") + redactor.feed("\nab12cd34ef56gh78\nnext\n")
+
+    assert out == "[redacted:unscanned]\nnext\n"
+
+
+async def test_an_asynchronous_stream_is_redacted_and_flushed_when_it_breaks() -> None:
+    async def broken() -> AsyncIterator[str]:
+        yield "mail jane@exam"
+        yield "ple.com"
+        raise ConnectionError
+
+    out: list[str] = []
+
+    async def read() -> None:
+        async for piece in StreamRedactor().aiterate(broken()):
+            out.append(piece)
+
+    with pytest.raises(ConnectionError):
+        await read()
+
+    assert "".join(out) == "mail [redacted:pii.email]"
+
+
+def test_a_synchronous_stream_is_flushed_when_it_breaks() -> None:
+    def broken() -> Iterator[str]:
+        yield "mail jane@example.com"
+        raise ConnectionError
+
+    out: list[str] = []
+    with pytest.raises(ConnectionError):
+        out.extend(StreamRedactor().iterate(broken()))
+
+    assert "".join(out) == "mail [redacted:pii.email]"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e[:12].strip())

@@ -37,7 +37,7 @@ def test_a_clean_policy_has_no_remarks() -> None:
     assert check(CLEAN, tools=TOOLS) == []
 
 
-@pytest.mark.parametrize("path", ["examples/demo/agentguard.yaml", "benchmarks/agentguard.yaml"])
+@pytest.mark.parametrize("path", ["examples/agentguard_demo/agentguard.yaml", "benchmarks/agentguard.yaml"])
 def test_our_own_policies_are_clean(path: str) -> None:
     assert check((ROOT / path).read_text()) == []
 

@@ -113,7 +113,7 @@ def test_labels_that_fit_are_left_alone(tool: str, spec: ToolSpec | None, sizes:
 
 
 def test_the_demo_has_no_suspicious_label() -> None:
-    assert lint_labels((ROOT / "examples/demo/agentguard.yaml").read_text()) == []
+    assert lint_labels((ROOT / "examples/agentguard_demo/agentguard.yaml").read_text()) == []
 
 
 def test_every_code_is_tested_and_explained() -> None:

@@ -62,6 +62,11 @@ WHOLE: dict[str, Any] = {
     "output": {"max_length": 9, "redact": ["pii"], "markup": "strip", "allow_hosts": ["example.com"]},
     "rates": {"model": "5/minute", "message": None, "default": {"limit": "1/day"}},
     "audit": {"payloads": "full", "fail": "unsafe-open"},
+    "recognizers": {
+        "own": {"a": {"class": "pii", "pattern": "ab", "keywords": ["x"], "examples": ["x ab"], "look_alikes": ["ac"]}},
+        "deny": ["Project Falcon"],
+        "allow": ["a@b.co"],
+    },
     "flow": {"memory": 10_000, "languages": ["en"], "intent": "off", "verbs": {"send": ["a"]}, "objects": {}},
 }
 
@@ -174,7 +179,7 @@ def test_loader_and_schema_take_and_refuse_the_same_shapes(path: tuple[str | int
     ("text", "message"),
     [
         pytest.param(STARTER_POLICY, None, id="starter"),
-        pytest.param((ROOT / "examples/demo/agentguard.yaml").read_text(), None, id="demo"),
+        pytest.param((ROOT / "examples/agentguard_demo/agentguard.yaml").read_text(), None, id="demo"),
         pytest.param("version: 1\ntools:\n  x: {side_effect: raed}\n", "Value is not accepted", id="word"),
         pytest.param("version: 1\ntols: {}\n", "Property tols is not allowed", id="key"),
         pytest.param("version: 1\ntools:\n  x: {}\n", 'Missing property "side_effect"', id="missing"),

@@ -1,8 +1,9 @@
-"""One scan for many patterns: an RE2 set tells which occur, then each of those is located and validated.
+"""One scan for many patterns: RE2 sets tell which occur, then each of those is located and validated.
 
 RE2 searches take linear time; finding *all* matches does not for every pattern, so matches are counted and a text
 with more than ``MAX_MATCHES`` of one kind is reported as ``limit.find-all``, which callers treat as a deny.
-No pattern matches a line feed, except private-key blocks; ``agentguard.detect.stream`` relies on it.
+No pattern matches a line feed, except private-key blocks and values on the line behind a label that ends in ``>`` or
+``:``, which end their line and do not end like a label themselves; ``agentguard.detect.stream`` relies on it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from agentguard.errors import ConfigError, StageError
 from agentguard.text.view import View
 from agentguard.text.views import clean_view, scannable
 
-__all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet"]
+__all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet", "reading"]
 
 # More hits of one recognizer than any honest text holds; find-all over crafted text is the super-linear part.
 MAX_MATCHES = 10_000
 # Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence a sentinel that has to
 # match at load and behind every text scanned.
-SET_MEMORY = 256 << 20
+SET_MEMORY = 64 << 20
 PATTERN_MEMORY = 16 << 20
 LIMIT = "limit.find-all"
 
@@ -46,11 +47,12 @@ class Match:
 class Recognizer:
     """One format, as data.
 
-    ``pattern`` is RE2 syntax; its group ``v``, when there is one, is the value to report. ``validator`` gets the value
+    ``pattern`` is RE2 syntax; a named group, when there is one, is the value to report. ``validator`` gets the value
     and its line up to the value, and returns the value's true length (0: not one): a checksum can trim a greedy match.
     ``trigger``, when given, is a cheaper pattern that occurs wherever ``pattern`` does; only it enters the shared set.
     ``examples`` builds positives at run time: nothing that looks like a credential stands in the source.
-    ``rank`` decides between overlapping matches, the higher one names the finding.
+    ``keywords`` says which words have to stand with the value. ``one_line``: the pattern never matches a line feed,
+    whatever it says. ``rank`` decides between overlapping matches, the higher one names the finding.
     """
 
     type: str
@@ -63,6 +65,8 @@ class Recognizer:
     negatives: Callable[[], tuple[str, ...]] = tuple
     score: float = 1.0
     rank: int = 1
+    keywords: tuple[str, ...] = ()
+    one_line: bool = False
 
 
 class RecognizerSet:
@@ -74,7 +78,14 @@ class RecognizerSet:
 
     def __init__(self, recognizers: Iterable[Recognizer]) -> None:
         self.recognizers = tuple(recognizers)
-        self._set = _compiled_set([r.trigger or r.pattern for r in self.recognizers])
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for index, r in enumerate(self.recognizers):
+            groups.setdefault((r.type.partition(".")[0], bool(r.keywords), r.rank == 0), []).append(index)
+        # One automaton for all would have the product of their states: random text cost ten times as much to read.
+        self._sets = [
+            (_compiled_set([self.recognizers[i].trigger or self.recognizers[i].pattern for i in group]), tuple(group))
+            for group in groups.values()
+        ]
         self._patterns: dict[int, re2._Regexp] = {}
 
     def scan(self, text: str) -> tuple[Match, ...]:
@@ -82,29 +93,35 @@ class RecognizerSet:
 
         A match of type ``limit.find-all`` over the whole text means that the rest was not examined.
         """
-        view = _reading(text)
-        hits = self._set.Match(f"{view.text}\n{_SENTINEL}") or ()
-        if len(self.recognizers) not in hits:
-            raise StageError("the recognizer set ran out of memory on this text, so nothing is known about it")
-        if len(hits) == 1:
-            return ()
+        view = reading(text)
         found: list[Match] = []
-        for index in hits:
-            if index < len(self.recognizers):
-                found.extend(self._locate(index, view))
-                if found and found[-1].type == LIMIT:
-                    return (Match(LIMIT, found[-1].rule, 0, len(text)),)
+        for index in self._occurring(f"{view.text}\n{_SENTINEL}"):
+            found.extend(self._locate(index, view))
+            if found and found[-1].type == LIMIT:
+                return (Match(LIMIT, found[-1].rule, 0, len(text)),)
+        if not found:
+            return ()
         return _without_overlaps(found, {r.rule: r.rank for r in self.recognizers})
+
+    def _occurring(self, text: str) -> Iterable[int]:
+        """Which recognizers may match somewhere; ``text`` ends with the sentinel, which proves that all was read."""
+        for compiled, indexes in self._sets:
+            hits = compiled.Match(text) or ()
+            if len(indexes) not in hits:
+                raise StageError("a recognizer set ran out of memory on this text, so nothing is known about it")
+            yield from (indexes[hit] for hit in hits if hit < len(indexes))
 
     def _locate(self, index: int, view: View) -> Iterable[Match]:
         recognizer = self.recognizers[index]
         pattern = self._pattern(index)
-        group = pattern.groupindex.get("v", 0)
-        for count, hit in enumerate(pattern.finditer(view.text)):
+        groups = tuple(pattern.groupindex.values()) or (0,)
+        # Bytes of ASCII have the same offsets and spare the counting of characters.
+        text = view.text.encode() if view.text.isascii() else view.text
+        for count, hit in enumerate(pattern.finditer(text)):
             if count >= MAX_MATCHES:
                 yield Match(LIMIT, recognizer.rule, 0, len(view.text))
                 return
-            start, end = hit.span(group)
+            start, end = next((hit.span(g) for g in groups if hit.start(g) >= 0), (-1, -1))
             if start < 0:
                 continue
             if recognizer.validator is not None:
@@ -119,6 +136,7 @@ class RecognizerSet:
         if pattern is None:
             options = re2.Options()
             options.max_mem = PATTERN_MEMORY
+            options.never_nl = self.recognizers[index].one_line
             pattern = self._patterns[index] = re2.compile(self.recognizers[index].pattern, options)
         return pattern
 
@@ -127,7 +145,7 @@ class RecognizerSet:
 CONTEXT = 60
 
 
-def _reading(text: str) -> View:
+def reading(text: str) -> View:
     """The text as a reader sees it: no invisible characters, full-width forms as ASCII."""
     view = clean_view(scannable(View(text)))
     return view if view.text.isascii() else View.same_length(view, "width", view.text.translate(_WIDTH))

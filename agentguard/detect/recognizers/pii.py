@@ -1,8 +1,7 @@
 """Personal data with a shape: contact, payment, government and network identifiers.
 
 Checksums and issuer ranges decide where a format has them: Luhn (ISO/IEC 7812), IBAN mod 97 (ISO 13616),
-base58check and bech32 for Bitcoin, SSA ranges for US social security numbers. Phone numbers are validated with
-the libphonenumber data (imported on the first candidate).
+base58check and bech32 for wallets, SSA ranges for US social security numbers.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import ipaddress
 import re
 
 from agentguard.detect.recognizers.engine import Recognizer
+from agentguard.detect.recognizers.national import RECOGNIZERS as NATIONAL
+from agentguard.detect.recognizers.phone import RECOGNIZERS as PHONES
 
 __all__ = ["RECOGNIZERS", "iban_valid", "luhn_valid"]
 
@@ -116,8 +117,8 @@ _IBAN_LENGTHS = {
         "YE30",
     ]
 }
-_PHONE_WORD = re.compile(
-    r"(?i)(?:phone|tel|call|mobile|cell|fax|whatsapp|sms|text|contact|dial|number|reach)\b[^0-9]{0,24}$"
+_CARD_WORD = re.compile(
+    r"(?i)\b(?:card|karte|carte|tarjeta|carta|kaart|visa|mastercard|amex|maestro|jcb)\b[^0-9]{0,40}$"
 )
 _VERSION_WORD = re.compile(r"(?i)(?:\bv|version|ver\.?|release)[ :=]*$")
 _SSN_WORD = re.compile(r"(?i)(?:ssn|social security)[^0-9]{0,24}$")
@@ -142,20 +143,21 @@ def iban_valid(compact: str) -> bool:
 
 def _card(value: str, before: str) -> int:
     digits = _NOT_DIGIT.sub("", value)
-    return len(value) if _ISSUER.match(digits) and luhn_valid(digits) and len(set(digits)) > 1 else 0
+    issued = _ISSUER.match(digits) or _CARD_WORD.search(before)
+    return len(value) if issued and luhn_valid(digits) and len(set(digits)) > 1 else 0
 
 
 def _iban(value: str, before: str) -> int:
     # The pattern is greedy over following words in capitals; the country says where the number ends.
-    length = _IBAN_LENGTHS.get(value[:2])
+    length = _IBAN_LENGTHS.get(value[:2].upper())
     if length is None:
         return 0
     seen = 0
     for end, char in enumerate(value, 1):
-        seen += char != " "
+        seen += char not in " -"
         if seen == length:
             whole = not value[end : end + 1].isalnum()
-            return end if whole and iban_valid(value[:end].replace(" ", "")) else 0
+            return end if whole and iban_valid(value[:end].replace(" ", "").replace("-", "").upper()) else 0
     return 0
 
 
@@ -185,40 +187,28 @@ def _ipv6(value: str, before: str) -> int:
     return 0 if address.is_loopback or address.is_unspecified else len(value)
 
 
-def _phone(value: str, before: str) -> int:
-    import phonenumbers
-
-    if before[-1:].isalnum() or (before[-1:] in ("-", ".", "_", "/", "#", "$") and not value.startswith("+")):
-        return 0
-    try:
-        number = phonenumbers.parse(value, None if value.startswith("+") else "US")
-    except phonenumbers.NumberParseException:
-        return 0
-    formatted = value.startswith("+") or len(re.findall(r"[0-9]+", value)) >= 3
-    if not phonenumbers.is_valid_number(number) or not (formatted or _PHONE_WORD.search(before)):
-        return 0
-    return len(value)
-
-
-def _bitcoin(value: str, before: str) -> int:
-    valid = _bech32_valid(value.lower()) if value.lower().startswith("bc1") else _base58_valid(value)
+def _wallet(value: str, before: str) -> int:
+    prefix, mark, _ = value.lower().partition("1")
+    segwit = mark and prefix in ("bc", "ltc")
+    valid = _bech32_valid(value.lower(), prefix) if segwit else _base58_valid(value)
     return len(value) if valid else 0
 
 
 def _base58_valid(value: str) -> bool:
     number = 0
     for char in value:
-        number = number * 58 + _BASE58.index(char)
+        number = number * 58 + _BASE58.index(char)  # the pattern lets no other through
     if number.bit_length() > 200:
         return False
     raw = number.to_bytes(25, "big")
     return hashlib.sha256(hashlib.sha256(raw[:-4]).digest()).digest()[:4] == raw[-4:]
 
 
-def _bech32_valid(value: str) -> bool:
-    """BIP 173 and BIP 350 checksums for the ``bc`` prefix."""
+def _bech32_valid(value: str, prefix: str) -> bool:
+    """BIP 173 and BIP 350 checksums."""
     checksum = 1
-    for symbol in (3, 3, 0, 2, 3, *(_BECH32.find(c) for c in value[3:])):
+    lead = (*(ord(c) >> 5 for c in prefix), 0, *(ord(c) & 31 for c in prefix))
+    for symbol in (*lead, *(_BECH32.find(c) for c in value[len(prefix) + 1 :])):
         if symbol < 0:
             return False
         top = checksum >> 25
@@ -228,10 +218,35 @@ def _bech32_valid(value: str) -> bool:
     return checksum in (1, 0x2BC830A3)
 
 
+def _base58check(version: int) -> str:
+    raw = bytes([version, *range(1, 21)])
+    number = int.from_bytes(raw + hashlib.sha256(hashlib.sha256(raw).digest()).digest()[:4], "big")
+    text = ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _BASE58[digit] + text
+    return text
+
+
+def _bic(value: str, before: str) -> int:
+    from stdnum import bic
+
+    return len(value) if bic.is_valid(value) else 0
+
+
 def _email(value: str, before: str) -> int:
     local, _, domain = value.rpartition("@")
     return 0 if local.startswith(".") or ".." in value or domain.startswith("-") else len(value)
 
+
+_BIRTH = (
+    r"(?i:\bborn\b|\bdob\b|date of birth|birth ?date|birthday|geboren|geburtsdatum|né le|née le|date de naissance|"
+    r"fecha de nacimiento|nacid[oa] el|data di nascita|nat[oa] il|geboortedatum|data urodzenia|дата рождения)"
+)
+_DATE = (
+    r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.](?:[0-9]{4}|[0-9]{2})|"
+    r"[0-9]{1,2}(?:st|nd|rd|th|\.)? (?:of )?\pL{3,12},? [0-9]{4}"
+)
 
 RECOGNIZERS = (
     Recognizer(
@@ -241,16 +256,6 @@ RECOGNIZERS = (
         validator=_email,
         examples=lambda: ("jane.doe+x@example.co.uk", "müller@bücher.example"),
         negatives=lambda: ("user@localhost", "@handle", "a@b"),
-    ),
-    Recognizer(
-        "pii.phone",
-        "phone",
-        r"(?P<v>(?:\+|\(|\b)[0-9][0-9 ().\-]{6,20}[0-9])\b",
-        validator=_phone,
-        examples=lambda: ("+1 415-555-2671", "call 415-555-2671", "+49 30 901820"),
-        negatives=lambda: ("1234567890123456789012", "id 12345678"),
-        score=0.8,
-        rank=0,
     ),
     Recognizer(
         "pii.card",
@@ -264,7 +269,7 @@ RECOGNIZERS = (
     Recognizer(
         "pii.iban",
         "iban",
-        r"\b(?P<v>[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30})\b",
+        r"(?i)\b(?P<v>[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11,30})\b",
         validator=_iban,
         examples=lambda: ("DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432"),
         negatives=lambda: ("DE89 3704 0044 0532 0130 01",),
@@ -306,7 +311,7 @@ RECOGNIZERS = (
         "pii.crypto",
         "bitcoin",
         r"\b(?P<v>[13][1-9A-HJ-NP-Za-km-z]{25,34}|(?i:bc1)[02-9ac-hj-np-zAC-HJ-NP-Z]{11,71})\b",
-        validator=_bitcoin,
+        validator=_wallet,
         examples=lambda: ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq"),
         negatives=lambda: ("1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb",),
     ),
@@ -317,4 +322,57 @@ RECOGNIZERS = (
         examples=lambda: ("0x" + "52908400098527886E0F7030069857D2E4169EE7",),
         negatives=lambda: ("0x5290",),
     ),
+    Recognizer(
+        "pii.crypto",
+        "litecoin-dogecoin-tron",
+        r"\b(?P<v>[LMDT][1-9A-HJ-NP-Za-km-z]{25,34}|(?i:ltc1)[02-9ac-hj-np-zAC-HJ-NP-Z]{11,71})\b",
+        validator=_wallet,
+        examples=lambda: (_base58check(0x30), _base58check(0x1E), _base58check(0x41)),
+        negatives=lambda: (_base58check(0x30)[:-1] + "1",),
+    ),
+    Recognizer(
+        "pii.crypto",
+        "monero",
+        r"\b(?P<v>[48][0-9AB][1-9A-HJ-NP-Za-km-z]{93})\b",
+        examples=lambda: ("4A" + (_base58check(0x30) * 3)[:93],),
+        negatives=lambda: ("4A" + (_base58check(0x30) * 3)[:92],),
+    ),
+    Recognizer(
+        "pii.bic",
+        "bic",
+        r"(?i:\bbic\b|swift)[^\n]{0,30}?\b(?P<v>[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)\b",
+        validator=_bic,
+        examples=lambda: ("BIC: COBADEFFXXX", "SWIFT code DEUTDEFF"),
+        negatives=lambda: ("BIC: ABCDEF",),
+        keywords=("bic", "swift"),
+    ),
+    Recognizer(
+        "pii.date-of-birth",
+        "date-of-birth",
+        rf"{_BIRTH}[^0-9\n]{{0,20}}(?P<v>{_DATE})\b",
+        examples=lambda: ("born on 1980-02-29", "DOB: 02/29/1980", "Geburtsdatum: 29.02.1980", "born 3 March 1980"),
+        negatives=lambda: ("released on 1980-02-29", "born in 1980"),
+        keywords=("born", "date of birth"),
+        score=0.8,
+    ),
+    Recognizer(
+        "pii.driving-licence",
+        "driving-licence",
+        r"(?i:driver(?:['’]?s)?[ -]licen[cs]e|driving[ -]licen[cs]e|führerschein|permis de conduire|licencia de conducir)[^0-9\n]{0,30}?(?P<v>\b[A-Z]{0,2}[0-9][0-9 -]{4,15}[0-9])\b",
+        examples=lambda: ("my driver's license number is F1234567890",),
+        negatives=lambda: ("my driver's license has 4 pages",),
+        keywords=("driver's license",),
+        score=0.8,
+    ),
+    Recognizer(
+        "pii.passport",
+        "passport",
+        r"(?i:passport|reisepass|passeport|pasaporte|passaporto)[^0-9\n]{0,30}?\b(?P<v>[A-Z]{0,2}[0-9]{6,9})\b",
+        examples=lambda: ("passport no. C01234567",),
+        negatives=lambda: ("passport photos cost 12",),
+        keywords=("passport",),
+        score=0.8,
+    ),
+    *PHONES,
+    *NATIONAL,
 )
