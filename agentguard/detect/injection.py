@@ -133,7 +133,9 @@ def grammar_score(text: str, channel: str) -> float:
 
 def discussed(text: str) -> int:
     """How many different words about attacks and defences ``text`` uses: prose about security has several."""
-    return len({m[0].lower() for m in _trade().finditer(text[:DISCUSSION_LENGTH])})
+    # A lone surrogate has no UTF-8 form and would stop the search.
+    searchable = text[:DISCUSSION_LENGTH].encode("utf-8", "replace").decode()
+    return len({m[0].lower() for m in _trade().finditer(searchable)})
 
 
 def channel_of(author: str) -> Channel:

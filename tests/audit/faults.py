@@ -719,7 +719,7 @@ def flipped_proofs(folder: Path, whole: bool) -> Iterator[Trial]:
 
 # Put together here, so that no scanner takes this file for a leak. One per kind that the recognizers know.
 _SECRETS = {
-    "api key": "sk-ant-" + "api03-" + "Zx9Kq2Lm7Rt4Vw8Yb3Nc6Pd1Sf5Gh0Jk" * 3 + "AA",
+    "api key": "sk-ant-" + "api03-" + ("Zx9Kq2Lm7Rt4Vw8Yb3Nc6Pd1Sf5Gh0Jk" * 3)[:93] + "AA",
     "aws key": "AKIA" + "Z7Q2M4X3K3N6P2RT",
     "github token": "ghp_" + "a8Kd92LmQx7Rt4VwYb3Nc6Pd1Sf5Gh0Jk2Zq",
     "jwt": "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",

@@ -124,7 +124,7 @@ def test_explain_reads_a_recorded_decision(project: Path) -> None:
     ("arguments", "code", "words"),
     [
         pytest.param(["replay", "gone.yaml"], 3, "policy-invalid: gone.yaml: no such policy file", id="no-policy"),
-        pytest.param(["replay", "new.yaml", "--since", "soon"], 2, "is no time", id="no-time"),
+        pytest.param(["replay", "new.yaml", "--since", "soon"], 2, "is no ISO 8601 time", id="no-time"),
         pytest.param(["replay", "new.yaml", "--since", "2026-01-01T00:00:00"], 2, "names no zone", id="no-zone"),
         pytest.param(["replay", "new.yaml", "--home", "gone"], 3, "store-unusable", id="no-home"),
         pytest.param(["suggest", "--since", "2199-01-01T00:00:00+00:00"], 2, "holds no tool call", id="nothing-seen"),
