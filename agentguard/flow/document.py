@@ -88,12 +88,10 @@ class Reading:
         self._readers.append(reader)
         self._leaves.extend(reader.leaves)
         self.untrusted.extend(reader.untrusted)
-        folds = [squash(leaf.text) for leaf in self._leaves]
-        self._starts = [0, *accumulate(len(fold) + 1 for fold in folds)][:-1]
-        self._folded = b"\n".join(folds)
 
     def find(self, keys: Collection[str], squashed: Iterable[bytes], short: Collection[str]) -> Iterator[Value]:
         """The values under one of ``keys``, last first; ``squashed`` and ``short`` are the forms to look for."""
+        self._fold()
         places = {place for needle in squashed for place in self._places(needle)}
         for token in short:
             places.update(place for place in self._places(squash(token)) if self._is_short(place, short))
@@ -106,6 +104,13 @@ class Reading:
     def numbers(self) -> Iterator[str]:
         """Every number that is no id."""
         return (leaf.text for leaf in self._leaves if is_number(leaf.text) and not is_id(leaf.name))
+
+    def _fold(self) -> None:
+        if self._starts:
+            return
+        folds = [squash(leaf.text) for leaf in self._leaves]
+        self._folded = b"\n".join(folds)
+        self._starts = list(accumulate((len(fold) + 1 for fold in folds[:-1]), initial=0))
 
     def _places(self, needle: bytes) -> Iterator[int]:
         found = self._folded.find(needle)

@@ -132,6 +132,8 @@ def _words(text: str) -> list[str]:
 
 def _runs(words: Sequence[str]) -> set[Run]:
     """Words side by side, each a real word: "team notes" of team-notes-may.docx, nothing of 2024-05-15."""
+    if len(words) < MIN_RUN_WORDS:
+        return set()
     return {
         tuple(words[start:end])
         for start in range(len(words))
