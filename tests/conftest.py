@@ -1,4 +1,4 @@
-"""For the whole run: property tests without a stop-watch, and the conformance table, as it came out, below the results."""
+"""Property tests without a stop-watch, and below the results the conformance table as it came out."""
 
 from __future__ import annotations
 
