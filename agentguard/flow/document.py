@@ -164,7 +164,7 @@ class _Reader:
 
     def read(self, document: Json) -> None:
         """Walk ``document``: once, and before anything is looked for."""
-        self._walk(document, self._table.record(), "")
+        self._walk(document, self._table.row(), "")
 
     def find(self, keys: Collection[str], squashed: Iterable[bytes], short: Collection[str]) -> Iterator[Value]:
         """As ``Reading.find``."""
@@ -192,7 +192,7 @@ class _Reader:
         name, text = self._table.names[place], self._table.texts[place]
         identity = is_id(name)
         created = self._labels.side_effect != "read" and identity
-        record = self._table.records[place] if self._mixed else None
+        record = self._table.record(self._table.rows[place]) if self._mixed else None
         value = Value(self._tool, text, record, created, self._labels.inbound, identity)
         written = members(text)
         if not self._mixed:
@@ -202,7 +202,7 @@ class _Reader:
             keys.add(grouped)
         return value, frozenset(keys)
 
-    def _walk(self, node: Json, record: Record, name: str) -> None:
+    def _walk(self, node: Json, record: int, name: str) -> None:
         if isinstance(node, str):
             self._leaf(node, record, name)
         elif isinstance(node, dict):
@@ -215,10 +215,10 @@ class _Reader:
                     self._leaf(field_name, record, field_name)
                 self._walk(item, record, field_name)
         elif isinstance(node, list):
-            siblings = max(record.siblings, len(node))
+            siblings = max(self._table.siblings[record], len(node))
             for row in node:
                 # Each object of a list is a record of its own.
-                self._walk(row, self._table.record(siblings) if isinstance(row, dict) else record, name)
+                self._walk(row, self._table.row(siblings) if isinstance(row, dict) else record, name)
         elif node is not None and not isinstance(node, bool):
             self._leaf(repr(node), record, name)
 
@@ -227,7 +227,7 @@ class _Reader:
         known = self._fields[name] = name.casefold() in self._free, looks_like_field(name)
         return known
 
-    def _leaf(self, text: str, record: Record, name: str) -> None:
+    def _leaf(self, text: str, record: int, name: str) -> None:
         # A mixed text without a field name: nothing tells whether it is structured.
         if (name or not self._mixed) and is_value(text):
             self._table.add(record, name, text)

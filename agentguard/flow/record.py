@@ -7,9 +7,11 @@ words that found nothing else.
 
 from __future__ import annotations
 
+import functools
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -61,24 +63,48 @@ class Table:
         self.selectors = selectors
         self.names: list[str] = []
         self.texts: list[str] = []
-        self.records: list[Record] = []
-        self._rows: list[Record] = []
+        # Of each field its row, by number: a row that held its table and was held by it would outlive its reading.
+        self.rows: list[int] = []
+        self.siblings: list[int] = []
         self._folds: tuple[bytes, list[int]] | None = None
+        self._marks: dict[int, Marks] = {}
         self._alone: dict[tuple[int, object], bool] = {}
-        self._extremes: dict[Record, frozenset[Extreme]] | None = None
 
-    def record(self, siblings: int = 1) -> Record:
-        """A new row, one of ``siblings``."""
-        record = Record(self, siblings)
-        self._rows.append(record)
-        return record
+    def row(self, siblings: int = 1) -> int:
+        """The number of a new row, one of ``siblings``."""
+        self.siblings.append(siblings)
+        return len(self.siblings) - 1
 
-    def add(self, record: Record, name: str, text: str) -> None:
+    def add(self, row: int, name: str, text: str) -> None:
         """Take note of one structured field. The table must not have been searched yet."""
-        record.places.append(len(self.texts))
         self.names.append(name)
         self.texts.append(text)
-        self.records.append(record)
+        self.rows.append(row)
+
+    def record(self, row: int) -> Record:
+        """The row with this number."""
+        return Record(self, row)
+
+    @functools.cached_property
+    def places(self) -> list[list[int]]:
+        """For each row the places of its fields."""
+        found: list[list[int]] = [[] for _ in self.siblings]
+        for place, row in enumerate(self.rows):
+            found[row].append(place)
+        return found
+
+    def marks(self, row: int) -> Marks:
+        """What of its fields a request may point at a row by."""
+        known = self._marks.get(row)
+        if known is None:
+            known = self._marks[row] = _marks([self.texts[place] for place in self.places[row]])
+        return known
+
+    @functools.cached_property
+    def extremes(self) -> list[frozenset[Extreme]]:
+        """For each row what it alone is the most or least of. An id is more or less than no other."""
+        fields = [[(self.names[place], self.texts[place]) for place in row] for row in self.places]
+        return extremes([[field for field in row if not is_id(field[0])] for row in fields])
 
     def find(self, needle: bytes) -> Iterator[int]:
         """The places of the fields in which ``needle`` (squashed) stands."""
@@ -100,54 +126,36 @@ class Table:
         """
         alone = self._alone.get((part, mark))
         if alone is None:
-            having = (record for record in self._holding(spelt) if mark in record.marks[part])
+            having = (row for row in self._holding(spelt) if mark in self.marks(row)[part])
             first = next(having, None)
-            alone = self._alone[part, mark] = all(record is first for record in having)
+            alone = self._alone[part, mark] = all(row == first for row in having)
         return alone
 
     def called_alone(self, word: str, address: str) -> bool:
         """Whether no other address of these rows has ``word`` in the name before its @."""
-        pairs = (pair for record in self._holding(word) for pair in record.marks.people)
+        pairs = (pair for row in self._holding(word) for pair in self.marks(row).people)
         return all(other == address for each, other in pairs if each == word)
 
-    def extremes(self, record: Record) -> frozenset[Extreme]:
-        """What ``record`` alone is the most or least of."""
-        if self._extremes is None:
-            standing = extremes([each.cells() for each in self._rows])
-            self._extremes = dict(zip(self._rows, standing, strict=True))
-        return self._extremes[record]
-
-    def _holding(self, text: str) -> Iterator[Record]:
-        """The rows that may hold ``text``, in order."""
+    def _holding(self, text: str) -> Iterator[int]:
+        """The numbers of the rows that may hold ``text``, in order."""
         needle = squash(text)
         # A letter beside ASCII may be composed with what stands next to it.
         if needle and text.isascii():
-            return (self.records[place] for place in self.find(needle))
-        return iter(self._rows)
+            return (self.rows[place] for place in self.find(needle))
+        return iter(range(len(self.siblings)))
 
 
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a structured result. ``siblings`` counts the rows it came among, ``places`` are its fields'."""
+    """One row of a structured result: the table, and which row of it."""
 
-    __slots__ = ("_marks", "_table", "places", "siblings")
-
-    def __init__(self, table: Table, siblings: int) -> None:
-        self._table = table
-        self._marks: Marks | None = None
-        self.siblings = siblings
-        self.places: list[int] = []
+    table: Table
+    row: int
 
     @property
     def marks(self) -> Marks:
         """What of its fields a request may point at it by."""
-        if self._marks is None:
-            self._marks = _marks([self._table.texts[place] for place in self.places])
-        return self._marks
-
-    def cells(self) -> list[tuple[str, str]]:
-        """Names and texts of the fields that are compared; an id is more or less than no other."""
-        fields = ((self._table.names[place], self._table.texts[place]) for place in self.places)
-        return [field for field in fields if not is_id(field[0])]
+        return self.table.marks(self.row)
 
     def chosen_by(self, request: Request) -> bool:
         """Whether the request points at this row and no other."""
@@ -155,7 +163,7 @@ class Record:
             any(self._names(request))
             or any(self._values(request))
             or any(request.holds(" ".join(run)) and self._has_alone(_RUNS, run) for run in self.marks.runs)
-            or (bool(request.superlatives) and not self._table.extremes(self).isdisjoint(request.superlatives))
+            or (bool(request.superlatives) and not self.table.extremes[self.row].isdisjoint(request.superlatives))
             or self._found_alone(request)
         )
 
@@ -170,7 +178,7 @@ class Record:
         "Invite Mara" means mara.lind@..., where no second Mara stands in the same result.
         """
         return any(
-            address == value and word in request.names and self._table.called_alone(word, address)
+            address == value and word in request.names and self.table.called_alone(word, address)
             for word, address in self.marks.people
         )
 
@@ -185,12 +193,12 @@ class Record:
 
     def _has_alone(self, part: int, mark: str | Run) -> bool:
         # Between two words of a file's name something may have been dropped: one of them is looked for.
-        return self._table.has_alone(part, mark, mark if isinstance(mark, str) else max(mark, key=len))
+        return self.table.has_alone(part, mark, mark if isinstance(mark, str) else max(mark, key=len))
 
     def _found_alone(self, request: Request) -> bool:
         """The only row of a search in the user's words: a name among them, or two words side by side."""
-        selectors = self._table.selectors
-        if self.siblings != 1 or not all(map(request.holds, selectors)):
+        selectors = self.table.selectors
+        if self.table.siblings[self.row] != 1 or not all(map(request.holds, selectors)):
             return False
         return any(
             len([word for word in text.split() if len(word) >= MIN_NAME]) >= MIN_RUN_WORDS

@@ -23,10 +23,10 @@ DRIVE: list[Row] = [
 
 def _records(rows: Sequence[Row], selectors: tuple[str, ...] = ()) -> list[Record]:
     table = Table(selectors)
-    records = [table.record(len(rows)) for _ in rows]
+    records = [table.record(table.row(len(rows))) for _ in rows]
     for record, row in zip(records, rows, strict=True):
         for name, text in row.items():
-            table.add(record, name, text)
+            table.add(record.row, name, text)
     return records
 
 
@@ -158,10 +158,10 @@ def test_what_a_row_has_alone_is_found_as_by_comparing_every_row(rows: list[list
     """Only rows in which a mark is found folded are compared; none that has the mark is missed."""
     table = Table()
     for texts in rows:
-        record = table.record(len(rows))
+        row = table.row(len(rows))
         for text in texts:
-            table.add(record, "field", text)
-    records = dict.fromkeys(table.records)
+            table.add(row, "field", text)
+    records = [table.record(row) for row in dict.fromkeys(table.rows)]
     every = [record.marks for record in records]
 
     for record in records:
