@@ -30,7 +30,7 @@ _LABELS = {"fetch": _FETCH, "lookup": _LOOKUP, "book": _BOOK, "send": _SEND}
 
 def measure() -> str:
     """Every table."""
-    return "\n".join(map(str, (_intake(), _calls(), _growth(), _memory())))
+    return "\n".join(map(str, (_intake(), _first_touch(), _calls(), _growth(), _memory())))
 
 
 def _words(letters: str) -> list[str]:
@@ -94,6 +94,31 @@ def _intake() -> Table:
     return Table("Reading 100 KB of a tool result (CPU ms; budget 1)", ("text", "ms"), tuple(rows))
 
 
+def _first_touch() -> Table:
+    """A value of a structured result is looked for the first time, and again."""
+    rows = []
+    for name, as_text in (("JSON records, mixed", False), ("JSON records as text, mixed", True)):
+        records = _records(SIZE)
+        content: Json = json.dumps(records) if as_text else records
+        value = _sample(records)
+        first = _best(lambda content=content, value=value: _looker(content, value))  # type: ignore[misc]
+        again = _best(lambda content=content, value=value: _looker(content, value, touched=True))  # type: ignore[misc]
+        rows.append(Row(name, f"{first * 1e3:.1f}", f"{again * 1e6:.0f}"))
+    return Table(
+        "A value of 100 KB of records looked up (goal: 3 ms the first time)",
+        ("text", "first time, CPU ms", "then, CPU us"),
+        tuple(rows),
+    )
+
+
+def _looker(content: Json, value: str, *, touched: bool = False) -> Callable[[], object]:
+    ledger = Ledger()
+    ledger.take(ToolResult("lookup", {}, content), _LOOKUP)
+    if touched:
+        ledger.look_up(value)
+    return lambda: ledger.look_up(value)
+
+
 def _calls() -> Table:
     flow = Flow(_LABELS)
     run = Conversation(request="Mail anna@example.com that the refund was approved.")
@@ -117,7 +142,7 @@ def _calls() -> Table:
         naive = _best(lambda value=value: lambda: [value in text for text in plain], 50)  # type: ignore[misc]
         rows.append(Row(name, f"{looked * 1e6:.0f}", f"{judged * 1e6:.0f}", f"{naive * 1e6:.0f}"))
     return Table(
-        "One value after 1 MB of history: looked up, and a call judged by every rule (CPU us; budget 50 a look-up)",
+        "One value after 1 MB of history: looked up, and a call judged by every rule (CPU us; goal 50)",
         ("value", "look-up", "whole call", "naive `in`, case and spaces unfolded"),
         tuple(rows),
     )
@@ -161,7 +186,23 @@ def _memory() -> Table:
             ledger.take(ToolResult(tool, {}, content), _LABELS[tool])
         del content
         ledger.look_up("nobody@nowhere.example")
-        used, _ = tracemalloc.get_traced_memory()
+        unread, _ = tracemalloc.get_traced_memory()
+        for seed in range(10):
+            # A reading is made for what is found; records are found by one of their values.
+            ledger.look_up(_sample(make(SIZE, seed)))
+        read, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        rows.append(Row(name, f"{used / held:.2f}"))
-    return Table("Memory per byte of text held (goal: at most 3)", ("text", "ratio"), tuple(rows))
+        rows.append(Row(name, f"{unread / held:.2f}", f"{read / held:.2f}"))
+    return Table(
+        "Memory per byte of text held (goal: at most 3)",
+        ("text", "as taken in", "after a value of each was looked up"),
+        tuple(rows),
+    )
+
+
+def _sample(content: Json) -> str:
+    """A value that stands in ``content``."""
+    if not isinstance(content, list):
+        return str(content)[:20]
+    record = content[len(content) // 2]
+    return str(record["email"]) if isinstance(record, dict) else str(record)

@@ -6,12 +6,11 @@ asks about costs next to nothing.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 
 import msgspec
 
@@ -29,7 +28,7 @@ from agentguard.flow.forms import (
     tokens,
 )
 from agentguard.flow.labels import ToolLabels
-from agentguard.flow.record import Record, is_id, settle
+from agentguard.flow.record import Record, Table, is_id
 from agentguard.text.squash import squash
 
 __all__ = ["Document", "Reading", "Record", "Value", "plain_json"]
@@ -58,16 +57,6 @@ class Value:
         return f"tool:{self.tool}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
-    """One structured value: its text, the record it is a field of, and what makes it a ``Value``."""
-
-    text: str
-    record: Record
-    name: str
-    reader: _Reader
-
-
 class Reading:
     """What one document says: its structured values, and the texts in it that anybody may have written.
 
@@ -76,59 +65,22 @@ class Reading:
 
     def __init__(self) -> None:
         self.untrusted: list[str] = []
-        self._leaves: list[_Leaf] = []
         self._readers: list[_Reader] = []
-        self._folded = b""
-        self._starts: list[int] = []
-        self._known: dict[int, tuple[Value, frozenset[str]]] = {}
-        self._settled = False
 
     def add(self, reader: _Reader) -> None:
         """Take over what ``reader`` found in one document."""
         self._readers.append(reader)
-        self._leaves.extend(reader.leaves)
         self.untrusted.extend(reader.untrusted)
-        folds = [squash(leaf.text) for leaf in self._leaves]
-        self._starts = [0, *accumulate(len(fold) + 1 for fold in folds)][:-1]
-        self._folded = b"\n".join(folds)
 
     def find(self, keys: Collection[str], squashed: Iterable[bytes], short: Collection[str]) -> Iterator[Value]:
         """The values under one of ``keys``, last first; ``squashed`` and ``short`` are the forms to look for."""
-        places = {place for needle in squashed for place in self._places(needle)}
-        for token in short:
-            places.update(place for place in self._places(squash(token)) if self._is_short(place, short))
-        for place in sorted(places, reverse=True):
-            value, known = self._value(place)
-            if not known.isdisjoint(keys):
-                self._settle()
-                yield value
+        for reader in reversed(self._readers):
+            yield from reader.find(keys, squashed, short)
 
     def numbers(self) -> Iterator[str]:
         """Every number that is no id."""
-        return (leaf.text for leaf in self._leaves if is_number(leaf.text) and not is_id(leaf.name))
-
-    def _places(self, needle: bytes) -> Iterator[int]:
-        found = self._folded.find(needle)
-        while found >= 0:
-            place = bisect_right(self._starts, found) - 1
-            yield place
-            found = self._folded.find(needle, self._starts[place + 1]) if place + 1 < len(self._starts) else -1
-
-    def _is_short(self, place: int, short: Collection[str]) -> bool:
-        text = self._leaves[place].text
-        return canonical(text) in short or not short_tokens(text.replace(",", " ")).isdisjoint(short)
-
-    def _value(self, place: int) -> tuple[Value, frozenset[str]]:
-        if place not in self._known:
-            leaf = self._leaves[place]
-            self._known[place] = leaf.reader.value(leaf)
-        return self._known[place]
-
-    def _settle(self) -> None:
-        if not self._settled:
-            self._settled = True
-            for reader in self._readers:
-                reader.settle()
+        for reader in self._readers:
+            yield from reader.numbers()
 
 
 class Document:
@@ -198,73 +150,97 @@ def _escaped_char(match: re.Match[str]) -> str:
 
 
 class _Reader:
-    """Walks one document of a trusted or mixed result."""
+    """Walks one document of a trusted or mixed result, and finds values in it."""
 
     def __init__(self, tool: str, labels: ToolLabels, selectors: tuple[str, ...]) -> None:
-        self.leaves: list[_Leaf] = []
         self.untrusted: list[str] = []
         self._tool = tool
         self._labels = labels
         self._mixed = labels.output is Label.MIXED
         self._free = {name.rpartition(".")[2].casefold() for name in labels.free_text}
-        self._selectors = selectors
-        self._echoes = [squash(text) for text in selectors]
-        self._echoed_numbers = {canonical(text) for text in selectors if is_number(text)}
-        self._records: list[Record] = []
+        self._table = Table(selectors)
+        self._fields: dict[str, tuple[bool, bool]] = {}
+        self._known: dict[int, tuple[Value, frozenset[str]]] = {}
 
     def read(self, document: Json) -> None:
-        self._walk(document, self._record(1), "")
+        """Walk ``document``: once, and before anything is looked for."""
+        self._walk(document, self._table.row(), "")
 
-    def settle(self) -> None:
-        """Find out what singles each record out: asked for once a value of one is found."""
-        if self._mixed:
-            for leaf in self.leaves:
-                leaf.record.collect(leaf.name, leaf.text)
-            settle(self._records)
+    def find(self, keys: Collection[str], squashed: Iterable[bytes], short: Collection[str]) -> Iterator[Value]:
+        """As ``Reading.find``."""
+        places = {place for needle in squashed for place in self._table.find(needle)}
+        for token in short:
+            places.update(place for place in self._table.find(squash(token)) if self._is_short(place, short))
+        for place in sorted(places, reverse=True):
+            if place not in self._known:
+                self._known[place] = self._value(place)
+            value, known = self._known[place]
+            if not known.isdisjoint(keys):
+                yield value
 
-    def value(self, leaf: _Leaf) -> tuple[Value, frozenset[str]]:
+    def numbers(self) -> Iterator[str]:
+        """As ``Reading.numbers``."""
+        fields = zip(self._table.names, self._table.texts, strict=True)
+        return (text for name, text in fields if is_number(text) and not is_id(name))
+
+    def _is_short(self, place: int, short: Collection[str]) -> bool:
+        text = self._table.texts[place]
+        return canonical(text) in short or not short_tokens(text.replace(",", " ")).isdisjoint(short)
+
+    def _value(self, place: int) -> tuple[Value, frozenset[str]]:
         """The value, and every key under which it is vouched for."""
-        created = self._labels.side_effect != "read" and is_id(leaf.name)
-        record = leaf.record if self._mixed else None
-        value = Value(self._tool, leaf.text, record, created, self._labels.inbound, is_id(leaf.name))
-        written = members(leaf.text)
+        name, text = self._table.names[place], self._table.texts[place]
+        identity = is_id(name)
+        created = self._labels.side_effect != "read" and identity
+        record = self._table.record(self._table.rows[place]) if self._mixed else None
+        value = Value(self._tool, text, record, created, self._labels.inbound, identity)
+        written = members(text)
         if not self._mixed:
-            written |= tokens(leaf.text)
+            written |= tokens(text)
         keys = {key(form) for form in written if created or not self._echoed(form)}
-        if keys and (grouped := grouped_key(leaf.text)):
+        if keys and (grouped := grouped_key(text)):
             keys.add(grouped)
         return value, frozenset(keys)
 
-    def _record(self, siblings: int) -> Record:
-        record = Record(self._selectors, siblings)
-        self._records.append(record)
-        return record
-
-    def _walk(self, node: Json, record: Record, name: str) -> None:
-        if isinstance(node, dict):
+    def _walk(self, node: Json, record: int, name: str) -> None:
+        if isinstance(node, str):
+            self._leaf(node, record, name)
+        elif isinstance(node, dict):
             for field_name, item in node.items():
-                if field_name.casefold() in self._free:
+                free, plain = self._fields.get(field_name) or self._field(field_name)
+                if free:
                     self.untrusted.extend(_texts(item))
                     continue
-                if not looks_like_field(field_name):
+                if not plain:
                     self._leaf(field_name, record, field_name)
                 self._walk(item, record, field_name)
         elif isinstance(node, list):
-            siblings = max(record.siblings, len(node))
+            siblings = max(self._table.siblings[record], len(node))
             for row in node:
                 # Each object of a list is a record of its own.
-                self._walk(row, self._record(siblings) if isinstance(row, dict) else record, name)
-        elif isinstance(node, str):
-            self._leaf(node, record, name)
+                self._walk(row, self._table.row(siblings) if isinstance(row, dict) else record, name)
         elif node is not None and not isinstance(node, bool):
             self._leaf(repr(node), record, name)
 
-    def _leaf(self, text: str, record: Record, name: str) -> None:
+    def _field(self, name: str) -> tuple[bool, bool]:
+        """Whether a field of this name is free text, and whether its name is no value. Rows share their names."""
+        known = self._fields[name] = name.casefold() in self._free, looks_like_field(name)
+        return known
+
+    def _leaf(self, text: str, record: int, name: str) -> None:
         # A mixed text without a field name: nothing tells whether it is structured.
-        if not is_value(text) or (self._mixed and not name):
+        if (name or not self._mixed) and is_value(text):
+            self._table.add(record, name, text)
+        else:
             self.untrusted.append(text)
-            return
-        self.leaves.append(_Leaf(text, record, name, self))
+
+    @functools.cached_property
+    def _echoes(self) -> list[bytes]:
+        return list(map(squash, self._table.selectors))
+
+    @functools.cached_property
+    def _echoed_numbers(self) -> set[str]:
+        return {canonical(text) for text in self._table.selectors if is_number(text)}
 
     def _echoed(self, form: str) -> bool:
         """Whether the call itself named the value: an answer that repeats its question vouches for nothing in it."""

@@ -43,7 +43,8 @@ MAX_NUMBER_CHARS = 24
 # The longest honest single word: a URL or a path. Longer ones carry encoded text.
 MAX_WORD_CHARS = 120
 # One character more than a SHA-256 in hexadecimal: a longer run of one alphabet is an encoding of something else.
-_ENCODED_RUN = re.compile(r"[A-Za-z0-9+/=_-]{65,}")
+MIN_ENCODED = 65
+_ENCODED_RUN = re.compile(rf"[A-Za-z0-9+/=_-]{{{MIN_ENCODED},}}")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 
 _LINES = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -69,6 +70,8 @@ _NO_LETTERS = {code: " " for code in range(128) if not chr(code).isalnum() and c
 _RELATIVE = ("//", "\\\\", "/\\", "\\/")
 _BARE_HOST = re.compile(r"[^\s/?#@]+\.[^\s/?#@]+[/?#]")
 _WORD = re.compile(r"[^\W_]+(?:[.,][^\W_]+)*")
+# A word that has one spelling: no mark stands around it, none parts it.
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]*[A-Za-z0-9])?")
 
 _LIST_SINKS = frozenset({"recipient", "person", "channel", "account", "id"})
 _WHOLE_SINKS = frozenset({"path", "url", "command"})
@@ -79,9 +82,9 @@ def canonical(text: str) -> str:
 
     Lower case, not case folding: that would make one domain of straße.example and strasse.example.
     """
-    plain = unicodedata.normalize("NFC", without_excess_marks(text)).strip().lower()
+    plain = _composed(text).strip().lower()
     # Decimal rounds beyond 28 digits, and two account numbers must never round to one.
-    if len(plain) <= MAX_NUMBER_CHARS and _GROUPED.fullmatch(plain):
+    if len(plain) <= MAX_NUMBER_CHARS and plain[-1:].isdigit() and _GROUPED.fullmatch(plain):
         return format(Decimal(plain.replace(",", "")).normalize(), "f")
     return plain
 
@@ -143,6 +146,9 @@ def tokens(text: str) -> set[str]:
     """Every single token of a trusted text as written, in every spelling it may be meant by."""
     found: set[str] = set()
     for word in set(text.split()):
+        if _PLAIN_WORD.fullmatch(word):
+            found.add(word)
+            continue
         found |= _spellings(word)
         # Inside a path or URL a comma or bracket is no boundary.
         if "/" not in word or word[0] in _OPENING:
@@ -165,13 +171,17 @@ def key(value: str) -> str:
     ``a/../b`` is not ``b`` where ``a`` is a symbolic link. URLs lose the case of scheme and host alone.
     A bare file name is no path to it: two folders may each hold one.
     """
-    plain = unicodedata.normalize("NFC", without_excess_marks(value)).strip()
+    plain = _composed(value).strip()
     if "://" in plain:
         return "url " + _url_form(plain)
     if "/" not in plain or ".." in plain.split("/"):
         return "path " + plain if "/" in plain else canonical(plain)
     path = posixpath.normpath(plain)
     return "path " + path if "/" in path else canonical(path)
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", without_excess_marks(text))
 
 
 def _url_form(url: str) -> str:
@@ -249,11 +259,13 @@ def _host(url: str) -> str:
 
 def is_value(text: str) -> bool:
     """Whether ``text`` has the shape of a value. Anything longer is free text, whatever its label says."""
-    count = len(text.split())
+    words = text.split()
+    count = len(words)
     if count > MAX_WORDS or (count > MAX_SENTENCE_WORDS and len(text) > MAX_SENTENCE_CHARS):
         return False
-    if _BLANK_LINE.search(text) or _ENCODED_RUN.search(text):
+    if "\n" in text and _BLANK_LINE.search(text):
         return False
-    if any(len(word) > MAX_WORD_CHARS for word in text.split()):
+    # Shorter than the shortest encoded run, no word of it is too long either.
+    if len(text) >= MIN_ENCODED and (_ENCODED_RUN.search(text) or any(len(word) > MAX_WORD_CHARS for word in words)):
         return False
-    return not any(unicodedata.category(char) == "Cf" for char in text)
+    return text.isascii() or not any(unicodedata.category(char) == "Cf" for char in text)

@@ -93,6 +93,9 @@ class Ledger:
     @property
     def read_untrusted(self) -> bool:
         """Whether some text that anybody may have written was read."""
+        if self._read_untrusted:
+            # Once true it stays so.
+            return True
         with self._lock:
             while self._unread and not self._read_untrusted:
                 self._read_untrusted = bool(self._reading(self._unread.pop()).untrusted)

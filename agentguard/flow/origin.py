@@ -23,6 +23,7 @@ there, what stands only in untrusted text may not.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,7 +31,6 @@ from itertools import islice
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Letter, Origin, Span
 from agentguard.event import KEY, Json, Path, ToolCall
-from agentguard.flow.calculation import Calculation
 from agentguard.flow.contradiction import AMOUNT, DATE, Figures
 from agentguard.flow.document import Record, Value
 from agentguard.flow.embedded import EXCESS, Embedded, embedded
@@ -38,7 +38,6 @@ from agentguard.flow.forms import elements, key, looks_like_field, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
 from agentguard.flow.request import Request
-from agentguard.text.squash import squash
 
 __all__ = ["Tracer", "ledger_of", "lineage"]
 
@@ -60,6 +59,10 @@ _GROUPED_SINKS = frozenset({"account", "id", "phone"})
 
 # What a target inside a body would be as an argument.
 _SINK_OF = {"link": "url", "email": "recipient", "phone": "phone"}
+
+# A body without any of these holds no target: no scheme, host, address, number, bracket or written-out dot, and
+# nothing that a renderer hides or decodes.
+_TARGET_MARK = re.compile(r"[@:/\\&\[({<\d]|\.\w|dot|[^\t\n\x20-\x7e]", re.IGNORECASE)
 
 Delegates = Callable[[str], bool]
 
@@ -85,11 +88,26 @@ class Tracer:
     """
 
     def __init__(self, run: Conversation, bound: int, delegates: Delegates) -> None:
-        self._levels = [_Level(each, ledger_of(each, bound)) for each in lineage(run)]
+        self._levels = [_Level(each, bound) for each in lineage(run)]
         # The outermost run with a request holds the user's own words; those further in were written by its agent.
         asking = [depth for depth, level in enumerate(self._levels) if level.request.texts]
         self._asker = asking[-1] if asking else 0
         self._delegates = delegates
+
+    @property
+    def ledgers(self) -> list[Ledger]:
+        """The memories of the run and of those that started it, the innermost first."""
+        return [level.ledger for level in self._levels]
+
+    @property
+    def asking(self) -> Conversation:
+        """The run whose request holds the user's own words."""
+        return self._levels[self._asker].run
+
+    @property
+    def request(self) -> Request:
+        """The user's own words."""
+        return self._levels[self._asker].request
 
     def trace(self, labels: ToolLabels, call: ToolCall) -> tuple[Origin, ...]:
         """The origin of every value among the arguments; past the bounds the rest is one denied row."""
@@ -112,10 +130,9 @@ class Tracer:
         sources = [f"tool:{source}" for source in labels.sources_for(row.argument) or ()]
         if row.source in sources:
             return dataclasses.replace(row, effect=Effect.ALLOW, reason="")
-        level = self._levels[self._asker]
-        formula = (
-            level.calculation.explains(row.value, level.ledger.figures(sources)) if len(self._levels) == 1 else None
-        )
+        if len(self._levels) > 1:
+            return row
+        formula = self.request.calculation.explains(row.value, self._levels[0].ledger.figures(sources))
         if formula is None:
             return row
         settled = dataclasses.replace(row, letter=Letter.S, effect=Effect.ALLOW, reason="", source=USER)
@@ -123,13 +140,10 @@ class Tracer:
 
     def targets(self, argument: str, path: Path, text: str, *, guarded: bool = False) -> Iterator[Origin]:
         """The origin of every link, address and number inside a body of text."""
+        if not _TARGET_MARK.search(text):
+            return
         for target in embedded(text, MAX_TARGETS):
             yield self._target(argument, path, target, guarded=guarded)
-
-    def says(self, text: str) -> bool:
-        """Whether the request holds ``text``, whatever its punctuation: enough for a title, which is no target."""
-        wanted = squash(text)
-        return any(wanted in squash(said) for said in self._levels[self._asker].request.texts)
 
     def copied(self, argument: str, path: Path, text: str) -> Origin | None:
         """A question about a text that stands word for word in untrusted text; None when it does not."""
@@ -141,7 +155,7 @@ class Tracer:
 
     def contradicted(self, argument: str, path: Path, text: str, kind: str) -> Origin | None:
         """A question about a date or amount that is not the request's but some untrusted text's; else None."""
-        if not self._levels[self._asker].figures.contradicted_by(text, kind):
+        if not self.request.figures.contradicted_by(text, kind):
             return None
         named = [word for word in text.split() if any(map(str.isdigit, word))]
         found = next((found for value in (text, *named) if (found := self.found_in_untrusted(value))), None)
@@ -152,7 +166,7 @@ class Tracer:
 
     def public(self, value: str, receivers: Sequence[str]) -> bool:
         """Whether a confidential value may be written to these receivers: the user said it, or it is their own."""
-        if self._levels[self._asker].request.holds(value) or key(value) in map(key, receivers):
+        if self.request.holds(value) or key(value) in map(key, receivers):
             return True
         records = [self._records(receiver) for receiver in receivers]
         return bool(records) and all(not own.isdisjoint(self._records(value)) for own in records)
@@ -200,6 +214,8 @@ class Tracer:
     def _judge(self, sink: _Sink, value: str, *, is_flag: bool = False) -> Origin:
         known, untrusted = self._trace(sink, value)
         if known:
+            if len(known) == 1:
+                return known[0]
             deciding = next((row for row in known if row.effect is Effect.ALLOW), known[0])
             stood = dict.fromkeys((row.letter, row.source) for row in known)
             return dataclasses.replace(deciding, stood=tuple(stood))
@@ -244,7 +260,7 @@ class Tracer:
             else:
                 said = asked and self._says(level, sink, value)
             if said and depth == len(self._levels) - 1:
-                text, _ = self._levels[self._asker].request.locate(value)
+                text, _ = self.request.locate(value)
                 known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text)))
             if asked:
                 known.extend(self._vouched(level, sink, value, found.values))
@@ -277,7 +293,7 @@ class Tracer:
 
     def _names_figure(self, level: _Level, kind: str, value: str) -> bool:
         """In whatever notation; a minus sign, and an hour that strangers wrote, must be the user's own."""
-        figures = level.figures
+        figures = level.request.figures
         if not figures.holds(value, kind) or figures.contradicted_by(value, kind):
             return False
         if kind == AMOUNT:
@@ -300,25 +316,12 @@ class Tracer:
 class _Level:
     """One run of the lineage: what it was asked, and what it read."""
 
-    def __init__(self, run: Conversation, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self.request: Request = ledger.request(run)
-        self._figures: Figures | None = None
-        self._calculation: Calculation | None = None
+    __slots__ = ("ledger", "request", "run")
 
-    @property
-    def figures(self) -> Figures:
-        """The amounts and dates of the request."""
-        if self._figures is None:
-            self._figures = Figures(self.request.texts)
-        return self._figures
-
-    @property
-    def calculation(self) -> Calculation:
-        """The numbers of the request, and what may be worked out from them."""
-        if self._calculation is None:
-            self._calculation = Calculation(self.request.texts)
-        return self._calculation
+    def __init__(self, run: Conversation, bound: int) -> None:
+        self.run = run
+        self.ledger = run.slot(Ledger, lambda: Ledger(bound))
+        self.request: Request = self.ledger.request(run)
 
     def letter(self, vouched: Value) -> Letter:
         if vouched.record is None:

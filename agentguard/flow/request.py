@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
 from agentguard.decision import Span
+from agentguard.flow.calculation import Calculation
 from agentguard.flow.contradiction import Figures
 from agentguard.flow.forms import bare_word, canonical, grouped_key, key, tokens, words
 from agentguard.flow.superlative import superlatives
@@ -20,7 +22,6 @@ __all__ = ["Request", "find"]
 NAME_SHARE = 0.6
 # A longer phrase is not looked for: against a request of repeated words the search would be quadratic.
 MAX_PHRASE_WORDS = 32
-
 
 # A longer number is no day, hour or small sum.
 MAX_COUNTED = 4
@@ -46,10 +47,29 @@ class Request:
         self.names = frozenset(_distinctive(self._texts))
         self.superlatives = superlatives(self._texts)
 
+    @functools.cached_property
+    def figures(self) -> Figures:
+        """The amounts and dates of the request."""
+        return Figures(self._texts)
+
+    @functools.cached_property
+    def calculation(self) -> Calculation:
+        """The numbers of the request, and what may be worked out from them."""
+        return Calculation(self._texts)
+
+    @functools.cached_property
+    def _squashed(self) -> tuple[bytes, ...]:
+        return tuple(map(squash, self._texts))
+
     @property
     def texts(self) -> tuple[str, ...]:
         """The user's words, without what was only quoted."""
         return tuple(self._texts)
+
+    def says(self, text: str) -> bool:
+        """Whether the request holds ``text``, whatever its punctuation: enough for a title, which is no target."""
+        wanted = squash(text)
+        return any(wanted in said for said in self._squashed)
 
     def holds(self, value: str) -> bool:
         """Whether ``value`` stands in the request, from token boundary to token boundary."""

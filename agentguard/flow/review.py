@@ -7,6 +7,7 @@ copy what strangers wrote; does a date or an amount differ from the user's; does
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,7 +59,6 @@ class Review:
         tracer: the run's evidence.
         intent: what the user asked for.
         confidential: what the run has read that must not leave; None when nothing is classified.
-        suspicious: untrusted text was read in this run or above it.
     """
 
     def __init__(
@@ -69,14 +69,12 @@ class Review:
         tracer: Tracer,
         intent: Intent,
         confidential: Secrets | None,
-        suspicious: bool,
     ) -> None:
         self._call = call
         self._labels = labels
         self._tracer = tracer
         self._intent = intent
         self._confidential = confidential
-        self._suspicious = suspicious
         self.table: tuple[Origin, ...] = tracer.trace(labels, call)
         self._extra: list[Origin] = []
 
@@ -95,7 +93,7 @@ class Review:
         labels = self._labels
         if labels.side_effect == "read" or not labels.intent or self._intent.asks_for(self._call.tool, labels):
             return
-        deny = self._suspicious and not self._intent.delegated
+        deny = not self._intent.delegated and any(ledger.read_untrusted for ledger in self._tracer.ledgers)
         yield Doubt(
             Effect.DENY if deny else Effect.REQUIRE_APPROVAL,
             "intent-missing",
@@ -111,7 +109,7 @@ class Review:
             argument = str(leaf.path[1])
             if leaf.kind != "text" and argument in free:
                 continue
-            if argument in free and not _TITLES.isdisjoint(split_name(argument)):
+            if argument in free and _is_title(argument):
                 yield from self._copied(leaf, argument)
             yield from self._contradicted(leaf, argument)
 
@@ -121,7 +119,7 @@ class Review:
         count = len(text.split())
         if not MIN_TITLE_WORDS <= count <= MAX_TITLE_WORDS or len(text) > MAX_TITLE_CHARS or "\n" in text:
             return
-        if self._tracer.says(text):
+        if self._tracer.request.says(text):
             return
         row = self._tracer.copied(argument, leaf.path, text)
         if row is not None:
@@ -129,9 +127,9 @@ class Review:
 
     def _contradicted(self, leaf: Leaf, argument: str) -> Iterator[Doubt]:
         """The user named one figure, the argument holds another one that strangers wrote."""
-        kind = self._labels.sink_of(argument)
         if len(leaf.text) > MAX_TITLE_CHARS or not any(map(str.isdigit, leaf.text)):
             return
+        kind = self._labels.sink_of(argument)
         for figure in _FIGURES if kind is None else [kind] if kind in _FIGURES else []:
             row = self._tracer.contradicted(argument, leaf.path, leaf.text, figure)
             if row is not None:
@@ -188,6 +186,11 @@ class Review:
             # Most often a parameter nobody thought of, or its default: say what is missing, not only what was refused.
             entitled += ", since it has no row in the policy (content: true or one_of: [...] would label it)"
         return f"Argument '{shown(row.argument)}': its value {_stands(row)}{where}; it may be set by {entitled}."
+
+
+@functools.lru_cache(maxsize=1_000)
+def _is_title(argument: str) -> bool:
+    return not _TITLES.isdisjoint(split_name(argument))
 
 
 def shown(argument: str) -> str:

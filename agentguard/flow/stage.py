@@ -98,7 +98,7 @@ class Flow:
         labels = self._labels.get(call.tool)
         if labels is None:
             return ()
-        review = self._review(call, labels, run)
+        review = self._review(call, labels, run, self._tracer(run))
         review.doubts()
         return review.table
 
@@ -111,14 +111,15 @@ class Flow:
                 reason="tool-unlabelled",
                 message="The policy does not describe this tool, so it cannot be used.",
             )
-        review = self._review(call, labels, run)
-        doubts = review.doubts() or list(self._repeated(call, labels, run))
+        tracer = self._tracer(run)
+        review = self._review(call, labels, run, tracer)
+        doubts = review.doubts() or list(self._repeated(call, labels, run, tracer))
         if doubts:
             verdict = _verdict(doubts, review.table)
             if verdict.effect is Effect.REQUIRE_APPROVAL:
                 _tally(run).asked(call)
             return verdict
-        if labels.approval_when_untrusted and self._has_read_untrusted(run):
+        if labels.approval_when_untrusted and any(ledger.read_untrusted for ledger in tracer.ledgers):
             return Verdict(
                 Effect.REQUIRE_APPROVAL,
                 (Finding("flow.approval", "approval-when-untrusted", message="untrusted text was read in this run"),),
@@ -132,24 +133,25 @@ class Flow:
     def _judge_answer(self, event: ModelOutput, run: Conversation) -> Verdict:
         if not self._answers:
             return ALLOW
-        doubts, table = answer_doubts(event, self._tracer(run), self._confidential(run))
+        tracer = self._tracer(run)
+        doubts, table = answer_doubts(event, tracer, self._confidential(run, tracer))
         return _verdict(doubts, tuple(table)) if doubts else ALLOW
 
-    def _review(self, call: ToolCall, labels: ToolLabels, run: Conversation) -> Review:
+    def _review(self, call: ToolCall, labels: ToolLabels, run: Conversation, tracer: Tracer) -> Review:
+        leaves = labels.side_effect == "send" or labels.egress
         return Review(
             call,
             labels,
-            tracer=self._tracer(run),
-            intent=self._intent(run),
-            confidential=self._confidential(run) if labels.side_effect == "send" or labels.egress else None,
-            suspicious=self._has_read_untrusted(run),
+            tracer=tracer,
+            intent=self._intent(tracer),
+            confidential=self._confidential(run, tracer) if leaves else None,
         )
 
-    def _repeated(self, call: ToolCall, labels: ToolLabels, run: Conversation) -> Sequence[Doubt]:
+    def _repeated(self, call: ToolCall, labels: ToolLabels, run: Conversation, tracer: Tracer) -> Sequence[Doubt]:
         """One call more than the request asked for. A call that passes counts from here on."""
         if labels.side_effect == "read":
             return ()
-        count = self._intent(run).count(call.tool, labels) if labels.repeat_asks else None
+        count = self._intent(tracer).count(call.tool, labels) if labels.repeat_asks else None
         if _tally(run).take(call, count if count is None else max(1, count)):
             return ()
         message = f"The request asks for {count or 1} call(s) of this tool, and this is one more."
@@ -159,31 +161,25 @@ class Flow:
         def delegates(source: str) -> bool:
             kind, _, name = source.partition(":")
             labels = self._labels.get(name)
-            intent = self._intent(run)
+            intent = self._intent(tracer)
             if kind != "tool" or labels is None:
                 return bool(intent.delegated)
             return intent.delegates(name, labels)
 
-        return Tracer(run, self._memory, delegates)
+        tracer = Tracer(run, self._memory, delegates)
+        return tracer
 
-    def _intent(self, run: Conversation) -> Intent:
+    def _intent(self, tracer: Tracer) -> Intent:
         """What the user asked for: the outermost request, since those further in were written by an agent."""
-        for each in reversed(lineage(run)):
-            request = ledger_of(each, self._memory).request(each)
-            if request.texts:
-                return each.slot(_Intents, _Intents).of(request.texts, self._vocabulary)
-        return run.slot(_Intents, _Intents).of((), self._vocabulary)
+        return tracer.asking.slot(_Intents, _Intents).of(tracer.request.texts, self._vocabulary)
 
-    def _confidential(self, run: Conversation) -> Secrets | None:
+    def _confidential(self, run: Conversation, tracer: Tracer) -> Secrets | None:
         """What this run and those above it have read that must not leave."""
         if self._classify is None:
             return None
         secrets = _root(run).slot(Secrets, Secrets)
-        secrets.update(self._classify, [ledger_of(each, self._memory) for each in lineage(run)])
+        secrets.update(self._classify, tracer.ledgers)
         return secrets
-
-    def _has_read_untrusted(self, run: Conversation) -> bool:
-        return any(ledger_of(each, self._memory).read_untrusted for each in lineage(run))
 
     def _read_history(self, event: ModelInput, ledger: Ledger) -> None:
         """Texts of others in a prompt: retrieved passages, messages, results that no ``ToolResult`` brought.
@@ -204,18 +200,20 @@ class Flow:
 
 
 class _Intents:
-    """The intent of one run, read anew when the user says more."""
+    """The intent of one run, read anew when the user says more, and by each guard in its own words."""
 
     def __init__(self) -> None:
         self._texts: tuple[str, ...] | None = None
-        self._intent: Intent | None = None
+        self._intents: dict[Vocabulary, Intent] = {}
         self._lock = threading.Lock()
 
     def of(self, texts: tuple[str, ...], vocabulary: Vocabulary) -> Intent:
         with self._lock:
-            if self._intent is None or self._texts != texts:
-                self._texts, self._intent = texts, Intent(texts, vocabulary)
-            return self._intent
+            if self._texts != texts:
+                self._texts, self._intents = texts, {}
+            if vocabulary not in self._intents:
+                self._intents[vocabulary] = Intent(texts, vocabulary)
+            return self._intents[vocabulary]
 
 
 def _root(run: Conversation) -> Conversation:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentguard.flow.record import Record, settle
+from agentguard.flow.record import Record, Table
 from agentguard.flow.request import Request
 from agentguard.flow.superlative import extremes, superlatives
 
@@ -22,11 +22,11 @@ DRIVE: list[Row] = [
 
 
 def _records(rows: Sequence[Row], selectors: tuple[str, ...] = ()) -> list[Record]:
-    records = [Record(selectors, len(rows)) for _ in rows]
+    table = Table(selectors)
+    records = [table.record(table.row(len(rows))) for _ in rows]
     for record, row in zip(records, rows, strict=True):
         for name, text in row.items():
-            record.collect(name, text)
-    settle(records)
+            table.add(record.row, name, text)
     return records
 
 
@@ -98,7 +98,7 @@ def test_two_of_one_name_are_nobody() -> None:
     rows = [*DRIVE, {"id_": "7", "owner": "mara@quarry.example"}]
     request = Request(["Please invite Mara."], ())
 
-    assert not any(record.calls(request, address) for record in _records(rows) for _, address in record.people)
+    assert not any(record.calls(request, address) for record in _records(rows) for _, address in record.marks.people)
 
 
 def test_equal_rows_stand_out_in_nothing() -> None:
@@ -139,3 +139,36 @@ def test_any_rows_can_be_settled_and_an_empty_request_points_at_none(rows: list[
     nothing = Request([""], ())
 
     assert not any(record.chosen_by(nothing) for record in _records(rows))
+
+
+FIELDS = st.lists(
+    st.sampled_from(
+        ["Open", "open", "Anna", "anna@x.example", "ANNA@y.example", "1,000", "1000.0", "1000", "0.50", "0.5"]
+    )
+    | st.sampled_from(["plan.old-may.txt", "old may", "team-notes", "Team Notes", "a|\u0338b", "\u212aelvin", "kelvin"])
+    | st.text(max_size=8)
+    | st.text("ab.-@/, \u0301\u1100\u1161\u2460", max_size=12),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(st.lists(FIELDS, min_size=1, max_size=5))
+def test_what_a_row_has_alone_is_found_as_by_comparing_every_row(rows: list[list[str]]) -> None:
+    """Only rows in which a mark is found folded are compared; none that has the mark is missed."""
+    table = Table()
+    for texts in rows:
+        row = table.row(len(rows))
+        for text in texts:
+            table.add(row, "field", text)
+    records = [table.record(row) for row in dict.fromkeys(table.rows)]
+    every = [record.marks for record in records]
+
+    for record in records:
+        for part in range(3):
+            for mark in record.marks[part]:
+                spelt = mark if isinstance(mark, str) else max(mark, key=len)
+                assert table.has_alone(part, mark, spelt) is (sum(mark in marks[part] for marks in every) == 1)
+        for word, address in record.marks.people:
+            others = {pair for marks in every for pair in marks.people if pair[0] == word}
+            assert table.called_alone(word, address) is (others == {(word, address)})
