@@ -269,6 +269,10 @@ class Tracer:
         request = level.request
         if sink.kind == "id" and request.counts(value):
             return False
+        if sink.kind == AMOUNT and request.numbers(value):
+            return False
+        if sink.kind == "command" and not request.spells(value):
+            return False
         if request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value)):
             return True
         if sink.kind in (AMOUNT, DATE):
@@ -355,8 +359,9 @@ def _values(path: Path, node: Json, kind: str | None) -> Iterator[tuple[Path, st
     """Every value at any depth, dictionary keys and numbers included; True in third place marks a yes-or-no."""
     if isinstance(node, dict):
         for name, item in node.items():
-            # A key shaped like a field name is structure; any other may be an address. People are named like fields.
-            if kind == "person" or not looks_like_field(name):
+            # A key shaped like a field name is structure; any other may be an address. People are named like fields,
+            # and a key without a value is all there is to choose.
+            if kind == "person" or not looks_like_field(name) or item is None or item in ([], {}, ""):
                 yield (*path, name, KEY), name, False
             yield from _values((*path, name), item, kind)
     elif isinstance(node, list):
