@@ -57,6 +57,14 @@ def _doubts(leaf: Leaf, row: Origin, tracer: Tracer, confidential: Secrets | Non
             leaf.path,
             "flow.answer",
         )
+    elif row.letter is Letter.N and tracer.suspicious and _is_image(leaf.text, row.value):
+        yield Doubt(
+            Effect.DENY,
+            "embedded-unknown",
+            "The answer holds an image whose address was found nowhere, and untrusted text was read.",
+            leaf.path,
+            "flow.answer",
+        )
     elif confidential is not None and (carried := confidential.carried(row.value)):
         yield Doubt(
             Effect.DENY,

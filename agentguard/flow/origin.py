@@ -165,6 +165,11 @@ class Tracer:
         values = (vouched for level in self._levels for vouched in level.ledger.look_up(value, grouped=True).values)
         return {vouched.record for vouched in values if vouched.record is not None}
 
+    @property
+    def suspicious(self) -> bool:
+        """Whether text that anybody may have written was read in this run or one above it."""
+        return any(level.ledger.read_untrusted for level in self._levels)
+
     def quoted(self, text: str) -> bool:
         """Whether ``text`` as a whole, not only the host of it, was read somewhere."""
         return any(level.ledger.quotes(text) for level in self._levels)
@@ -239,7 +244,7 @@ class Tracer:
             untrusted = untrusted or found.untrusted
             if depth > self._asker:
                 # A run above the request that asked for nothing: what it read must not have become a request.
-                asked = asked and found.untrusted is None
+                asked = asked and found.untrusted is None and not level.ledger.read_untrusted
                 said = asked
             else:
                 said = asked and self._says(level, sink, value)
