@@ -354,7 +354,7 @@ def _verdicts(call: ToolCall, decision: Decision, origins: tuple[Origin, ...]) -
     """The strictest word on each argument: of where its values came from, and of the policy's constraints."""
     found: dict[str, Word] = dict.fromkeys(call.args, "allow")
     for origin in origins:
-        found[origin.argument] = max(found[origin.argument], _WORDS[origin.effect], key=_RANKS.__getitem__)
+        found[origin.argument] = max(found.get(origin.argument, "allow"), _WORDS[origin.effect], key=_RANKS.__getitem__)
     for finding in decision.findings:
         if finding.type == "policy.argument" and len(finding.path) > 1 and finding.path[1] in found:
             found[str(finding.path[1])] = "deny"

@@ -20,8 +20,12 @@ __all__ = ["answer_doubts"]
 
 # What a renderer loads by itself, up to the address.
 _IMAGE = re.compile(
-    r"!\[[^\]\n]{0,500}\]\(\s{0,8}<?\Z|<(?:img|source|video|audio|iframe|link|object|embed)\b[^<>]{0,500}\Z"
+    r"!\[[^\]\n]{0,500}\]\(\s{0,8}<?\Z|<(?:img|source|video|audio|iframe|link|object|embed)\b[^<>]{0,500}\Z",
+    re.IGNORECASE,
 )
+# The address of an image may stand elsewhere: "![chart][1]", and below "[1]: https://...".
+_REFERRED = re.compile(r"!\[[^\]\n]{0,500}\](?!\()")
+_REFERENCE = re.compile(r"\]:\s{0,8}<?\Z")
 _BEFORE = 600
 
 
@@ -53,6 +57,14 @@ def _doubts(leaf: Leaf, row: Origin, tracer: Tracer, confidential: Secrets | Non
             leaf.path,
             "flow.answer",
         )
+    elif row.letter is Letter.N and tracer.suspicious and _is_image(leaf.text, row.value):
+        yield Doubt(
+            Effect.DENY,
+            "embedded-unknown",
+            "The answer holds an image whose address was found nowhere, and untrusted text was read.",
+            leaf.path,
+            "flow.answer",
+        )
     elif confidential is not None and (carried := confidential.carried(row.value)):
         yield Doubt(
             Effect.DENY,
@@ -64,9 +76,14 @@ def _doubts(leaf: Leaf, row: Origin, tracer: Tracer, confidential: Secrets | Non
 
 
 def _is_image(text: str, address: str) -> bool:
+    """Whether a renderer loads ``address``. One that stands there in disguise may be anything, so it counts as one."""
     place = text.find(address)
+    if place < 0:
+        return "![" in text or "<" in text
+    referred = _REFERRED.search(text) is not None
     while place >= 0:
-        if _IMAGE.search(text[max(0, place - _BEFORE) : place]):
+        before = text[max(0, place - _BEFORE) : place]
+        if _IMAGE.search(before) or (referred and _REFERENCE.search(before)):
             return True
         place = text.find(address, place + 1)
     return False

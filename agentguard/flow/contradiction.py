@@ -120,6 +120,11 @@ class Figures:
         return len(self._amounts) + len(self._days) + len(self._times)
 
     @property
+    def dated(self) -> int:
+        """How many days and times of day are named."""
+        return len(self._days) + len(self._times)
+
+    @property
     def times(self) -> frozenset[tuple[int, int]]:
         """The times of day that are named, as (hour, minute)."""
         return frozenset(self._times)

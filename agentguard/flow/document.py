@@ -7,14 +7,17 @@ asks about costs next to nothing.
 from __future__ import annotations
 
 import functools
+import html
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import msgspec
 
 from agentguard.event import Json, Label, ToolResult, json_copy
+from agentguard.flow.contradiction import DATE, Figures
 from agentguard.flow.forms import (
     MIN_SQUASHED,
     canonical,
@@ -34,6 +37,11 @@ from agentguard.text.squash import squash
 __all__ = ["Document", "Reading", "Record", "Value", "plain_json"]
 
 _WRAPPERS = frozenset({"content", "artifact", "structured_content", "structuredContent", "isError"})
+# Keys of a text block, in MCP and LangChain.
+_BLOCK = frozenset({"type", "text", "id", "index", "annotations", "_meta", "meta", "extras", "cache_control"})
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NUMERAL = re.compile(r"\d(?:[\d.,' ]*\d)?")
+_OTHER_HABIT = str.maketrans(".,", ",.", "' ")
 _CODE_POINT = re.compile(r"\\u[0-9a-fA-F]{4}")
 
 
@@ -115,7 +123,7 @@ class Document:
         """Walk it."""
         content: Json = self._raw if isinstance(self._raw, str) else json.loads(self._raw)
         reading = Reading()
-        for document in _documents(content):
+        for document in _documents(content, frozenset(map(_last_name, self._labels.free_text))):
             reader = _Reader(self._tool, self._labels, self._selectors)
             reader.read(document)
             reading.add(reader)
@@ -157,7 +165,7 @@ class _Reader:
         self._tool = tool
         self._labels = labels
         self._mixed = labels.output is Label.MIXED
-        self._free = {name.rpartition(".")[2].casefold() for name in labels.free_text}
+        self._free = set(map(_last_name, labels.free_text))
         self._table = Table(selectors)
         self._fields: dict[str, tuple[bool, bool]] = {}
         self._known: dict[int, tuple[Value, frozenset[str]]] = {}
@@ -236,43 +244,60 @@ class _Reader:
 
     @functools.cached_property
     def _echoes(self) -> list[bytes]:
-        return list(map(squash, self._table.selectors))
+        selectors = self._table.selectors
+        return [squash(form) for text in (*selectors, "".join(selectors)) for form in _decoded(text)]
 
     @functools.cached_property
     def _echoed_numbers(self) -> set[str]:
-        return {canonical(text) for text in self._table.selectors if is_number(text)}
+        return {number for text in self._table.selectors for number in _numbers(text)}
+
+    @functools.cached_property
+    def _asked(self) -> Figures:
+        return Figures(self._table.selectors)
 
     def _echoed(self, form: str) -> bool:
         """Whether the call itself named the value: an answer that repeats its question vouches for nothing in it."""
         if is_number(form):
             # Squashed, 10.0 would be the 100 that a call was limited to.
             return canonical(form) in self._echoed_numbers
+        if _DAY.fullmatch(form) and self._asked.holds(form, DATE):
+            return True
         folded = squash(form)
         if len(folded) < MIN_SQUASHED:
             return folded in self._echoes
         return any(folded in echo for echo in self._echoes)
 
 
-def _documents(content: Json) -> Iterator[Json]:
-    """The documents of a result: JSON sent as text is read as JSON; blocks and second copies one by one."""
+def _documents(content: Json, free: Collection[str]) -> Iterator[Json]:
+    """The documents of a result: JSON sent as text is read as JSON; blocks and second copies one by one.
+
+    What the policy calls free text is none, though its field be named as a wrapper's: a stranger's JSON is no record.
+    """
     if isinstance(content, str):
         yield _parsed(content)
-    elif isinstance(content, dict) and content and _WRAPPERS.issuperset(content):
+    elif isinstance(content, dict) and content and _WRAPPERS.issuperset(content) and _wraps(content, free):
         for item in content.values():
-            yield from _documents(item)
-    elif isinstance(content, list) and any(_block_text(block) is not None for block in content):
+            yield from _documents(item, free)
+    elif isinstance(content, list) and any(_block_text(block, free) is not None for block in content):
         for block in content:
-            text = _block_text(block)
+            text = _block_text(block, free)
             # Beside text blocks stand images and links: their texts are fields of no record.
             yield _parsed(text) if text is not None else list(_texts(block))
     else:
-        text = _block_text(content)
+        text = _block_text(content, free)
         yield _parsed(text) if text is not None else content
 
 
-def _block_text(block: Json) -> str | None:
-    """The text of a content block; None when it is none."""
-    if not isinstance(block, dict) or block.get("type") != "text":
+def _wraps(content: dict[str, Json], free: Collection[str]) -> bool:
+    """Whether a wrapper's names are a wrapper's here: a file whose only field is its free text ``content`` has none."""
+    return len(content) > 1 or not any(name.casefold() in free for name in content)
+
+
+def _block_text(block: Json, free: Collection[str]) -> str | None:
+    """The text of a content block; None when it is none, such as a chat message of type ``text`` with its sender."""
+    if not isinstance(block, dict) or block.get("type") != "text" or not _BLOCK.issuperset(block):
+        return None
+    if "text" in free and not str(block.get("id") or "lc_").startswith("lc_"):
         return None
     text = block.get("text")
     return text if isinstance(text, str) else None
@@ -302,6 +327,24 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _selectors(args: Json) -> Iterator[str]:
     """Every text and number a call selected by."""
     return (text for text in _texts(list(args.values()) if isinstance(args, dict) else args) if text.strip())
+
+
+def _decoded(text: str) -> set[str]:
+    """The text, and what a tool makes of it that reads it as part of a URL or of HTML."""
+    return {text, unquote(text), html.unescape(text)}
+
+
+def _numbers(text: str) -> Iterator[str]:
+    """Every number in a text, canonical: a tool that reads "1.299,00 EUR" answers 1299."""
+    for match in _NUMERAL.finditer(text):
+        pieces = {match[0], *match[0].split()}
+        yield from (
+            canonical(each) for form in pieces for each in (form, form.translate(_OTHER_HABIT)) if is_number(each)
+        )
+
+
+def _last_name(name: str) -> str:
+    return name.rpartition(".")[2].casefold()
 
 
 def _texts(node: Json) -> Iterator[str]:

@@ -59,9 +59,13 @@ _HOST = re.compile(
 )
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(:\d{1,5})?(/[^\s<>\"`]{0,2000})?")
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=?^{|}~-]{1,256}\Z")
+# RFC 5321 allows a quoted string before the @.
+_QUOTED_LOCAL = re.compile(r"\"[^\"\n]{1,64}\"\Z")
 _DOMAIN = re.compile(r"\[?[^\W_][\w.:-]{0,252}")
-_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[ ]?\d{2}(?=[ \u00a0.-]?[A-Za-z0-9])")
-_IBAN_NOISE = re.compile(r"[ \u00a0.\-\t]")
+_IBAN_START = re.compile(
+    r"(?<![A-Za-z0-9])[A-Za-z]{2}[ ]?\d{2}(?=[ \u00a0.\-\t\r\n/_*|\u2010-\u2015\u00b7]{0,6}[A-Za-z0-9])"
+)
+_IBAN_NOISE = re.compile(r"[ \u00a0.\-\t\r\n/_*|\u2010-\u2015\u00b7]")
 _DIGITS = re.compile(r"(?<![\w+])(?:\+|\(\+?)?\d(?:[ \u00a0().\/-]{0,3}\d){5,33}(?!\w)")
 _DATE = re.compile(
     r"\d{4}[-./]\d{1,2}[-./]\d{1,2}(?:[ T]\d.*)?|\d{1,2}[-./]\d{1,2}[-./](?:\d{4}|\d{2})(?:\D.*)?|\d{4}\s?[-/]\s?\d{4}"
@@ -242,6 +246,12 @@ def _emails(text: str) -> Iterator[tuple[str, str, int, int]]:
             name, host = local[0].lstrip(".'*_/=&#|{"), domain[0].rstrip(".:-_").lstrip("[")
             if name and host and not _inside_url(text, place):
                 yield "email", f"{name}@{host}", place - len(name), place + 1 + len(host)
+        elif (
+            domain
+            and text[place - 1 : place] == '"'
+            and (quoted := _QUOTED_LOCAL.search(text[max(0, place - 70) : place]))
+        ):
+            yield "email", f"{quoted[0]}@{domain[0].rstrip('.:-_')}", place - len(quoted[0]), place + 1 + len(domain[0])
         place = text.find("@", place + 1)
 
 
@@ -258,7 +268,7 @@ def _hosts(text: str) -> Iterator[tuple[str, str, int, int]]:
         bare = not match[2] and not match[3]
         known = top in _TOP or top.startswith("xn--") or (len(top) == 2 and top.isascii()) or not top.isascii()
         www = match[0].lower().startswith("www.")
-        if not (known or www) or text[max(0, match.start() - 3) : match.start()] == "://":
+        if not (known or www or _is_host(text, match)) or text[max(0, match.start() - 3) : match.start()] == "://":
             continue
         if not www and (bare or match[0][match.end(1) - match.start() :].startswith("#")) and top in _FILES_ONLY:
             continue
@@ -271,6 +281,17 @@ def _hosts(text: str) -> Iterator[tuple[str, str, int, int]]:
         if all(int(octet) < 256 for octet in octets) and text[max(0, match.start() - 3) : match.start()] != "://":
             value = _trimmed(match[0])
             yield "link", value, match.start(), match.start() + len(value)
+
+
+def _is_host(text: str, match: re.Match[str]) -> bool:
+    """Whether marks round a name of an unknown top level make an address of it: ``//name.tld``, ``name.tld/page``."""
+    before = text[max(0, match.start() - 2) : match.start()]
+    if before in ("//", ":/", "\\\\", "/\\", "\\/") or re.search(
+        r"https?:\Z", text[max(0, match.start() - 6) : match.start()], re.I
+    ):
+        return True
+    paged = match[3] is not None and match[3][0] == "/" and len(match[3]) > 1
+    return paged and before[-1:] not in ("/", "\\") and len(match[1]) >= 4 and not _is_prose(match)
 
 
 def _is_prose(match: re.Match[str]) -> bool:
@@ -286,7 +307,7 @@ def _ibans(text: str) -> Iterator[tuple[str, str, int, int]]:
             continue
         chars: list[str] = []
         end = match.start()
-        for place in range(match.start(), min(match.start() + 2 * size + 4, len(text))):
+        for place in range(match.start(), min(match.start() + 4 * size, len(text))):
             char = text[place]
             if char.isascii() and char.isalnum():
                 chars.append(char.upper())

@@ -179,6 +179,11 @@ class Tracer:
         values = (vouched for level in self._levels for vouched in level.ledger.look_up(value, grouped=True).values)
         return {vouched.record for vouched in values if vouched.record is not None}
 
+    @property
+    def suspicious(self) -> bool:
+        """Whether text that anybody may have written was read in this run or one above it."""
+        return any(level.ledger.read_untrusted for level in self._levels)
+
     def quoted(self, text: str) -> bool:
         """Whether ``text`` as a whole, not only the host of it, was read somewhere."""
         return any(level.ledger.quotes(text) for level in self._levels)
@@ -255,7 +260,7 @@ class Tracer:
             untrusted = untrusted or found.untrusted
             if depth > self._asker:
                 # A run above the request that asked for nothing: what it read must not have become a request.
-                asked = asked and found.untrusted is None
+                asked = asked and found.untrusted is None and not level.ledger.read_untrusted
                 said = asked
             else:
                 said = asked and self._says(level, sink, value)
@@ -284,6 +289,10 @@ class Tracer:
         """Whether the request says ``value``, in the notations that its kind is written in."""
         request = level.request
         if sink.kind == "id" and request.counts(value):
+            return False
+        if sink.kind == AMOUNT and request.numbers(value):
+            return False
+        if sink.kind == "command" and not request.spells(value):
             return False
         if request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value)):
             return True
@@ -358,8 +367,9 @@ def _values(path: Path, node: Json, kind: str | None) -> Iterator[tuple[Path, st
     """Every value at any depth, dictionary keys and numbers included; True in third place marks a yes-or-no."""
     if isinstance(node, dict):
         for name, item in node.items():
-            # A key shaped like a field name is structure; any other may be an address. People are named like fields.
-            if kind == "person" or not looks_like_field(name):
+            # A key shaped like a field name is structure; any other may be an address. People are named like fields,
+            # and a key without a value is all there is to choose.
+            if kind == "person" or not looks_like_field(name) or item is None or item in ([], {}, ""):
                 yield (*path, name, KEY), name, False
             yield from _values((*path, name), item, kind)
     elif isinstance(node, list):

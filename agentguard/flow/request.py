@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 
 from agentguard.decision import Span
 from agentguard.flow.calculation import Calculation
-from agentguard.flow.contradiction import Figures
+from agentguard.flow.contradiction import Figures, is_calendar_word
 from agentguard.flow.forms import bare_word, canonical, grouped_key, key, tokens, words
 from agentguard.flow.superlative import superlatives
+from agentguard.flow.vocabulary import folded
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
 from agentguard.text.squash import squash
@@ -25,6 +26,20 @@ MAX_PHRASE_WORDS = 32
 
 # A longer number is no day, hour or small sum.
 MAX_COUNTED = 4
+
+
+# A longer number is told from an amount by its length.
+MAX_NUMBERED = 12
+# What numbers are given to: "invoice 2231". A comma behind it ("the invoice, 2231") makes it an amount again.
+_NUMBERED = frozenset(
+    word
+    for words in (
+        "invoice number nr ticket customer reference ref contract room flight",
+        "rechnung bestellung kunde kundin nummer rechnungsnummer vertrag zimmer",
+        "facture client numero contrat factura pedido cliente contrato",
+    )
+    for word in words.split()
+)
 
 
 class Request:
@@ -108,6 +123,17 @@ class Request:
             Figures([window]).named > Figures([window.replace(value, "")]).named for window in windows
         )
 
+    def numbers(self, value: str) -> bool:
+        """Whether a number stands in the request only in a date or as the number of something, and is no amount."""
+        if len(value) > MAX_NUMBERED or not (value.isascii() and value.isdigit()):
+            return False
+        windows = [window for text in self._texts for window in _around(text.split(), value)]
+        return bool(windows) and all(_numbers(window.split(), window, value) for window in windows)
+
+    def spells(self, value: str) -> bool:
+        """Whether ``value`` stands in the request letter by letter: capitals and line breaks change a command."""
+        return any(value.strip() in text for text in self._texts)
+
     def holds_grouped(self, value: str) -> bool:
         """Whether an account number stands in the request however it is grouped: in blocks of four, or in one.
 
@@ -143,6 +169,14 @@ def _around(words: list[str], value: str) -> Iterator[str]:
     for place, word in enumerate(words):
         if bare_word(word) == value:
             yield " ".join(words[max(0, place - 1) : place + 2])
+
+
+def _numbers(words: list[str], window: str, value: str) -> bool:
+    """Whether ``value`` is a part of a date in these words, or the number of what is named before it."""
+    before = "" if bare_word(words[0]) == value else folded(words[0])
+    if before in _NUMBERED or is_calendar_word(before):
+        return True
+    return Figures([window]).dated > Figures([window.replace(value, "")]).dated
 
 
 def _spells(wanted: str, row: Sequence[frozenset[str]], start: int) -> bool:

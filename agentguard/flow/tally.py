@@ -2,7 +2,8 @@
 
 A call counts from the moment it passes, so that parallel calls see each other; one that was put to a person counts when
 its result shows that it ran. An error gives the place back, and the same call again, before any result of it was seen,
-is a retry and takes no second place. A refusal, which some frameworks report as a result, takes none.
+is a retry and takes no second place; with another id it is another call. A refusal, which some frameworks report as a
+result, takes none.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ import hashlib
 import json
 import threading
 from collections import Counter
+from typing import TypeAlias
 
-from agentguard.event import Json, ToolCall, ToolResult
+from agentguard.event import ToolCall, ToolResult
 
 __all__ = ["Tally"]
 
 # Calls that passed and brought no result yet. Past it the oldest count as done.
 MAX_PENDING = 1_000
+
+# Tool, arguments, and the id that the model gave the call.
+_Key: TypeAlias = tuple[str, str, str | None]
 
 
 class Tally:
@@ -26,17 +31,17 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done: Counter[str] = Counter()
-        self._pending: dict[tuple[str, str], None] = {}
-        self._asked: dict[tuple[str, str], None] = {}
+        self._pending: dict[_Key, None] = {}
+        self._asked: dict[_Key, None] = {}
 
     def take(self, call: ToolCall, limit: int | None) -> bool:
         """Whether one more call stays within ``limit`` (None: no limit); when it does, it counts from now on."""
         with self._lock:
             if not self._admits(call, limit):
                 return False
-            self._pending[_key(call.tool, call.args)] = None
+            self._pending[_key(call)] = None
             if len(self._pending) > MAX_PENDING:
-                tool, _ = oldest = next(iter(self._pending))
+                tool, *_ = oldest = next(iter(self._pending))
                 del self._pending[oldest]
                 self._done[tool] += 1
             return True
@@ -44,13 +49,13 @@ class Tally:
     def asked(self, call: ToolCall) -> None:
         """The call was put to a person: it counts once a result of it is seen."""
         with self._lock:
-            self._asked[_key(call.tool, call.args)] = None
+            self._asked[_key(call)] = None
             if len(self._asked) > MAX_PENDING:
                 del self._asked[next(iter(self._asked))]
 
     def settle(self, result: ToolResult) -> None:
         """A call ended: it counts for good, or, after an error, no longer."""
-        key = _key(result.tool, result.args)
+        key = _key(result)
         with self._lock:
             known = key in self._pending or key in self._asked
             self._pending.pop(key, None)
@@ -59,11 +64,11 @@ class Tally:
                 self._done[result.tool] += 1
 
     def _admits(self, call: ToolCall, limit: int | None) -> bool:
-        if limit is None or _key(call.tool, call.args) in self._pending:
+        if limit is None or _key(call) in self._pending:
             return True
-        return self._done[call.tool] + sum(tool == call.tool for tool, _ in self._pending) < limit
+        return self._done[call.tool] + sum(tool == call.tool for tool, *_ in self._pending) < limit
 
 
-def _key(tool: str, args: dict[str, Json]) -> tuple[str, str]:
-    spelt = json.dumps(args, sort_keys=True, separators=(",", ":"))
-    return tool, hashlib.sha256(spelt.encode()).hexdigest()
+def _key(event: ToolCall | ToolResult) -> _Key:
+    spelt = json.dumps(event.args, sort_keys=True, separators=(",", ":"))
+    return event.tool, hashlib.sha256(spelt.encode()).hexdigest(), event.call_id
