@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agentguard.flow.languages.language import Language, entries
+from agentguard.flow.languages.everyday import FRAMES, VERBS
+from agentguard.flow.languages.language import Language, entries, joined
 
 __all__ = ["ENGLISH"]
 
@@ -163,34 +164,34 @@ _OBJECTS = {
     "message": """message; text; text message; sms; dm; direct message; chat; whatsapp; note to; reply; response; answer;
         notification; thread; conversation; voicemail; telegram""",
     "channel": "channel; slack; discord; chat room; workspace; group chat; mattermost; slack message; server",
-    "file": """file; document; doc; spreadsheet; sheet; folder; directory; report; notes; presentation; slide; slides; pdf;
+    "file": """trash; bin; download; recycle bin; scan; screenshot; brief; quote; proposal; plan; figures; numbers; spec; paperwork; certificate; cv; resume; recording; file; document; doc; spreadsheet; sheet; folder; directory; report; notes; presentation; slide; slides; pdf;
         drive; attachment; photo; picture; image; video; disk; archive; log; contract; csv; docx; xlsx; memo; essay;
         summary; list; overview; table; draft; note; minutes; agenda; script file; backup; template; protocol; page of; confirmation""",
-    "event": """event; calendar; meeting; appointment; call; invite; invitation; schedule; lunch; dinner; breakfast; coffee;
+    "event": """diary; huddle; offsite; checkin; check in; review; demo; kickoff; meetup; brunch; visit; rehearsal; hangout; event; calendar; meeting; appointment; call; invite; invitation; schedule; lunch; dinner; breakfast; coffee;
         reminder; sync; standup; session; conference; workshop; interview; reservation; booking; slot; party; room; catch up;
         one on one; webinar; get together; alarm; timer; birthday; vacation; block of time; retro; review meeting; class""",
     "money": """money; payment; transaction; transfer; refund; dollar; euro; pound; usd; eur; gbp; standing order; fund; cash;
         deposit; tip; donation; loan; bank transfer; direct debit; crypto; bitcoin; quid; buck; franc; yen; cent; money order;
         installment; instalment; difference; remainder; overpayment; rest of it; his share; her share; their share; my share; half""",
-    "bill": """bill; invoice; rent; account; balance; fee; subscription; iban; salary; debt; credit card; bank; card; price; wallet;
+    "bill": """membership; insurance; tab; utility; utilities; phone bill; top up; allowance; bill; invoice; rent; account; balance; fee; subscription; iban; salary; debt; credit card; bank; card; price; wallet;
         share of; expense; tax; premium; cost; wage; purchase; order; stock; tuition; mortgage; receipt; statement""",
     "product": "product; item; order; cart; basket; package; parcel; shipment; book; gift; stock; share; shoe; flower; pizza; grocery",
-    "travel": """hotel; flight; train; taxi; cab; ride; car; room; trip; restaurant; table; ticket; rental; itinerary; airbnb;
+    "travel": """eurostar; plane; ferry; shuttle; coach; car hire; hostel; b and b; table for; hotel; flight; train; taxi; cab; ride; car; room; trip; restaurant; table; ticket; rental; itinerary; airbnb;
         bus; seat; reservation; booking; accommodation; apartment; airport; stay; nights; somewhere to stay; place to stay; uber""",
-    "contact": """contact; address book; phone number; person; client; customer; supplier; colleague; friend; address; phonebook;
+    "contact": """lead; vendor; boss; manager; mum; mom; dad; neighbour; neighbor; accountant; plumber; lawyer; contact; address book; phone number; person; client; customer; supplier; colleague; friend; address; phonebook;
         number""",
-    "account": """user; account; permission; password; access; role; member; admin; right; login; profile; credential; team;
+    "account": """contractor; intern; seat; licence; license; ownership; keys; vpn; credentials; user account; clearance; user; account; permission; password; access; role; member; admin; right; login; profile; credential; team;
         passcode; administrator; two factor; key; token; group; moderator; editor; viewer; owner; pin; username; settings;
         setting; privilege; guest; employee""",
-    "record": """database; record; row; entry; table; crm; customer; case; lead; ticket; data; dataset; field; inventory; stock;
+    "record": """activity; interaction; account manager; pipeline; spreadsheet row; prospect; profile; order status; database; record; row; entry; table; crm; customer; case; lead; ticket; data; dataset; field; inventory; stock;
         product; catalog; order; registry; column; db; index; customer record; deal; opportunity""",
     "task": "task; todo; to do; ticket; issue; reminder; project; bug; card; story; checklist; milestone; board; backlog; epic; pull request; pr",
-    "code": """code; project; script; shell; command; program; function; test; build; server; job; pipeline; container; repository; repo;
+    "code": """release; prod; production; staging; worker; node; pod; instance; vm; replica; environment; deploy; rollback; cron; daemon; host; machine; queue; cache; feature flag; code; project; script; shell; command; program; function; test; build; server; job; pipeline; container; repository; repo;
         branch; service; deployment; commit; query; notebook; test suite; sql; package; dependency; workflow; pull request; pr;
         process; application; app; cluster; migration""",
     "web": "website; web page; webpage; page; link; site; url; post; blog; article; blog post; homepage; web; internet; online; form",
     "social": "tweet; post; comment; status; story; feed; facebook; twitter; instagram; linkedin; review; rating; retweet; hashtag",
-    "device": """light; lamp; door; thermostat; music; song; playlist; tv; television; engine; window; car; heater; lock; fan;
+    "device": """blind; curtain; shutter; boiler; garage; heating; vacuum; robot; sprinkler; dishwasher; washing machine; oven; socket; radio; gate; plug; light; lamp; door; thermostat; music; song; playlist; tv; television; engine; window; car; heater; lock; fan;
         temperature; volume; camera; alarm; speaker; vehicle; brake; headlight; climate; tire; tank; air conditioning; ac""",
 }  # fmt: skip
 
@@ -200,7 +201,7 @@ _SINGULAR = {family: entries(text) for family, text in _OBJECTS.items()}
 
 ENGLISH = Language(
     code="en",
-    verbs=_VERBS,
+    verbs=joined(_VERBS, _inflected(VERBS["en"]), FRAMES["en"]),
     objects=_SINGULAR,
     plurals={
         family: (*(_plural(noun) for noun in nouns), *_PLURAL_ONLY.get(family, ())) for family, nouns in _SINGULAR.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agentguard.flow.languages.language import Language, entries
+from agentguard.flow.languages.everyday import FRAMES, VERBS
+from agentguard.flow.languages.language import Language, entries, joined
 
 __all__ = ["FRENCH"]
 
@@ -75,7 +76,7 @@ _OBJECTS = {
     "mail": "mail; email; e mail; courriel; courrier; lettre; boîte de réception; messagerie",
     "message": "message; sms; texto; réponse; notification; mp",
     "channel": "canal; salon; groupe; chaîne; slack",
-    "file": """fichier; document; dossier; rapport; tableau; présentation; photo; image; note; contrat; pièce jointe; compte rendu; résumé; liste; brouillon;
+    "file": """corbeille; poubelle; devis; facture pdf; compte-rendu; téléchargement; plan; chiffres; fichier; document; dossier; rapport; tableau; présentation; photo; image; note; contrat; pièce jointe; compte rendu; résumé; liste; brouillon;
         synthèse; feuille; répertoire; modèle""",
     "event": "événement; rendez vous; réunion; agenda; calendrier; invitation; rappel; rencontre; déjeuner; dîner; réservation; entretien; appel; conférence; alarme; réveil; rdv; atelier; séance",
     "money": "argent; paiement; virement; euro; dollar; prélèvement; remboursement; don; transaction; franc; caution; somme; montant; différence; reste; part",
@@ -112,7 +113,7 @@ _SINGULAR = {family: entries(text) for family, text in _OBJECTS.items()}
 
 FRENCH = Language(
     code="fr",
-    verbs=_VERBS,
+    verbs=joined(_VERBS, _inflected(VERBS["fr"]), FRAMES["fr"]),
     objects=_SINGULAR,
     plurals={family: tuple(p for noun in nouns if (p := _plural(noun)) != noun) for family, nouns in _SINGULAR.items()},
     grammar={

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agentguard.flow.languages.language import Language, entries
+from agentguard.flow.languages.everyday import FRAMES, VERBS
+from agentguard.flow.languages.language import Language, entries, joined
 
 __all__ = ["GERMAN"]
 
@@ -105,14 +106,14 @@ _VERBS = _inflected({
 
 GERMAN = Language(
     code="de",
-    verbs=_VERBS,
+    verbs=joined(_VERBS, _inflected(VERBS["de"]), FRAMES["de"]),
     objects={family: entries(text) for family, text in {
         "mail": "mail; email; e mail; posteingang; brief; postfach; rundmail; newsletter; mailentwurf",
         "message": "nachricht; sms; chat; antwort; textnachricht; direktnachricht; rückmeldung; benachrichtigung; whatsapp",
         "channel": "kanal; gruppe; slack kanal; channel; gruppenchat; slack",
-        "file": """datei; dokument; ordner; bericht; tabelle; präsentation; foto; bild; notiz; verzeichnis; vertrag; anhang; protokoll;
+        "file": """papierkorb; angebot; log; logs; download; scan; plan; zahlen; backup; akte; datei; dokument; ordner; bericht; tabelle; präsentation; foto; bild; notiz; verzeichnis; vertrag; anhang; protokoll;
             zusammenfassung; liste; übersicht; entwurf; unterlage; vorlage; laufwerk; folie; beleg""",
-        "event": """termin; kalender; besprechung; treffen; meeting; einladung; verabredung; erinnerung; reservierung; sitzung; anruf;
+        "event": """telko; slot; feier; geburtstag; kurs; videocall; call; jour fixe; termin; kalender; besprechung; treffen; meeting; einladung; verabredung; erinnerung; reservierung; sitzung; anruf;
             mittagessen; abendessen; kalendereintrag; ereignis; veranstaltung; wecker; telefonat; gespräch; konferenz; arzttermin; frühstück; kaffee""",
         "money": "geld; zahlung; überweisung; euro; dollar; dauerauftrag; lastschrift; erstattung; franken; spende; kaution; rate; eur; betrag; guthaben; differenz; restbetrag; anteil",
         "bill": "rechnung; konto; miete; gehalt; iban; gebühr; abo; abonnement; bankkonto; schuld; buchung; beitrag; quittung; strom; kontoauszug",

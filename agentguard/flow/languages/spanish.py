@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agentguard.flow.languages.language import Language, entries
+from agentguard.flow.languages.everyday import FRAMES, VERBS
+from agentguard.flow.languages.language import Language, entries, joined
 
 __all__ = ["SPANISH"]
 
@@ -125,7 +126,7 @@ _SINGULAR = {family: entries(text) for family, text in _OBJECTS.items()}
 
 SPANISH = Language(
     code="es",
-    verbs=_VERBS,
+    verbs=joined(_VERBS, _inflected(VERBS["es"]), FRAMES["es"]),
     objects=_SINGULAR,
     plurals={family: tuple(p for noun in nouns if (p := _plural(noun)) != noun) for family, nouns in _SINGULAR.items()},
     grammar={
