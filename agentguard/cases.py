@@ -231,10 +231,29 @@ class CaseFile:
         """Run every case, by ``policy`` or the one that the file names.
 
         Raises:
-            CasesError, PolicyError: as ``policy``.
+            CasesError, PolicyError: as ``policy``; or a case names an agent or tool that the policy does not.
         """
         rules = policy or self.policy()
+        for case in self.cases:
+            self._known(case, rules)
         return (case.run(rules) for case in self.cases)
+
+    def _known(self, case: Case, policy: Policy) -> None:
+        """A misspelt agent or tool would be refused whatever the rules say: such a case tests nothing."""
+        if case.principal.kind == "agent" and case.principal.id not in policy.agents:
+            raise CasesError(
+                f"the agent {case.principal.id[:60]!r} is not in the policy", path=self.path, line=case.line
+            )
+        for step in case.steps:
+            if not isinstance(step.event, ToolCall) or step.event.tool in policy.tools or step.expected is None:
+                continue
+            if step.expected.reason != "tool-not-permitted":
+                raise CasesError(
+                    f"the tool {step.event.tool[:60]!r} is not in the policy; if that is the point, expect it: "
+                    "reason: tool-not-permitted",
+                    path=self.path,
+                    line=step.line,
+                )
 
 
 class _Loader:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from agentguard.audit.record import path_step
-from agentguard.decision import Letter
+from agentguard.decision import Effect, Letter
 from agentguard.event import Label
 from agentguard.policy import Policy
 from agentguard.policy.compiled import ToolRule
@@ -26,6 +26,8 @@ __all__ = ["ArgumentEvidence", "Evidence", "ToolEvidence", "suggest"]
 
 # Letters under which a tool vouches for a value once it is listed.
 _VOUCHED = frozenset({Letter.T, Letter.M, Letter.S})
+# What a call may have been refused for and still tell who sets its arguments.
+_SOUND = frozenset({"flow.origin-unknown"})
 _ORIGIN_REASONS = frozenset({"", "origin-untrusted", "origin-unknown"})
 MAX_NAMED = 5
 MAX_SENTENCE = 400
@@ -35,8 +37,9 @@ MAX_SENTENCE = 400
 class ArgumentEvidence:
     """Where the values of one argument were seen.
 
-    ``vouched`` counts by tool that the policy trusts or half trusts; ``other`` values of records nobody asked for;
-    ``untrusted`` values by their source that stood in untrusted text alone.
+    ``vouched`` counts by tool that the policy trusts or half trusts, ``sound`` those of calls that nothing but an
+    unknown origin spoke against; ``other`` values of records nobody asked for; ``untrusted`` values by their source
+    that stood in untrusted text alone.
     """
 
     argument: str
@@ -45,15 +48,18 @@ class ArgumentEvidence:
     nowhere: int = 0
     free: int = 0
     vouched: Counter[str] = field(default_factory=Counter)
+    sound: Counter[str] = field(default_factory=Counter)
     other: Counter[str] = field(default_factory=Counter)
     untrusted: Counter[str] = field(default_factory=Counter)
 
-    def add(self, row: RecordedOrigin) -> None:
+    def add(self, row: RecordedOrigin, *, sound: bool) -> None:
         """Count one recorded value: everything that vouches for it, else the one thing that is known of it."""
         self.total += 1
         tools = {(letter, source.removeprefix("tool:")) for letter, source in row.stood}
         self.user += any(letter is Letter.P for letter, _ in tools)
-        self.vouched.update({tool for letter, tool in tools if letter in _VOUCHED})
+        vouched = {tool for letter, tool in tools if letter in _VOUCHED}
+        self.vouched.update(vouched)
+        self.sound.update(vouched if sound else ())
         self.other.update({tool for letter, tool in tools if letter is Letter.s})
         if row.letter is Letter.U:
             self.untrusted[row.source or "an unnamed text"] += 1
@@ -104,10 +110,12 @@ class Evidence:
         tool.calls += 1
         if decision.reason:
             tool.reasons[decision.reason] += 1
+        # A call refused for what it does, or for another argument's author, may be an attack: it widens no label.
+        sound = decision.effect is Effect.ALLOW or _SOUND.issuperset(decision.findings)
         for row in decision.origins:
             # Rows of other checks (a link in a body, another figure) say nothing of who set the argument.
             if row.reason in _ORIGIN_REASONS:
-                tool.arguments.setdefault(row.argument, ArgumentEvidence(row.argument)).add(row)
+                tool.arguments.setdefault(row.argument, ArgumentEvidence(row.argument)).add(row, sound=sound)
 
 
 def suggest(text: str, evidence: Evidence, *, path: str | None = None) -> str:
@@ -142,7 +150,7 @@ def suggest(text: str, evidence: Evidence, *, path: str | None = None) -> str:
 def _argument(patch: Patch, policy: Policy, rule: ToolRule, arg: str, found: ArgumentEvidence) -> None:
     steps = ("tools", rule.name, "args", arg)
     sources = rule.args[arg].sources
-    added = [tool for tool in sorted(found.vouched) if tool not in sources and _may_join(policy, tool)]
+    added = [tool for tool in sorted(found.sound) if tool not in sources and _may_join(policy, tool)]
     notes = [f"{comment(arg)}: {comment(found.sentence(), MAX_SENTENCE)}"]
     if found.user and "user" not in sources:
         notes.append(f"{REVIEW}: the user named {found.user} of them, and sources does not list user")
@@ -151,6 +159,11 @@ def _argument(patch: Patch, policy: Policy, rule: ToolRule, arg: str, found: Arg
         notes[0] = f"{REVIEW}: {notes[0]}; sources was {listed(sources)}"
     elif added:
         notes.append(f"{REVIEW}: perhaps sources: {comment(listed(changed))}")
+    for tool in sorted(found.vouched - found.sound):
+        if tool not in sources:
+            notes.append(
+                f"{REVIEW}: {comment(tool)} set it in calls that were refused for more; an attack looks like this"
+            )
     notes.extend(_questions(policy, arg, found))
     unseen = [tool for tool in sources if tool != "user" and not found.vouched[tool]]
     if unseen:

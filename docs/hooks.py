@@ -28,6 +28,13 @@ def on_files(files: Files, /, *, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, /, **_: object) -> str:
+    """Links of a page to the files outside docs/ lead to their pages."""
+    for page, source in SHARED.items():
+        markdown = markdown.replace(f"](../{source})", f"]({page})")
+    return markdown
+
+
 def _moved(source: str) -> str:
     """The text of ``source`` as a page of the guide: links to pages lead there, other files are only named."""
     folder = (ROOT / source).parent

@@ -275,6 +275,27 @@ def test_any_document_loads_or_is_a_cases_error(value: object) -> None:
     assert file.cases
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        pytest.param(
+            case(mail("a@b.example", "deny")).replace("agent: support", "agent: suport"), "suport", id="agent"
+        ),
+        pytest.param(case(mail("a@b.example", "deny")).replace("send_mail", "send_mial"), "send_mial", id="tool"),
+    ],
+)
+def test_a_case_about_nothing_in_the_policy_tests_nothing(text: str, named: str) -> None:
+    """A misspelt name is refused whatever the rules say, so that a case which expects a refusal would stay green."""
+    with pytest.raises(CasesError, match=named):
+        list(CaseFile.parse(text).run(Policy.parse(POLICY)))
+
+
+def test_a_tool_that_is_not_in_the_policy_may_be_the_point() -> None:
+    step = mail("a@b.example", "deny", more=", reason: tool-not-permitted").replace("send_mail", "send_fax")
+
+    assert outcome(case(step)).passed
+
+
 # JSON is YAML as long as its texts are plain.
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12)
 

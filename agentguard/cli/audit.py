@@ -165,7 +165,9 @@ def _summary(record: LogRecord) -> Text:
     if isinstance(rules, list) and rules:
         line.append("by " + ", ".join(_escaped(str(rule)) for rule in rules) + " ")
     if record.data.get("mode") == "shadow":
-        line.append("(shadow: not enforced)", style="yellow")
+        line.append("(shadow: not enforced) ", style="yellow")
+    if identity := record.data.get("decision.id"):
+        line.append(f"id {_escaped(str(identity))}", style="dim")
     return line
 
 

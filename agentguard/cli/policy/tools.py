@@ -39,10 +39,10 @@ def load_tools(place: str) -> list[ToolSpec]:
             found = getattr(found, name)
         if attribute.endswith("()") and callable(found):
             found = found()
-    except Exception as error:  # whatever a module of somebody else's raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever a module of somebody else's raises while it is imported
         raise ConfigError(f"the tools {place[:80]!r} cannot be loaded ({_said(error)})") from error
     return ToolSpec.read_all(found)
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
