@@ -278,12 +278,12 @@ def test_a_second_process_may_use_the_same_home_at_the_same_time(home: Home) -> 
             timeout=60,
             check=True,
         )
-        guard.check(ToolCall("mine", {}))
+        guard.check(ToolCall("again", {}))
 
     assert done.stdout == "tool-not-permitted\n"
     with AuditLog.open(home) as log:
         names = [record.data["gen_ai.tool.name"] for record in log.query(where={"event": "tool_call"})]
-    assert names[-3:] == ["mine", "other", "mine"]
+    assert names[-3:] == ["mine", "other", "again"]
 
 
 @pytest.mark.parametrize("what", ["deleted", "rotated", "replaced"])

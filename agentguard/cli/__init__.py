@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,16 +69,38 @@ def init(
     init_home(home, policy_path, policy=STARTER_POLICY, master_password=master_password)
 
 
+# Wrong usage, in typer's words. Some versions bring a click of their own, so the class is reached through a public name.
+_Usage: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
+
+
 def main() -> None:
     """Run a command; errors become one line and an exit code."""
     try:
-        app()
+        # A command that ended by typer.Exit returns its code.
+        code = app(standalone_mode=False)
+    except _Usage as error:
+        _misused(error)
+    except typer.Abort:
+        sys.exit(130)
     except Denied as error:
         _fail(error, 1)
     except ConfigError as error:
         _fail(error, 2)
     except AgentGuardError as error:
         _fail(error, 3)
+    else:
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _misused(error: Any) -> None:
+    """Help where nothing was said, else one line that names the command whose help knows better."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        told = " ".join(error.format_message().split())
+        command = error.ctx.command_path if error.ctx else "agentguard"
+        typer.echo(f"agentguard: {ConfigError.code}: {told} ({command} --help tells more)", err=True)
+    sys.exit(2)
 
 
 def _fail(error: AgentGuardError, code: int) -> None:

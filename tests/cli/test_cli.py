@@ -150,8 +150,15 @@ def test_exit_codes_tell_usage_from_failure(tmp_path: Path, arguments: list[str]
 
     assert done.returncode == code
     assert done.stdout == ""
-    assert done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("agentguard: ")
+
+
+def test_a_misspelt_command_names_its_neighbour(tmp_path: Path) -> None:
+    done = run(tmp_path, "polcy", "check")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("agentguard: config-invalid: No such command 'polcy'. Did you mean 'policy'?")
 
 
 def test_a_reader_that_goes_away_is_no_traceback(project: Path) -> None:
