@@ -69,7 +69,7 @@ def init(
     init_home(home, policy_path, policy=STARTER_POLICY, master_password=master_password)
 
 
-# Wrong usage, in typer's words. Some versions bring a click of their own, so the class is reached through a public name.
+# Wrong usage, in typer's words. Some versions bring a click of their own: the class is reached through a public name.
 _Usage: type[Exception] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "UsageError")
 
 
