@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
-from agentguard import Policy
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+
+from agentguard import Guard, Home, Policy, ToolCall
+from agentguard_langchain import guarded_agent, resume_with
 from tests.docs.pages import ROOT, blocks, commands, files, normal, run
 
 ADOPTING = (ROOT / "docs" / "adopting.md").read_text()
@@ -81,3 +86,75 @@ def test_adopting_shows_each_verb() -> None:
     shown = {command.split()[2] for block in blocks(ADOPTING) for command, _ in block if "policy " in command}
 
     assert shown == verbs
+
+
+def test_the_first_steps_of_troubleshooting_answer(tmp_path: Path) -> None:
+    """On the log of the quick start, its ID put in: each command says something and none fails."""
+    project, bin_folder = tmp_path / "project", commands(tmp_path / "bin")
+    project.mkdir()
+    (project / "model.py").write_text(MODEL)
+    for name, content in files(QUICK_START).items():
+        (project / name).write_text(content)
+    for block in blocks(QUICK_START)[:2]:
+        for command, _ in block:
+            run(command, project, bin_folder)
+    page = (ROOT / "docs" / "errors.md").read_text()
+    ((first, _), *others) = blocks(page)[0]
+
+    shown = run(first, project, bin_folder)
+    (identity,) = set(re.findall(r" id ([0-9a-f]{16})$", shown, re.MULTILINE))
+    answers = [run(command.replace("ID", identity), project, bin_folder) for command, _ in others]
+
+    assert "origin-untrusted" in shown
+    assert all(answer and "agentguard: " not in answer for answer in answers)
+    assert "tools.send_mail.args.to" in answers[0]
+
+
+def test_the_approver_of_the_policy_page_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "policy.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("agentguard.yaml").write_text("version: 1\n")
+    Home.create(".agentguard")
+    namespace: dict[str, Any] = {}
+
+    exec(code, namespace)
+
+    with namespace["guard"] as guard:
+        assert not guard.check(ToolCall("anything", {})).allowed
+
+
+def test_the_pause_of_the_frameworks_page_runs_the_approved_call_once(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "frameworks.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    paid: list[int] = []
+
+    def pay(amount: int) -> str:
+        """Pay somebody."""
+        paid.append(amount)
+        return "paid"
+
+    policy = Policy.parse(
+        "version: 1\nroles: {clerk: {permissions: [execute_agent], tools: [pay]}}\nagents: {clerk: {roles: [clerk]}}\n"
+        "tools: {pay: {side_effect: money, approval: always, args: {amount: {sink: amount}}}}\n"
+    )
+    model: dict[str, Any] = {}
+    exec(MODEL.replace('("fetch_page", {"url": "https://shop.example/hours"})', '("pay", {"amount": 50})'), model)
+    with Guard.from_policy(policy, home=Home.create(tmp_path / "home").path, agent="clerk") as guard:
+        namespace = {
+            "guard": guard,
+            "guarded_agent": guarded_agent,
+            "resume_with": resume_with,
+            "model": model["MODEL"],
+            "tools": [pay],
+            "saver": InMemorySaver(),
+            "ask": {"messages": [("user", "Pay 50 euros.")]},
+            "config": {"configurable": {"thread_id": "t"}},
+        }
+        first, rest = code.split("agent.invoke(resume_with", 1)
+
+        exec(first, namespace)
+        before = list(paid)
+        exec("agent.invoke(resume_with" + rest, namespace)
+
+    assert (before, paid) == ([], [50])
