@@ -95,7 +95,15 @@ def test_on_lines_longer_than_a_window_too(text: str, window: int, chunk: int) -
 def test_every_class_is_found_the_same_through_any_window(text: str, window: int, chunk: int, records: bool) -> None:
     form = {"json": records, "records": records}
 
-    assert scanned(text, ALL, window, chunk, **form) == scanned(text, ALL, WHOLE, **form)
+    found, whole = scanned(text, ALL, window, chunk, **form), scanned(text, ALL, WHOLE, **form)
+
+    assert [hit for hit in found if not _learned(hit)] == [hit for hit in whole if not _learned(hit)]
+    assert {hit.rule for hit in found if _learned(hit)} == {hit.rule for hit in whole if _learned(hit)}
+
+
+def _learned(hit: Found) -> bool:
+    """On a line longer than a window, where the model sees an order begin depends on what it sees before it."""
+    return hit.rule.startswith("model-")
 
 
 @settings(max_examples=40, deadline=None)
