@@ -38,10 +38,10 @@ from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
-from agentguard.store import Home, open_engine
+from agentguard.store import Home, open_state
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, MetaData
+    from sqlalchemy import Engine
 
 __all__ = [
     "AuditSink",
@@ -54,9 +54,6 @@ __all__ = [
     "shadow_rule",
     "stream_factory",
 ]
-
-STATE_APPLICATION_ID = 0x41475354  # "AGST"
-STATE_SCHEMA_VERSION = 1
 
 # Labels of thousands of tools must not make the record of a start too large to be taken.
 MAX_LABEL_BYTES = 1024 * 1024
@@ -293,7 +290,7 @@ def pending_approvals(home: Home) -> PendingApprovals:
         metadata = MetaData()
         PendingApprovals.define(metadata)
         # FULL: a used approval must not come back after a power cut.
-        return _state_engine(home, metadata, "FULL")
+        return open_state(home, metadata)
 
     return PendingApprovals(opened)
 
@@ -304,17 +301,7 @@ def _store_counter(home: Home) -> StoreCounter:
     metadata = MetaData()
     StoreCounter.define(metadata)
     # A count lost in a power cut costs at most one refill; a sync per call would cost every call.
-    return StoreCounter(_state_engine(home, metadata, "NORMAL"))
-
-
-def _state_engine(home: Home, metadata: MetaData, synchronous: Literal["FULL", "NORMAL"]) -> Engine:
-    return open_engine(
-        home.state_path,
-        application_id=STATE_APPLICATION_ID,
-        schema_version=STATE_SCHEMA_VERSION,
-        metadata=metadata,
-        synchronous=synchronous,
-    )
+    return StoreCounter(open_state(home, metadata, synchronous="NORMAL"))
 
 
 def _labels(rule: ToolRule) -> ToolLabels:

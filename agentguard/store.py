@@ -32,6 +32,7 @@ __all__ = [
     "make_private_folder",
     "move_file",
     "open_engine",
+    "open_state",
     "storage_errors",
 ]
 
@@ -40,6 +41,9 @@ BUSY_TIMEOUT_S = 30.0
 
 KEY_BYTES = 32
 _IMMEDIATE = "agentguard_immediate"
+
+STATE_APPLICATION_ID = 0x41475354  # "AGST"
+STATE_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,27 @@ def open_engine(
         raise
     _engines.add(engine)
     return engine
+
+
+def open_state(home: Home, metadata: MetaData, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> Engine:
+    """Open the home's state database, with the tables of ``metadata`` made when absent.
+
+    Every part that keeps something there (rates, approvals, roles, sessions, keys) defines its own tables and opens
+    the database through this; the engines are independent and agree on the file.
+
+    Args:
+        synchronous: ``FULL`` for what must not be lost in a power cut, ``NORMAL`` for what may lose its last commits.
+
+    Raises:
+        StoreError: see ``open_engine``.
+    """
+    return open_engine(
+        home.state_path,
+        application_id=STATE_APPLICATION_ID,
+        schema_version=STATE_SCHEMA_VERSION,
+        metadata=metadata,
+        synchronous=synchronous,
+    )
 
 
 @contextmanager
