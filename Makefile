@@ -3,9 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# AgentDojo brings packages that nothing else needs, so it has an environment of its own.
-DOJO := .venv-agentdojo
-DOJO_READY := $(DOJO)/.ready
 DOJO_ARGS ?=
 # Test runs use every core; PYTEST_ARGS=... passes more options.
 WORKERS ?= auto
@@ -57,22 +54,24 @@ docs: $(READY) ## build the guide into site/, generated tables included; a link 
 	@$(BIN)/python docs/hooks.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-bench-agentdojo: $(DOJO_READY) ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
-	@$(DOJO)/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)
+bench-agentdojo: .venv-agentdojo/.ready ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
+	@.venv-agentdojo/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)
 
-$(DOJO_READY): requirements/agentdojo.lock pyproject.toml
-	@$(PYTHON) -m venv $(DOJO) || { echo "python -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
-	@echo "installing the locked packages into $(DOJO) ..." >&2
-	@$(DOJO)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/agentdojo.lock
-	@$(DOJO)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+# One environment a lock, for what cannot or need not share the first: .venv-NAME from requirements/NAME.lock.
+.venv-%/.ready: requirements/%.lock pyproject.toml
+	@$(PYTHON) -m venv .venv-$* || { echo "python -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
+	@echo "installing the locked packages into .venv-$* ..." >&2
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.lock
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--no-emit-package agentguard
 
 lock: ## resolve the locks in requirements/ anew (names, versions and hashes only; needs uv)
-	@$(COMPILE) --group pyproject.toml:dev --extra demo pyproject.toml -o requirements/dev.lock
-	@$(COMPILE) --group pyproject.toml:agentdojo pyproject.toml -o requirements/agentdojo.lock
+	@$(COMPILE) --group pyproject.toml:dev --all-extras pyproject.toml -o requirements/dev.lock
+	@for name in agentdojo peers; do \
+		$(COMPILE) --group pyproject.toml:$$name pyproject.toml -o requirements/$$name.lock || exit 1; done
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) $(DOJO) site .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-* site .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
