@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": {*BELOW_GUARD, "assembly"},
     "assembly": BELOW_GUARD,
     "testing": {*BELOW_GUARD, "guard"},
+    "adapter": {*VOCABULARY, "guard", "testing"},
     "dryrun": {*BELOW_GUARD, "guard", "assembly"},
     "cases": {*BELOW_GUARD, "guard", "dryrun"},
     "recorded": BELOW_GUARD,
@@ -89,7 +90,7 @@ def test_adapters_use_public_names_only(path: Path) -> None:
 
     for name in _imported(ast.parse(path.read_text())):
         parts = name.split(".")
-        if parts[0] == "agentguard" and parts[1:2] != ["testing"]:
+        if parts[0] == "agentguard" and parts[1:2] not in (["testing"], ["adapter"]):
             assert len(parts) == 1 or parts[1] in agentguard.__all__, f"{name} is not public"
         assert not parts[0].startswith("agentguard_") or parts[0] == own
 

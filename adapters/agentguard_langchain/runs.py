@@ -32,6 +32,7 @@ from agentguard import (
     current_conversation,
     json_copy,
 )
+from agentguard.adapter import child_run
 
 from .events import AUTHOR_MARK, DOCUMENT_BLOCKS, encode
 
@@ -167,7 +168,9 @@ def opened(
     principal = acting(guard, agent, config)
     outer = current_conversation()
     if outer is not None:
-        return _child(outer, principal, id) if outer is _tool_run.get() else outer
+        if outer is not _tool_run.get():
+            return outer
+        return child_run(outer, principal, framework=FRAMEWORK, id=id)
     thread = (config.get("configurable") or {}).get("thread_id")
     key = (guard, thread, principal)
     run = kept.get(key) if thread is not None else None
@@ -313,15 +316,6 @@ def note_passages(guard: Guard, run: Conversation, texts: Sequence[str]) -> None
 def _passages_in(guard: Guard, run: Conversation) -> list[str]:
     kept = _passages.get(guard)
     return kept.within(run.requests) if kept is not None else []
-
-
-def _child(parent: Conversation, principal: Principal, id: str | None) -> Conversation:
-    run = Conversation(principal=principal, parent=parent, framework=FRAMEWORK, thread=parent.thread, id=id)
-    for text in parent.requests:
-        run.trust(text)
-    for text in parent.quoted:
-        run.untrusted(text)
-    return run
 
 
 def _trust(run: Conversation, message: HumanMessage) -> None:
