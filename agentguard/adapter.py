@@ -12,19 +12,34 @@ import dataclasses
 import re
 import threading
 import warnings
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Generic, TypeVar
 
-from agentguard.conversation import ANONYMOUS, Conversation
+from agentguard.conversation import ANONYMOUS, Conversation, current_conversation
 from agentguard.decision import Decision, Rewrite, Verdict
 from agentguard.errors import AdapterError
 from agentguard.event import Event, ModelInput, ModelOutput, Principal, ToolCall, ToolResult
 from agentguard.guard import Guard
 from agentguard.testing import RecordingSink, ScriptedStage
 
-__all__ = ["REFUSED", "Canary", "Gate", "Passage", "child_run", "require_supported", "untested_versions"]
+__all__ = [
+    "REFUSED",
+    "Canary",
+    "Gate",
+    "Passage",
+    "agent_run",
+    "child_run",
+    "hook_run",
+    "human_author",
+    "inside_tool",
+    "require_supported",
+    "runs_tool",
+    "untested_versions",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -145,6 +160,61 @@ def _raise_if_denied(decision: Decision) -> None:
     if not decision.allowed and not decision.message:
         decision = dataclasses.replace(decision, message=REFUSED)
     decision.raise_if_denied()
+
+
+# -- which conversation an agent run is ------------------------------------------------------------------------------
+
+# The run of the tool that is being executed: an agent that starts inside it was called by another agent.
+_tool_run: ContextVar[Conversation | None] = ContextVar("agentguard_tool_run", default=None)
+
+
+def agent_run(gate: Gate, *, framework: str, request: Sequence[str], thread: str | None = None) -> Conversation:
+    """The conversation of an agent run that starts now.
+
+    The one the application opened, if it did; else a child, where another agent's tool started this one; else a new
+    one whose trusted request is ``request``: what the framework says a person typed.
+    """
+    outer = current_conversation()
+    if outer is None:
+        run = Conversation(principal=gate.principal(), framework=framework, thread=thread)
+        for text in request:
+            run.trust(text)
+        return run
+    if outer is not _tool_run.get():
+        return outer
+    caller = outer.principal
+    principal = dataclasses.replace(
+        gate.principal(), on_behalf_of=caller.on_behalf_of, session=caller.session, tenant=caller.tenant
+    )
+    return child_run(outer, principal, framework=framework)
+
+
+def hook_run(gate: Gate, *, framework: str) -> Conversation:
+    """The active conversation, else one for a call outside any agent: nobody's request stands behind it."""
+    return current_conversation() or Conversation(principal=gate.principal(), framework=framework)
+
+
+@contextmanager
+def inside_tool(run: Conversation) -> Iterator[None]:
+    """Run a tool: what starts inside it belongs to ``run``, and an agent started inside becomes its child."""
+    token = _tool_run.set(run)
+    try:
+        with run.active():
+            yield
+    finally:
+        _tool_run.reset(token)
+
+
+def runs_tool(run: Conversation) -> bool:
+    """Whether ``run`` is executing a tool here."""
+    return run is _tool_run.get()
+
+
+def human_author(run: Conversation) -> str:
+    """Who wrote the human messages of an agent's run: of one that another agent called, it was that agent."""
+    if run.parent is not None and run.framework is not None:
+        return f"agent:{run.parent.principal.id}"
+    return "user"
 
 
 def child_run(parent: Conversation, principal: Principal, *, framework: str, id: str | None = None) -> Conversation:

@@ -104,7 +104,14 @@ def test_every_adapter_folder_is_in_the_wheel() -> None:
     assert packages == {"agentguard", "examples/agentguard_demo", *folders}
 
 
-@pytest.mark.parametrize("folder", ["agentguard", "adapters/agentguard_langchain", "examples/agentguard_demo"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "agentguard",
+        "examples/agentguard_demo",
+        *sorted(f"adapters/{p.name}" for p in ROOT.glob("adapters/agentguard_*")),
+    ],
+)
 def test_every_package_says_it_is_typed(folder: str) -> None:
     assert (ROOT / folder / "py.typed").exists()
 

@@ -23,13 +23,13 @@ from langchain_core.tools import tool as as_tool
 from langgraph.errors import GraphBubbleUp
 
 from agentguard import AdapterError, Conversation, Denied, Guard, ToolCall, ToolResult, error_text
-from agentguard.adapter import REFUSED, Passage
+from agentguard.adapter import REFUSED, Passage, inside_tool
 
 from .approval import APPROVAL_TTL, ApproveWith, Asking, asks_of
 from .canary import prove_hooks
 from .events import decode, encode
 from .gate import Gate, note_pause, outside_scopes, release
-from .runs import ephemeral, inside_tool
+from .runs import ephemeral
 from .versions import warn_untested
 from .writer import guarded_writers
 

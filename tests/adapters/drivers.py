@@ -38,7 +38,10 @@ class Adapter:
 
 
 # ``environment`` is the name of a lock in requirements/.
-ADAPTERS = (Adapter("langchain", "langchain", "dev", "LangChainDriver"),)
+ADAPTERS = (
+    Adapter("langchain", "langchain", "dev", "LangChainDriver"),
+    Adapter("pydantic_ai", "pydantic_ai", "agents", "PydanticAIDriver"),
+)
 
 
 def installed() -> list[Adapter]:
