@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
 FRAMEWORKS := agents crewai
 
-.PHONY: help setup demo test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
+.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ $(READY): requirements/dev.lock pyproject.toml
 
 demo: $(READY) ## attack a real agent twice, unguarded and guarded; MODEL=provider:name MODEL_ARGS="key=value ..." for yours
 	@$(BIN)/agentguard demo $(if $(MODEL),--model '$(MODEL)') $(foreach arg,$(MODEL_ARGS),--model-arg '$(arg)') $(DEMO_ARGS)
+
+demo-crew: .venv-crewai/.ready ## the same with a CrewAI crew of three and a poisoned source
+	@cd examples && ../.venv-crewai/bin/python -m newsroom.crewai_newsroom
 
 test: $(READY) lint ## lint, types and every test but the long sweeps; prints the conformance table
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)
