@@ -219,7 +219,7 @@ class PostgresServer:
         address = f"host={self.folder} port={self.port} user={self.role} dbname={database}"
         with psycopg.connect(address, autocommit=True) as connection:
             for statement in statements:
-                cursor = connection.execute(statement)  # type: ignore[call-overload]
+                cursor = connection.execute(statement)
                 rows = cursor.fetchall() if cursor.description else []
         return rows
 
