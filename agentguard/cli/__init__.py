@@ -19,6 +19,7 @@ from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
 from agentguard.cli.roles import roles
 from agentguard.cli.scan import scan
+from agentguard.cli.sessions import sessions
 from agentguard.errors import AgentGuardError, ConfigError, Denied
 
 __all__ = ["app", "main"]
@@ -37,6 +38,7 @@ app.command()(demo)
 app.command("eval")(evaluate_files)
 app.add_typer(upkeep.keys, name="keys")
 app.add_typer(roles, name="roles")
+app.add_typer(sessions, name="sessions")
 
 
 def _version(wanted: bool) -> None:

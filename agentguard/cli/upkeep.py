@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
+from agentguard.accounts import rotate_kek as rotate
 from agentguard.audit import begin_generation as begin
-from agentguard.audit import rotate_kek as rotate
 from agentguard.audit import shred_before
 from agentguard.cli.option import HomeOption, JsonOption, duration
 from agentguard.store import Home
