@@ -9,7 +9,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
+.PHONY: help setup demo test test-long lint bench bench-recognizers bench-agentdojo bench-peers train eval-heldout docs lock clean
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ docs: $(READY) ## build the guide into site/, generated tables included; a link 
 
 bench-agentdojo: .venv-agentdojo/.ready ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
 	@.venv-agentdojo/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)
+
+bench-peers: .venv-peers/.ready ## permission checks next to Cedar and Casbin, sessions next to a bare jwt.decode
+	@.venv-peers/bin/python -m benchmarks.access
 
 # One environment a lock, for what cannot or need not share the first: .venv-NAME from requirements/NAME.lock.
 .venv-%/.ready: requirements/%.lock pyproject.toml
