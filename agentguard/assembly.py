@@ -139,9 +139,12 @@ def roles_of(
             tools=rule.tools,
             deny=rule.deny,
             shadow=rule.mode == "shadow",
+            deny_permissions=rule.deny_permissions,
+            resources=rule.resources,
         )
     return RBACManager(
         roles.values(),
+        permissions=policy.permissions,
         home=home if log is not None else None,
         record=AccessLog(log) if log is not None else None,
         strict=strict,

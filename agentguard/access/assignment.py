@@ -11,16 +11,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
+from agentguard.access.role import glob_problem
+from agentguard.access.ruling import plain_resource
+from agentguard.errors import ConfigError
 from agentguard.store import Home, begin_immediate, open_state, storage_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, MetaData, Row, Table
 
-__all__ = ["Assignment", "AssignmentStore", "Kind", "MemoryAssignments", "StoredAssignments"]
+__all__ = [
+    "MAX_GLOB_CHARS",
+    "Assignment",
+    "AssignmentStore",
+    "Kind",
+    "MemoryAssignments",
+    "StoredAssignments",
+    "check_identity",
+    "check_name",
+    "checked",
+]
 
 Kind: TypeAlias = Literal["user", "agent", "service"]
+
+# What the columns of the database hold.
+MAX_NAME_CHARS = 256
+MAX_GLOB_CHARS = 512
 
 # Half of the second within which a change must hold elsewhere.
 FRESH_S = 0.5
@@ -322,3 +339,41 @@ def _count(connection: Any, changes: Table) -> None:
 
 def _assignment(row: Row[Any]) -> Assignment:
     return Assignment(row.user_id, row.role, row.kind, row.tenant or None, row.resource or None, row.expires_at)
+
+
+def checked(assignment: Assignment) -> Assignment:
+    """The assignment, when it can be kept and means what it seems to.
+
+    Raises:
+        ConfigError: an unusable id, kind, tenant or resource.
+    """
+    check_identity(assignment.user_id, assignment.kind, assignment.tenant)
+    glob = assignment.resource
+    if glob is not None and (problem := glob_problem(glob)):
+        raise ConfigError(problem)
+    if glob is not None and (not plain_resource(glob) or len(glob) > MAX_GLOB_CHARS):
+        raise ConfigError(f"got an unusable resource; up to {MAX_GLOB_CHARS} characters, no .. steps")
+    return assignment
+
+
+def check_identity(user_id: object, kind: object, tenant: object) -> None:
+    """Refuse what cannot name a principal.
+
+    Raises:
+        ConfigError: a text that is empty, over 256 characters or not printable; another kind.
+    """
+    check_name("user id", user_id)
+    if tenant is not None:
+        check_name("tenant", tenant)
+    if kind not in get_args(Kind):
+        raise ConfigError(f"got the kind {str(kind)[:40]!r}; use {', '.join(get_args(Kind))}")
+
+
+def check_name(what: str, value: object) -> None:
+    """Refuse a name that is empty, over 256 characters or not printable.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= MAX_NAME_CHARS:
+        raise ConfigError(f"got an unusable {what}; 1 to {MAX_NAME_CHARS} printable characters are accepted")

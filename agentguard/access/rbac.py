@@ -15,12 +15,20 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
-from agentguard.access.assignment import Assignment, AssignmentStore, Kind, MemoryAssignments, StoredAssignments
+from agentguard.access.assignment import (
+    MAX_GLOB_CHARS,
+    Assignment,
+    AssignmentStore,
+    Kind,
+    MemoryAssignments,
+    StoredAssignments,
+    checked,
+)
 from agentguard.access.decorator import guarded, refuse
-from agentguard.access.role import BUILT_IN, Grant, Permission, Role, Scope, glob_problem, permission_name, scopes_of
+from agentguard.access.role import BUILT_IN, Grant, Permission, Role, Scope, permission_name, scopes_of
 from agentguard.access.ruling import Ruling, plain_resource, rulings
 from agentguard.conversation import current_conversation
-from agentguard.errors import ConfigError
+from agentguard.errors import ConfigError, StoreError
 from agentguard.event import Principal
 from agentguard.store import Home
 
@@ -34,10 +42,6 @@ Resource: TypeAlias = "str | Callable[..., str] | None"
 MAX_DELEGATION = 16
 # Holders whose rules are kept compiled. A caller may invent ids: beyond this the memory starts anew.
 MAX_COMPILED = 4096
-MAX_ID_CHARS = 256
-MAX_GLOB_CHARS = 512
-
-_KINDS = ("user", "agent", "service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class RBACManager:
         self._compiled: dict[tuple[object, ...], _Compiled] = {}
         self._assignments = _store(home, strict=strict, clock=clock)
         self._granted: dict[tuple[str, str], tuple[Assignment, ...]] = {}
-        for one in map(_checked, granted):
+        for one in map(checked, granted):
             holder = (one.kind, one.user_id)
             self._granted[holder] = (*self._granted.get(holder, ()), one)
         self._declared = frozenset(map(permission_name, (*Permission, *permissions)))
@@ -209,7 +213,7 @@ class RBACManager:
             if not 0 < expires_in < float("inf"):
                 raise ConfigError(f"got expires_in={expires_in}; seconds above 0 are accepted")
             until = self._clock() + expires_in
-        assignment = _checked(Assignment(user_id, role, kind, tenant, resource, until))
+        assignment = checked(Assignment(user_id, role, kind, tenant, resource, until))
         self._assignments.put(assignment, partial(self._note_change, "assign", assignment))
 
     def unassign_role(
@@ -227,7 +231,7 @@ class RBACManager:
             ConfigError: an unusable id, tenant or glob.
             StoreError: the home cannot be written.
         """
-        assignment = _checked(Assignment(user_id, role, kind, tenant, resource))
+        assignment = checked(Assignment(user_id, role, kind, tenant, resource))
         return self._assignments.remove(assignment, partial(self._note_change, "unassign", assignment))
 
     def assignments(self, user_id: str | None = None, *, kind: Kind | None = None) -> tuple[Assignment, ...]:
@@ -324,17 +328,11 @@ class RBACManager:
             return self._refused(principal, permission, resource[:MAX_GLOB_CHARS], "no plain resource name")
         if principal is None:
             return self._refused(None, permission, resource, "nobody is acting")
-        # The usual case first: nobody else to ask, so no chain to build.
-        chain = (principal,) if principal.on_behalf_of is None else delegation(principal)
-        for link in chain:
-            compiled = self._of(link)
-            ruling = compiled.rulings.get(permission)
-            grant = None if ruling is None else ruling.decisive(resource)
-            if grant is None or ruling is None or not grant.allowed:
-                return self._refused(link, permission, resource, _why(compiled, grant))
-            if (shadowed := ruling.shadowed(resource)) is not None:
-                self._note("shadow-deny", link.id, permission, principal=link, resource=resource, reason=str(shadowed))
-        return True
+        try:
+            return self._permits(principal, permission, resource)
+        except (ConfigError, StoreError) as error:
+            self._refused(principal, permission, resource, f"not checked: {error.code}")
+            raise
 
     def require_permission(self, permission: str, *, resource: Resource = None) -> Callable[[F], F]:
         """Decorate a function, method, coroutine function or (async) generator function.
@@ -364,6 +362,19 @@ class RBACManager:
     def close(self) -> None:
         """Close the home's database. A later use opens it again."""
         self._assignments.close()
+
+    def _permits(self, principal: Principal, permission: str, resource: str | None) -> bool:
+        # The usual case first: nobody else to ask, so no chain to build.
+        chain = (principal,) if principal.on_behalf_of is None else delegation(principal)
+        for link in chain:
+            compiled = self._of(link)
+            ruling = compiled.rulings.get(permission)
+            grant = None if ruling is None else ruling.decisive(resource)
+            if grant is None or ruling is None or not grant.allowed:
+                return self._refused(link, permission, resource, _why(compiled, grant))
+            if (shadowed := ruling.shadowed(resource)) is not None:
+                self._note("shadow-deny", link.id, permission, principal=link, resource=resource, reason=str(shadowed))
+        return True
 
     def _demand(self, wanted: str, action: str, resource: str | None) -> None:
         run = current_conversation()
@@ -479,23 +490,6 @@ def _by_name(roles: Iterable[Role]) -> dict[str, Role]:
             raise ConfigError(f"role {role.name!r} is given twice; names are unique")
         found[role.name] = role
     return found
-
-
-def _checked(assignment: Assignment) -> Assignment:
-    if assignment.kind not in _KINDS:
-        raise ConfigError(f"got the kind {str(assignment.kind)[:40]!r}; use {', '.join(_KINDS)}")
-    for name, value in (("user id", assignment.user_id), ("tenant", assignment.tenant)):
-        if value is None and name == "tenant":
-            continue
-        if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= MAX_ID_CHARS:
-            raise ConfigError(f"got an unusable {name}; 1 to {MAX_ID_CHARS} printable characters are accepted")
-    if assignment.resource is not None:
-        problem = glob_problem(assignment.resource)
-        if problem or not plain_resource(assignment.resource) or len(assignment.resource) > MAX_GLOB_CHARS:
-            raise ConfigError(
-                problem or f"got an unusable resource; up to {MAX_GLOB_CHARS} printable characters, no .."
-            )
-    return assignment
 
 
 def _current(assignment: Assignment, now: float) -> bool:

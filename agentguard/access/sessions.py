@@ -16,12 +16,13 @@ from typing import Any, Literal, NoReturn, TypeAlias
 
 import msgspec
 
-from agentguard.access.assignment import Kind
+from agentguard.access.assignment import Kind, check_identity, check_name
 from agentguard.access.sessionstore import SessionStore, StoredSession
 from agentguard.access.signing import SigningKeys
 from agentguard.access.token import TokenCodec, TokenKind
 from agentguard.conversation import current_conversation
 from agentguard.errors import (
+    AgentGuardError,
     ConfigError,
     DecryptError,
     RefreshReused,
@@ -29,6 +30,7 @@ from agentguard.errors import (
     SessionIdle,
     SessionRevoked,
     SessionUnknown,
+    StoreError,
     TokenExpired,
 )
 from agentguard.event import Json, Principal, json_copy
@@ -38,12 +40,9 @@ __all__ = ["Session", "SessionManager", "SessionRecord", "SessionTokens"]
 Action: TypeAlias = Literal["login", "logout", "refresh-reused", "refused", "rotate-keys"]
 
 MAX_DATA_BYTES = 64 * 1024
-MAX_ID_CHARS = 256
 MAX_ROLES = 64
 # What a session's last use may lag behind, so that not every use is a write; never more than a tenth of what may idle.
 TOUCH_S = 60.0
-
-_KINDS = ("user", "agent", "service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class SessionManager:
         if not 0 <= leeway_seconds <= 300 or max_sessions_per_user < 1:
             raise ConfigError("leeway_seconds is 0 to 300, max_sessions_per_user 1 or more")
         for name, value in (("issuer", issuer), ("audience", audience)):
-            _check_name(name, value)
+            check_name(name, value)
         self._keys = keys
         self._store = store
         self._record = record
@@ -323,11 +322,7 @@ class SessionManager:
         tenant: str | None = None,
     ) -> tuple[StoredSession, dict[str, object]]:
         seconds = self._life(minutes)
-        _check_name("user id", user_id)
-        if tenant is not None:
-            _check_name("tenant", tenant)
-        if kind not in _KINDS:
-            raise ConfigError(f"got the kind {str(kind)[:40]!r}; use {', '.join(_KINDS)}")
+        check_identity(user_id, kind, tenant)
         now, session_id = self._clock(), secrets.token_hex(16)
         key_id, sealed = self._sealed(session_id, data, roles)
         row = StoredSession(
@@ -351,7 +346,7 @@ class SessionManager:
         if isinstance(roles, str) or len(roles) > MAX_ROLES:
             raise ConfigError(f"roles is a list of at most {MAX_ROLES} names")
         for role in roles:
-            _check_name("role", role)
+            check_name("role", role)
         kept = json_copy(dict(data or {}))
         encoded = msgspec.json.encode({"data": kept, "roles": list(roles)})
         if len(encoded) > MAX_DATA_BYTES:
@@ -390,7 +385,11 @@ class SessionManager:
         )
 
     def _row(self, claims: Mapping[str, Any], *, fresh: bool = False) -> StoredSession:
-        row = self._store.read(claims["session_id"]) if fresh else self._store.recall(claims["session_id"])
+        try:
+            row = self._store.read(claims["session_id"]) if fresh else self._store.recall(claims["session_id"])
+        except StoreError as error:
+            self._note("refused", claims["sub"], detail=error.code)
+            raise
         if row is None or row.user_id != claims["sub"]:
             self._refuse(claims["sub"], SessionUnknown("there is no such session any more; log in again"))
         return row
@@ -453,8 +452,8 @@ class SessionManager:
     def _read(self, kind: TokenKind, token: str, *, expired: bool = False) -> dict[str, Any]:
         try:
             return self._codec.read(kind, token, expired=expired)
-        except SessionError as error:
-            # Whoever sent this said who they are, and proved nothing.
+        except AgentGuardError as error:
+            # Whoever sent this said who they are, and proved nothing; or the keys cannot be read.
             self._note("refused", "unknown", detail=error.code)
             raise
 
@@ -474,8 +473,3 @@ class SessionManager:
         self._record(
             SessionRecord(action, user_id, session_id, detail, count, by=run.principal.id if run is not None else None)
         )
-
-
-def _check_name(what: str, value: object) -> None:
-    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= MAX_ID_CHARS:
-        raise ConfigError(f"got an unusable {what}; 1 to {MAX_ID_CHARS} printable characters are accepted")

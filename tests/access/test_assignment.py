@@ -14,6 +14,7 @@ from agentguard.access import AccessRecord, Assignment, Permission, RBACManager,
 from agentguard.access.assignment import FRESH_S, StoredAssignments
 from agentguard.errors import ConfigError, StoreError, WriteError
 from agentguard.event import Principal, ToolCall
+from agentguard.policy.schema import PERMISSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 4
@@ -352,3 +353,48 @@ def test_denials_and_changes_are_in_the_log(tmp_path: Path) -> None:
     }  # fmt: skip
     assert counted == [49]
     assert denied == ["ann", "anonymous"]
+
+
+def test_a_policys_permissions_and_resources_reach_the_checks(tmp_path: Path) -> None:
+    """What the policy declares, its guard's roles know."""
+    policy = Policy.parse(
+        "version: 1\npermissions: [reports.export, reports.delete]\nroles:\n"
+        "  author: {permissions: [reports.export], resources: ['reports/*']}\n"
+        "  careful: {inherits: [author], deny_permissions: [reports.export], resources: ['reports/payroll/*']}\n"
+    )
+    with Guard.from_policy(policy, home=Home.create(tmp_path / "home").path) as guard:
+        guard.roles.assign_role("ann", "careful")
+
+        held = [
+            guard.roles.check_permission("ann", permission, resource=resource)
+            for permission, resource in (
+                ("reports.export", "reports/spring"),
+                ("reports.export", "reports/payroll/spring"),
+                ("reports.export", "notes"),
+                ("reports.delete", "reports/spring"),
+            )
+        ]
+
+    assert held == [True, False, False, False]
+
+
+def test_the_policy_knows_the_standard_permissions() -> None:
+    """The policy package imports none of this one, so both say it."""
+    assert tuple(Permission) == PERMISSIONS
+
+
+def test_a_check_that_could_not_be_made_is_recorded_as_a_denial(tmp_path: Path) -> None:
+    """And raises: nobody is permitted anything."""
+    home = Home.create(tmp_path / "home")
+    records: list[AccessRecord] = []
+    rbac = RBACManager(home=home, record=records.append, strict=True)
+    rbac.assign_role("ann", "user")
+    rbac.close()
+    home.state_path.write_bytes(b"no database at all" * 1000)
+
+    with pytest.raises(StoreError):
+        rbac.check_permission("ann", "read_data")
+    rbac.close()
+
+    assert (records[-1].action, records[-1].subject) == ("deny", "ann")
+    assert records[-1].reason.startswith("not checked: store-")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agentguard import AuditLog, Guard, Home, Policy, SecureSessionManager, ToolCall
-from agentguard.access import SessionRecord, SessionStore
+from agentguard.access import SessionRecord, SessionStore, SigningKeys
 from agentguard.access.sessionstore import FRESH_S
 from agentguard.errors import (
     ConfigError,
@@ -24,7 +24,7 @@ from agentguard.errors import (
     WriteError,
 )
 from agentguard.event import Principal
-from tests.access.tokens import Clock, Desk, read_claims, read_header, signed
+from tests.access.tokens import Clock, Desk, fixed, read_claims, read_header, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 4
@@ -443,9 +443,15 @@ def test_changed_state_lets_nobody_in(local: Desk, column: str) -> None:
     assert local.authenticate(other).user_id == "eve"
 
 
-def test_a_database_that_cannot_be_read_lets_nobody_in(tmp_path: Path, clock: Clock) -> None:
+@pytest.mark.parametrize(
+    ("keys", "user"),
+    [pytest.param(None, "unknown", id="nor-its-keys"), pytest.param(fixed(), "ann", id="with-keys-of-the-application")],
+)
+def test_a_database_that_cannot_be_read_lets_nobody_in(
+    tmp_path: Path, clock: Clock, keys: SigningKeys | None, user: str
+) -> None:
     home = Home.create(tmp_path / "home")
-    sessions = Desk(home, clock)
+    sessions = Desk(home, clock, keys=keys)
     token = sessions.create_session_token("ann")
     sessions.close()
     home.state_path.write_bytes(b"no database at all" * 1000)
@@ -453,6 +459,9 @@ def test_a_database_that_cannot_be_read_lets_nobody_in(tmp_path: Path, clock: Cl
     with pytest.raises(StoreError):
         sessions.validate_session_token(token)
     sessions.close()
+
+    assert (sessions.records[-1].action, sessions.records[-1].user_id) == ("refused", user)
+    assert sessions.records[-1].detail.startswith("store-")
 
 
 # -- the record --------------------------------------------------------------------------------------------------------
