@@ -9,17 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 from agentguard.access.role import glob_problem
 from agentguard.access.ruling import plain_resource
+from agentguard.access.state import FRESH_S, StateTables
 from agentguard.errors import ConfigError
-from agentguard.store import Home, begin_immediate, open_state, storage_errors
+from agentguard.store import Home, begin_immediate
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, MetaData, Row, Table
+    from sqlalchemy import MetaData, Row, Table
 
 __all__ = [
     "MAX_GLOB_CHARS",
@@ -39,8 +40,6 @@ Kind: TypeAlias = Literal["user", "agent", "service"]
 MAX_NAME_CHARS = 256
 MAX_GLOB_CHARS = 512
 
-# Half of the second within which a change must hold elsewhere.
-FRESH_S = 0.5
 # What is said of blocking must still be true when the check runs a moment later.
 MARGIN_S = 0.05
 # Principals whose assignments are remembered. A caller may invent ids: beyond this the memory starts anew.
@@ -182,12 +181,11 @@ class StoredAssignments:
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._home = home
+        self._state = StateTables(home, self.define)
         self._fresh_s = 0.0 if strict else FRESH_S
         self._clock = clock
         self._ticks = ticks
         self._lock = threading.RLock()
-        self._opened: tuple[Engine, Table, Table] | None = None
         self._due = float("-inf")
         self._version = 0
         self._empty = False
@@ -237,14 +235,14 @@ class StoredAssignments:
 
     def all(self) -> tuple[Assignment, ...]:
         """As ``AssignmentStore.all``."""
-        engine, table, _ = self._tables()
-        with self._errors(), engine.begin() as connection:
+        engine, (table, _) = self._state.open()
+        with self._state.errors(), engine.begin() as connection:
             rows = connection.execute(table.select().order_by(*table.primary_key.columns)).all()
         return tuple(map(_assignment, rows))
 
     def put(self, assignment: Assignment, record: Callable[[], None]) -> None:
         """As ``AssignmentStore.put``. Expired assignments are deleted."""
-        engine, table, changes = self._tables()
+        engine, (table, changes) = self._state.open()
         values = {**_key(assignment), "expires_at": assignment.expires_at}
         with self._changing(), begin_immediate(engine) as connection:
             connection.execute(table.delete().where(table.c.expires_at <= self._clock()))
@@ -258,7 +256,7 @@ class StoredAssignments:
 
     def remove(self, assignment: Assignment, record: Callable[[], None]) -> bool:
         """As ``AssignmentStore.remove``."""
-        engine, table, changes = self._tables()
+        engine, (table, changes) = self._state.open()
         with self._changing(), begin_immediate(engine) as connection:
             if connection.execute(table.delete().where(*_same(table, assignment))).rowcount == 0:
                 return False
@@ -268,13 +266,11 @@ class StoredAssignments:
 
     def close(self) -> None:
         """Close the database's connections. A later use opens them again."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened[0].dispose()
+        self._state.close()
 
     def _look(self) -> None:
-        engine, table, changes = self._tables()
-        with self._lock, self._errors():
+        engine, (table, changes) = self._state.open()
+        with self._lock, self._state.errors():
             # Taken before the read: what is seen is at least as new as the time it is stamped with.
             due = self._ticks() + self._fresh_s
             self._due = float("-inf")
@@ -287,8 +283,8 @@ class StoredAssignments:
             self._due = due
 
     def _read(self, version: int, kind: str, user_id: str) -> tuple[Assignment, ...]:
-        engine, table, _ = self._tables()
-        with self._errors(), engine.begin() as connection:
+        engine, (table, _) = self._state.open()
+        with self._state.errors(), engine.begin() as connection:
             rows = connection.execute(table.select().where(table.c.kind == kind, table.c.user_id == user_id)).all()
         found = tuple(map(_assignment, rows))
         with self._lock:
@@ -301,25 +297,11 @@ class StoredAssignments:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         try:
-            with self._errors():
+            with self._state.errors():
                 yield
         finally:
             # Whatever became of the change, the next check looks: a commit may have failed after it was done.
             self._due = float("-inf")
-
-    def _errors(self) -> AbstractContextManager[None]:
-        return storage_errors(self._home.state)
-
-    def _tables(self) -> tuple[Engine, Table, Table]:
-        with self._lock:
-            if self._opened is None:
-                from sqlalchemy import MetaData
-
-                metadata = MetaData()
-                tables = self.define(metadata)
-                # FULL: a role taken back must not come back after a power cut.
-                self._opened = (open_state(self._home, metadata), *tables)
-            return self._opened
 
 
 def _key(assignment: Assignment) -> dict[str, Any]:

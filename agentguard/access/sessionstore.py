@@ -9,19 +9,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from agentguard.access.assignment import Kind
-from agentguard.store import Home, begin_immediate, open_state, storage_errors
+from agentguard.access.state import FRESH_S, StateTables
+from agentguard.store import Home, begin_immediate
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, MetaData, Table
+    from sqlalchemy import MetaData, Table
 
 __all__ = ["SessionStore", "StoredSession"]
 
-FRESH_S = 0.5
 # Sessions whose rows are remembered; beyond this the memory starts anew.
 MAX_REMEMBERED = 10_000
 # Ended sessions are deleted this often by a process that opens new ones.
@@ -73,11 +73,10 @@ class SessionStore:
     """
 
     def __init__(self, home: Home, *, strict: bool = False, ticks: Callable[[], float] = time.monotonic) -> None:
-        self._home = home
+        self._state = StateTables(home, self.define)
         self._fresh_s = 0.0 if strict else FRESH_S
         self._ticks = ticks
         self._lock = threading.RLock()
-        self._opened: tuple[Engine, Table] | None = None
         self._seen: dict[str, tuple[StoredSession, float]] = {}
         self._era = 0
         self._prune_at = float("-inf")
@@ -113,9 +112,9 @@ class SessionStore:
 
     def read(self, session_id: str) -> StoredSession | None:
         """The session as it is."""
-        engine, table = self._table()
+        engine, table = self._state.open()
         era, until = self._era, self._ticks() + self._fresh_s
-        with self._errors(), engine.begin() as connection:
+        with self._state.errors(), engine.begin() as connection:
             found = connection.execute(table.select().where(table.c.id == session_id)).first()
         row = None if found is None else _row(found)
         with self._lock:
@@ -131,11 +130,11 @@ class SessionStore:
 
     def all(self, user_id: str | None = None) -> tuple[StoredSession, ...]:
         """Every session that is stored, newest first; of one user when given."""
-        engine, table = self._table()
+        engine, table = self._state.open()
         query = table.select().order_by(table.c.created_at.desc(), table.c.id)
         if user_id is not None:
             query = query.where(table.c.user_id == user_id)
-        with self._errors(), engine.begin() as connection:
+        with self._state.errors(), engine.begin() as connection:
             return tuple(map(_row, connection.execute(query).all()))
 
     def add(self, row: StoredSession, most: int, record: Callable[[Sequence[str]], None]) -> None:
@@ -143,7 +142,7 @@ class SessionStore:
 
         ``record`` is called inside with the ids of those; when it raises, nothing is changed.
         """
-        engine, table = self._table()
+        engine, table = self._state.open()
         ended: list[str] = []
         with self._changing(ended), begin_immediate(engine) as connection:
             if row.created_at >= self._prune_at:
@@ -155,8 +154,8 @@ class SessionStore:
 
     def touch(self, session_id: str, now: float) -> bool:
         """Note a use; False when it was revoked, or somebody noted a later one."""
-        engine, table = self._table()
-        with self._errors(), engine.begin() as connection:
+        engine, table = self._state.open()
+        with self._state.errors(), engine.begin() as connection:
             done = connection.execute(
                 table.update()
                 .where(table.c.id == session_id, table.c.revoked_at.is_(None), table.c.seen_at < now)
@@ -169,7 +168,7 @@ class SessionStore:
 
     def advance(self, session_id: str, generation: int, now: float) -> bool:
         """Use up the refresh token of this generation: True for exactly one of all who try."""
-        engine, table = self._table()
+        engine, table = self._state.open()
         with self._changing([session_id]), begin_immediate(engine) as connection:
             done = connection.execute(
                 table.update()
@@ -197,7 +196,7 @@ class SessionStore:
 
         ``record`` is called inside with the number, unless it is 0; when it raises, nothing is changed.
         """
-        engine, table = self._table()
+        engine, table = self._state.open()
         wanted = {"id": session_id, "user_id": user_id, "kind": kind, "tenant": tenant}
         matching = [table.c[name] == value for name, value in wanted.items() if value is not None]
         with self._changing(None if session_id is None else [session_id]), begin_immediate(engine) as connection:
@@ -209,9 +208,7 @@ class SessionStore:
 
     def close(self) -> None:
         """Close the database's connections. A later use opens them again."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened[0].dispose()
+        self._state.close()
 
     def _displaced(self, connection: Any, table: Table, row: StoredSession, most: int) -> list[str]:
         mine = (table.c.user_id == row.user_id, table.c.kind == row.kind, table.c.revoked_at.is_(None))
@@ -230,7 +227,7 @@ class SessionStore:
     def _changing(self, session_ids: Sequence[str] | None) -> Iterator[None]:
         """Forget these sessions afterwards, all when None, whatever became of the change."""
         try:
-            with self._errors():
+            with self._state.errors():
                 yield
         finally:
             with self._lock:
@@ -240,20 +237,6 @@ class SessionStore:
                 else:
                     for session_id in session_ids:
                         self._seen.pop(session_id, None)
-
-    def _errors(self) -> AbstractContextManager[None]:
-        return storage_errors(self._home.state)
-
-    def _table(self) -> tuple[Engine, Table]:
-        with self._lock:
-            if self._opened is None:
-                from sqlalchemy import MetaData
-
-                metadata = MetaData()
-                table = self.define(metadata)
-                # FULL: a revoked session must not come back after a power cut.
-                self._opened = (open_state(self._home, metadata), table)
-            return self._opened
 
 
 _COLUMNS = (

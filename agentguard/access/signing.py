@@ -11,17 +11,17 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agentguard.access.state import FRESH_S, StateTables
 from agentguard.errors import ConfigError, KeySourceError
 from agentguard.keys import DataEncryption, DataKey, KeySource, RotatingKeySource, unwrap, wrap
 from agentguard.keys.envelope import derive
-from agentguard.store import Home, begin_immediate, open_state, storage_errors
+from agentguard.store import Home, begin_immediate
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, MetaData, Row, Table
+    from sqlalchemy import MetaData, Row, Table
 
 __all__ = ["FixedKeys", "SigningKeys", "StoredKeys", "rewrap_signing_keys"]
 
@@ -29,8 +29,6 @@ __all__ = ["FixedKeys", "SigningKeys", "StoredKeys", "rewrap_signing_keys"]
 MIN_SECRET_BYTES = 32
 # "aaaa..." is long and no secret. Fewer different bytes than this do not occur by chance in 32 random ones.
 MIN_DIFFERENT_BYTES = 8
-# Half of the second within which a change must hold elsewhere.
-FRESH_S = 0.5
 
 _WRAPPED_AS = b"agentguard session key 1"
 
@@ -129,14 +127,13 @@ class StoredKeys:
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._home = home
+        self._state = StateTables(home, self.define)
         self._source = source
         self._overlap_s = overlap_s
         self._fresh_s = 0.0 if strict else FRESH_S
         self._clock = clock
         self._ticks = ticks
         self._lock = threading.RLock()
-        self._opened: tuple[Engine, Table] | None = None
         self._due = float("-inf")
         self._ring: dict[str, _Material] = {}
         self._signs: _Material | None = None
@@ -188,9 +185,7 @@ class StoredKeys:
 
     def close(self) -> None:
         """Close the database's connections. A later use opens them again."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened[0].dispose()
+        self._state.close()
 
     def _found(self, key_id: str) -> _Material | None:
         if self._ticks() >= self._due:
@@ -203,8 +198,8 @@ class StoredKeys:
         return found
 
     def _load(self) -> None:
-        engine, table = self._table()
-        with self._lock, self._errors():
+        engine, table = self._state.open()
+        with self._lock, self._state.errors():
             due = self._ticks() + self._fresh_s
             with engine.begin() as connection:
                 rows = connection.execute(table.select().order_by(table.c.created_at, table.c.kid)).all()
@@ -216,7 +211,7 @@ class StoredKeys:
             self._due = due
 
     def _add(self, *, first: bool, retire: bool) -> str:
-        engine, table = self._table()
+        engine, table = self._state.open()
         key = DataKey.generate()
         kek = self._source.kek()
         values = {
@@ -225,7 +220,7 @@ class StoredKeys:
             "commitment": key.id,
             "wrapped": wrap(key, kek=kek, associated_data=_WRAPPED_AS),
         }
-        with self._lock, self._errors(), begin_immediate(engine) as connection:
+        with self._lock, self._state.errors(), begin_immediate(engine) as connection:
             rows = connection.execute(table.select().order_by(table.c.created_at, table.c.kid)).all()
             if first and rows:
                 key_id = str(rows[-1].kid)
@@ -252,15 +247,6 @@ class StoredKeys:
             raise KeySourceError("the keys of the sessions are wrapped under another key encryption key; restore it")
         return self._source.kek_of(kek_id)
 
-    def _errors(self) -> AbstractContextManager[None]:
-        return storage_errors(self._home.state)
-
-    def _table(self) -> tuple[Engine, Table]:
-        with self._lock:
-            if self._opened is None:
-                self._opened = _opened(self._home)
-            return self._opened
-
 
 def rewrap_signing_keys(home: Home, old: KeySource, new: KeySource) -> int:
     """Wrap the keys of the sessions under another key encryption key; how many there were. Done twice, it does nothing.
@@ -268,9 +254,10 @@ def rewrap_signing_keys(home: Home, old: KeySource, new: KeySource) -> int:
     Raises:
         StoreError, KeySourceError, DecryptError: nothing was changed.
     """
-    engine, table = _opened(home)
+    state = StateTables(home, StoredKeys.define)
+    engine, table = state.open()
     try:
-        with storage_errors(home.state), begin_immediate(engine) as connection:
+        with state.errors(), begin_immediate(engine) as connection:
             rows = connection.execute(table.select().where(table.c.kek_id != new.id)).all()
             for row in rows:
                 if row.kek_id != old.id:
@@ -279,16 +266,8 @@ def rewrap_signing_keys(home: Home, old: KeySource, new: KeySource) -> int:
                 wrapped = wrap(key, kek=new.kek(), associated_data=_WRAPPED_AS)
                 connection.execute(table.update().where(table.c.kid == row.kid).values(kek_id=new.id, wrapped=wrapped))
     finally:
-        engine.dispose()
+        state.close()
     return len(rows)
-
-
-def _opened(home: Home) -> tuple[Engine, Table]:
-    from sqlalchemy import MetaData
-
-    metadata = MetaData()
-    table = StoredKeys.define(metadata)
-    return open_state(home, metadata), table
 
 
 def _live(rows: Iterable[Row[Any]], oldest: float) -> list[Row[Any]]:

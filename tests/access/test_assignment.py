@@ -11,7 +11,8 @@ import pytest
 
 from agentguard import AccessLog, AuditLog, Guard, Home, Policy
 from agentguard.access import AccessRecord, Assignment, Permission, RBACManager, Role
-from agentguard.access.assignment import FRESH_S, StoredAssignments
+from agentguard.access.assignment import StoredAssignments
+from agentguard.access.state import FRESH_S
 from agentguard.errors import ConfigError, StoreError, WriteError
 from agentguard.event import Principal, ToolCall
 from agentguard.policy.schema import PERMISSIONS

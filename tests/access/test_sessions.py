@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from agentguard import AuditLog, Guard, Home, Policy, SecureSessionManager, ToolCall
 from agentguard.access import SessionRecord, SessionStore, SigningKeys
-from agentguard.access.sessionstore import FRESH_S
+from agentguard.access.state import FRESH_S
 from agentguard.errors import (
     ConfigError,
     RefreshReused,
@@ -28,34 +28,6 @@ from tests.access.tokens import Clock, Desk, fixed, read_claims, read_header, si
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 4
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """A clock under control."""
-    return Clock()
-
-
-@pytest.fixture
-def desk(state_home: Home, clock: Clock) -> Iterator[Callable[..., Desk]]:
-    """Makes managers of one home, as several processes would."""
-    made: list[Desk] = []
-
-    def make(**settings: Any) -> Desk:
-        made.append(Desk(state_home, clock, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def local(tmp_path: Path, clock: Clock) -> Iterator[Desk]:
-    """One manager, on SQLite: for what does not depend on the database."""
-    made = Desk(Home.create(tmp_path / "local"), clock)
-    yield made
-    made.close()
 
 
 # -- the contract ------------------------------------------------------------------------------------------------------
@@ -417,7 +389,7 @@ def test_a_pruned_session_is_unknown_and_refused(local: Desk, clock: Clock) -> N
     """State that was lost lets nobody in, whatever the token's signature says."""
     tokens = local.open_session("ann")
     local.close()
-    engine, table = local.store._table()
+    engine, table = local.store._state.open()
     with engine.begin() as connection:
         connection.execute(table.delete())
 
@@ -432,7 +404,7 @@ def test_changed_state_lets_nobody_in(local: Desk, column: str) -> None:
     """Whoever writes into the database can neither change the data nor become somebody else."""
     token = local.create_session_token("ann", {"a": 1})
     other = local.create_session_token("eve", {"a": 2})
-    engine, table = local.store._table()
+    engine, table = local.store._state.open()
     eve = next(row for row in local.store.all() if row.user_id == "eve")
     with engine.begin() as connection:
         value = eve.sealed if column == "sealed" else "eve"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jwt
 import pytest
@@ -14,34 +13,6 @@ from agentguard.accounts import rotate_kek
 from agentguard.audit import verify
 from agentguard.errors import ConfigError, UnknownKey
 from tests.access.tokens import SECRET, Clock, Desk, read_claims, read_header
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """A clock under control."""
-    return Clock()
-
-
-@pytest.fixture
-def desk(state_home: Home, clock: Clock) -> Iterator[Callable[..., Desk]]:
-    """Makes managers of one home, as several processes would."""
-    made: list[Desk] = []
-
-    def make(**settings: Any) -> Desk:
-        made.append(Desk(state_home, clock, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def local(tmp_path: Path, clock: Clock) -> Iterator[Desk]:
-    """One manager, on SQLite: for what does not depend on the database."""
-    made = Desk(Home.create(tmp_path / "local"), clock)
-    yield made
-    made.close()
 
 
 def test_rotation_overlaps(desk: Callable[..., Desk], clock: Clock) -> None:
