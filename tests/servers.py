@@ -137,6 +137,7 @@ class PostgresServer:
         self._run(
             *("initdb", "--pgdata", str(self._data), "--username", self.role, "--pwfile", str(passwords)),
             *("--auth-local", "trust", "--auth-host", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+            # Nothing here outlives the run, so making it need not be synced; commits are, as in earnest.
             "--no-sync",
         )
 
