@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
 FRAMEWORKS := agents crewai
 
-.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
+.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ docs: $(READY) ## build the guide into site/, generated tables included; a link 
 
 bench-agentdojo: .venv-agentdojo/.ready ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
 	@.venv-agentdojo/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)
+
+bench-peers: .venv-peers/.ready ## permission checks next to Cedar and Casbin, sessions next to a bare jwt.decode
+	@.venv-peers/bin/python -m benchmarks.access
 
 # One environment a lock, for what cannot or need not share the first: .venv-NAME from requirements/NAME.lock.
 .venv-%/.ready: requirements/%.lock pyproject.toml

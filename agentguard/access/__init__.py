@@ -2,18 +2,35 @@
 
 from agentguard.access.access import Access, AgentGrants
 from agentguard.access.approval import ApprovalRequest, Approver, TerminalApprover, ask_terminal
+from agentguard.access.assignment import Assignment
 from agentguard.access.pending import PendingApprovals
 from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, StoreCounter, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
-from agentguard.access.rbac import AccessRecord, Permission, RBACManager, Role
+from agentguard.access.rbac import AccessRecord, RBACManager
+from agentguard.access.role import Grant, Permission, Role
+from agentguard.access.sessions import Session, SessionManager, SessionRecord, SessionTokens
+from agentguard.access.sessionstore import SessionStore, StoredSession
+from agentguard.access.signing import FixedKeys, SigningKeys, StoredKeys, rewrap_signing_keys
 
 __all__ = [
+    "rewrap_signing_keys",
+    "StoredSession",
+    "StoredKeys",
+    "SigningKeys",
+    "SessionTokens",
+    "SessionStore",
+    "SessionRecord",
+    "SessionManager",
+    "Session",
+    "FixedKeys",
     "Access",
     "AccessRecord",
     "AgentGrants",
     "ApprovalRequest",
     "Approver",
+    "Assignment",
     "Counter",
+    "Grant",
     "PendingApprovals",
     "Permission",
     "ProcessCounter",

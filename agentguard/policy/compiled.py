@@ -52,6 +52,8 @@ class RoleRule:
     deny: tuple[str, ...] = ()
     mode: Literal["enforce", "shadow"] = "enforce"
     line: int | None = None
+    deny_permissions: frozenset[str] = frozenset()
+    resources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

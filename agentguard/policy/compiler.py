@@ -43,7 +43,7 @@ from agentguard.policy.constraint import (
 )
 from agentguard.policy.document import Document, Step
 from agentguard.policy.glob import Globs, compiled, glob_problem, is_glob, lower, pattern_problem
-from agentguard.policy.schema import ArgRow, OwnRecognizerRow, PolicyFile, RateRow, ToolRow
+from agentguard.policy.schema import PERMISSIONS, ArgRow, OwnRecognizerRow, PolicyFile, RateRow, ToolRow
 
 __all__ = ["Compiler", "did_you_mean"]
 
@@ -88,6 +88,8 @@ class Compiler:
                 deny=tuple(row.deny),
                 mode=row.mode,
                 line=self._document.line("roles", name),
+                deny_permissions=frozenset(row.deny_permissions),
+                resources=tuple(row.resources),
             )
             for name, row in self._file.roles.items()
         }
@@ -186,6 +188,11 @@ class Compiler:
     def _check_role(self, name: str) -> None:
         row = self._file.roles[name]
         self._known(("roles", name, "inherits"), row.inherits, self._file.roles, "role")
+        for key, names in (("permissions", row.permissions), ("deny_permissions", row.deny_permissions)):
+            self._known(("roles", name, key), names, (*PERMISSIONS, *self._file.permissions), "permission")
+        for index, glob in enumerate(row.resources):
+            if problem := glob_problem(glob):
+                self._fail(("roles", name, "resources", index), f"{problem}; got {glob[:60]!r}")
         for key, globs in (("tools", row.tools), ("deny", row.deny)):
             for index, glob in enumerate(globs):
                 self._check_tool_glob(("roles", name, key, index), glob, must_match=key == "tools")

@@ -59,6 +59,7 @@ class Policy:
     digest: str
     path: str | None = None
     texts_digest: str = ""
+    permissions: tuple[str, ...] = ()
 
     @classmethod
     def default(cls) -> Policy:
@@ -106,6 +107,7 @@ class Policy:
             digest=_digest(file),
             path=path,
             texts_digest=_digest(file, {"input", "output", "recognizers"})[:16],
+            permissions=tuple(file.permissions),
         )
 
     @staticmethod

@@ -30,7 +30,8 @@ __all__ = [
 
 Mode: TypeAlias = Literal["enforce", "shadow"]
 Redactable: TypeAlias = Literal["secret", "pii"]
-PermissionName: TypeAlias = Literal["read_data", "write_data", "execute_agent", "manage_agents", "view_logs", "admin"]
+# The standard ones; ``permissions`` declares others. A test compares them with agentguard.access.
+PERMISSIONS = ("read_data", "write_data", "execute_agent", "manage_agents", "view_logs", "admin")
 SinkName: TypeAlias = Literal[
     "recipient", "account", "amount", "date", "url", "id", "person", "channel", "secret", "attachment", "path",
     "command", "value",
@@ -40,6 +41,7 @@ TypeName: TypeAlias = Literal["string", "integer", "number", "boolean", "array",
 InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "off"]
 Threshold: TypeAlias = Literal["strict", "balanced", "permissive"] | Annotated[float, Field(gt=0, le=1)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
+PermissionName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.:-]{0,63}$")]
 Phrase: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
 Language: TypeAlias = Literal["en", "de", "fr", "es"]
 # The verb families of agentguard.flow.vocabulary; a test compares them.
@@ -81,7 +83,10 @@ class RoleRow(_Row):
 
     permissions: Annotated[
         list[PermissionName],
-        Field(description="execute_agent is needed to run a model; the others are for your own code."),
+        Field(
+            description="execute_agent is needed to run a model; read_data, write_data, manage_agents, view_logs, "
+            "admin and those declared under permissions are for your own code."
+        ),
     ] = []
     inherits: Annotated[
         list[Name], Field(description="Roles whose permissions, tools and denials this one adds to its own.")
@@ -91,6 +96,17 @@ class RoleRow(_Row):
     ] = []
     deny: Annotated[
         list[Name], Field(description="Tools the role denies; a deny in any role held beats every permission.")
+    ] = []
+    deny_permissions: Annotated[
+        list[PermissionName],
+        Field(description="Permissions the role denies; a deny in any role held beats every permission."),
+    ] = []
+    resources: Annotated[
+        list[Name],
+        Field(
+            description="Globs: the role's own permissions, and its denials of permissions, are about these resources "
+            "only; all when empty. Tools are not narrowed by it."
+        ),
     ] = []
     mode: Annotated[Mode, Field(description="shadow: what only this role denies is recorded and not enforced.")] = (
         "enforce"
@@ -333,6 +349,10 @@ class PolicyFile(_Row):
     mode: Annotated[
         Mode, Field(description="enforce; or shadow: decide and record, change nothing, the safe way to adopt.")
     ] = "enforce"
+    permissions: Annotated[
+        list[PermissionName],
+        Field(description="Names of permissions of your own, that roles may grant and your code asks for."),
+    ] = []
     roles: Annotated[dict[Name, RoleRow], Field(description="Roles, and the tools each permits and denies.")] = {}
     agents: Annotated[dict[Name, AgentRow], Field(description="Agents, by the id of their verified identity.")] = {}
     tools: Annotated[

@@ -374,3 +374,33 @@ def test_any_yaml_tree_loads_or_is_a_policy_error(tree: object, arg_row: object,
     for value in (tree, document, {"version": 1, "tools": {"t": tool_row}, "roles": tree}):
         with contextlib.suppress(PolicyError):
             Policy.parse(yaml.safe_dump(value, allow_unicode=True))
+
+
+def test_permissions_of_your_own_are_declared_then_granted_and_denied() -> None:
+    policy = Policy.parse(
+        "version: 1\npermissions: [reports.export]\n"
+        "roles:\n  r: {permissions: [reports.export], deny_permissions: [admin], resources: ['reports/*']}\n"
+    )
+
+    rule = policy.roles["r"]
+    assert policy.permissions == ("reports.export",)
+    assert (rule.permissions, rule.deny_permissions) == (frozenset({"reports.export"}), frozenset({"admin"}))
+    assert rule.resources == ("reports/*",)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        pytest.param("permissions: [reed_data]", "did you mean 'read_data'", id="misspelt"),
+        pytest.param("deny_permissions: [reports.exprot]", "did you mean 'reports.export'", id="misspelt-own"),
+        pytest.param("permissions: [Read]", "permissions", id="no-permission-name"),
+        pytest.param("resources: ['reports/**']", "one \\*", id="double-star"),
+        pytest.param("resources: ['[ab]']", "brackets", id="brackets"),
+    ],
+)
+def test_permissions_and_resources_are_not_guessed(row: str, message: str) -> None:
+    """At its line and column."""
+    with pytest.raises(PolicyError, match=message) as caught:
+        Policy.parse(f"version: 1\npermissions: [reports.export]\nroles:\n  r: {{{row}}}\n")
+
+    assert caught.value.line == 4

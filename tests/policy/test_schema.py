@@ -31,8 +31,17 @@ WHOLE: dict[str, Any] = {
     "version": 1,
     "mode": "enforce",
     "roles": {
-        "reader": {"permissions": ["read_data"], "inherits": [], "tools": ["*"], "deny": ["x"], "mode": "shadow"}
+        "reader": {
+            "permissions": ["read_data", "reports.export"],
+            "inherits": [],
+            "tools": ["*"],
+            "deny": ["x"],
+            "deny_permissions": ["admin"],
+            "resources": ["reports/*"],
+            "mode": "shadow",
+        }
     },
+    "permissions": ["reports.export"],
     "agents": {"a": {"roles": ["reader"], "may_message": ["b"]}},
     "tools": {
         "send": {
