@@ -7,6 +7,8 @@ the compiled policy.
 from __future__ import annotations
 
 import functools
+import os
+import pwd
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
@@ -25,26 +27,30 @@ from agentguard.access import (
     StoreCounter,
 )
 from agentguard.access.rbac import BUILT_IN
-from agentguard.audit import AuditLog, EventLogger, decision_record, repeat_key
+from agentguard.audit import AuditEventType, AuditLog, EventLogger, decision_record, repeat_key
 from agentguard.audit.record import encode
-from agentguard.conversation import Conversation
+from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
 from agentguard.detect.recognizers import Choice, own_recognizer
 from agentguard.detect.recognizers.registry import CLASSES
-from agentguard.errors import ConfigError, WriteError
+from agentguard.errors import ConfigError, KeySourceError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
+from agentguard.keys import KeyAccess, KeySource, KeyVault, home_keys
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
 __all__ = [
     "AuditSink",
+    "SecureAPIKeyManager",
     "SecurityAuditLogger",
     "default_stages",
     "open_sink",
@@ -257,6 +263,74 @@ class SecurityAuditLogger(EventLogger):
     """An ``EventLogger`` that removes what the recognizers know, secrets and personal data, unless told otherwise."""
 
     default_redact = staticmethod(_redacted)
+
+
+class SecureAPIKeyManager(KeyVault):
+    """A ``KeyVault`` that records every access in the home's audit log: service and version, never a value.
+
+    Args:
+        master_password, home: as ``KeyVault``. Without a home the keys live in this object, and nothing is recorded
+            unless a log is given.
+        log: an open log to record in instead, shared with a guard; it is not closed by this object.
+
+    Raises:
+        MissingPasswordError (ValueError), WeakPasswordError, WrongPasswordError: as ``KeyVault``.
+        ForgedError, StoreError: as ``KeyVault``.
+        KeySourceError, TamperError: the home's log does not open.
+    """
+
+    def __init__(
+        self, master_password: str | None = None, *, home: Home | Path | str | None = None, log: AuditLog | None = None
+    ) -> None:
+        found = home if home is None or isinstance(home, Home) else Home.open(home)
+        self._own_log: AuditLog | None = None
+        if log is None and found is not None:
+            log = self._own_log = AuditLog.open(found, keys=_log_keys(found, master_password))
+        try:
+            super().__init__(master_password, home=found, record=None if log is None else _key_record(log))
+        except BaseException:
+            self._close_log()
+            raise
+
+    def close(self) -> None:
+        """As ``KeyVault.close``; a log that was opened here is flushed and closed."""
+        super().close()
+        self._close_log()
+
+    def _close_log(self) -> None:
+        if self._own_log is not None:
+            self._own_log.close()
+
+
+def _log_keys(home: Home, password: str | None) -> KeySource:
+    """A home made with a master password may have the vault's: then one password opens both."""
+    try:
+        return home_keys(home)
+    except KeySourceError:
+        if not password:
+            raise
+        return home_keys(home, password=password)
+
+
+def _key_record(log: AuditLog) -> Callable[[KeyAccess], None]:
+    logger = EventLogger(log=log, redact=_redacted)
+
+    def record(access: KeyAccess) -> None:
+        reads = access.action in ("get", "list", "open")
+        run = current_conversation()
+        logger.log_event(
+            AuditEventType.DATA_ACCESS if reads else AuditEventType.DATA_MODIFY,
+            run.principal.id if run else f"os:{pwd.getpwuid(os.geteuid()).pw_name}",
+            {
+                "action": f"api-key-{access.action}",
+                "service": access.service,
+                "version": access.version,
+                "reason": access.reason,
+            },
+            access.success,
+        )
+
+    return record
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:

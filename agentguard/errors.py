@@ -5,6 +5,10 @@
     AgentGuardError                   .code: short, stable, listed in docs/errors.md
       ConfigError (ValueError)        a setting cannot be used
         UnsupportedValueError         a value that no check can read was handed to the guard
+        MissingPasswordError          no master password was given or set
+        WeakPasswordError             a new master password that would be guessed
+        WeakKeyError                  a key that nobody drew at random
+        OversizedError                an input is longer than what is taken
       PolicyError                     a policy does not load; .path .line .column
         CasesError                    a file of cases for `agentguard policy test` does not load
       Denied (PermissionError)        the decision was deny; .decision
@@ -13,7 +17,15 @@
       ToolFailedError                 a tool raised, and its message had to be rewritten
       StoreError                      a database or its folder cannot be used
       KeySourceError                  a key is missing, unreadable by us or readable by others
+        WrongPasswordError            the master password is another one
       DecryptError                    a ciphertext does not open under this key
+        WrongKeyError                 it names another key than those at hand
+        ForgedError                   its bytes, or what they are bound to, were changed
+        ReplayedError                 it is genuine but older than what belongs there
+      KeyAbsentError (KeyError)       the vault holds no such API key
+      KeyExpiredError                 the API key, or the grace of an old version, is over
+      FileRefusedError                a file cannot be encrypted or decrypted safely
+        FileAbsentError (FileNotFoundError)   there is no such file
       AuditError                      the log cannot be written or trusted
         WriteError                    a record was not stored: no record, no action
         TamperError                   .index of the first record that does not verify
@@ -39,9 +51,17 @@ __all__ = [
     "ConfigError",
     "DecryptError",
     "Denied",
+    "FileAbsentError",
+    "FileRefusedError",
+    "ForgedError",
+    "KeyAbsentError",
+    "KeyExpiredError",
     "KeySourceError",
+    "MissingPasswordError",
+    "OversizedError",
     "PolicyError",
     "RateLimited",
+    "ReplayedError",
     "ScanError",
     "SecurityError",
     "StageError",
@@ -49,7 +69,11 @@ __all__ = [
     "TamperError",
     "ToolFailedError",
     "UnsupportedValueError",
+    "WeakKeyError",
+    "WeakPasswordError",
     "WriteError",
+    "WrongKeyError",
+    "WrongPasswordError",
 ]
 
 
@@ -72,6 +96,30 @@ class UnsupportedValueError(ConfigError):
     """A value has no JSON form, so no check could read what is inside it."""
 
     code = "value-unsupported"
+
+
+class MissingPasswordError(ConfigError):
+    """No master password was handed in, none is set in the environment, or it is empty."""
+
+    code = "password-missing"
+
+
+class WeakPasswordError(ConfigError):
+    """A new master password is too short, or among the first that anybody would guess."""
+
+    code = "password-weak"
+
+
+class WeakKeyError(ConfigError):
+    """A key repeats a few byte values: nobody drew it at random."""
+
+    code = "key-weak"
+
+
+class OversizedError(ConfigError):
+    """An input is longer than what is taken; the message says the limit."""
+
+    code = "input-oversized"
 
 
 class PolicyError(AgentGuardError):
@@ -148,10 +196,62 @@ class KeySourceError(AgentGuardError):
     code = "key-unavailable"
 
 
+class WrongPasswordError(KeySourceError):
+    """The master password is not the one that the data was encrypted under."""
+
+    code = "password-wrong"
+
+
 class DecryptError(AgentGuardError):
     """A ciphertext does not open: wrong key, wrong associated data, or changed bytes."""
 
     code = "decrypt-failed"
+
+
+class WrongKeyError(DecryptError):
+    """A ciphertext names a key that is not among those at hand."""
+
+    code = "key-wrong"
+
+
+class ForgedError(DecryptError):
+    """The key is right, yet bytes were changed, moved, cut off or added, or are bound to something else."""
+
+    code = "ciphertext-forged"
+
+
+class ReplayedError(DecryptError):
+    """A genuine ciphertext stands where a newer one belongs."""
+
+    code = "ciphertext-replayed"
+
+
+class KeyAbsentError(AgentGuardError, KeyError):
+    """The vault holds no API key of this name, or no such version."""
+
+    code = "key-absent"
+    # KeyError shows its message in quotes.
+    __str__ = Exception.__str__
+
+
+class KeyExpiredError(AgentGuardError):
+    """The API key's time is over, or the grace in which an old version could still be read."""
+
+    code = "key-expired"
+
+
+class FileRefusedError(AgentGuardError):
+    """A file cannot be encrypted or decrypted without risk to it or to others; everything is as it was."""
+
+    code = "file-refused"
+
+
+class FileAbsentError(FileRefusedError, FileNotFoundError):
+    """There is no such file."""
+
+    code = "file-absent"
+    # OSError would show an errno that is not set.
+    __str__ = Exception.__str__
 
 
 class AuditError(AgentGuardError):

@@ -80,7 +80,7 @@ def test_published_user_role_reads_and_executes_and_is_no_admin() -> None:
 
 
 def test_names_whose_component_does_not_exist_are_absent_not_thin() -> None:
-    for name in ("SecureAPIKeyManager", "SecureSessionManager", "SecureAgentCommunication", "SecurityAnomalyDetector"):
+    for name in ("SecureSessionManager", "SecureAgentCommunication", "SecurityAnomalyDetector"):
         assert name not in agentguard.__all__
         assert not hasattr(agentguard, name)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agentguard.errors import ConfigError, DecryptError
 from agentguard.keys import DataEncryption, DataKey, KeyFile, unwrap, wrap
-from agentguard.keys.encryption import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES
+from agentguard.keys.stream import CHUNK_BYTES, HEADER_BYTES, TAG_BYTES
 
 SEALED_CHUNK = CHUNK_BYTES + TAG_BYTES
 BOX = DataEncryption(bytes(range(32)))

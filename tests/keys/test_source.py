@@ -9,9 +9,10 @@ import pytest
 
 from agentguard.errors import KeySourceError
 from agentguard.keys import KeyFile, MasterPassword
-from agentguard.keys.source import SCRYPT_N_MIN
+from agentguard.keys.password import SCRYPT_N_MIN, TODAY, Argon2Cost, ScryptCost
 
 PASSWORD = "made-up " + "pass phrase"
+CHEAP = Argon2Cost(19 * 1024, 1, 1)
 
 
 def test_key_file_gives_the_same_key_again(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
 
 
 def test_master_password_gives_the_same_key_again(tmp_path: Path) -> None:
-    made = MasterPassword.create(PASSWORD, tmp_path / "p", n=SCRYPT_N_MIN)
+    made = MasterPassword.create(PASSWORD, tmp_path / "p", cost=CHEAP)
     again = MasterPassword(PASSWORD, tmp_path / "p")
 
     assert (again.kek(), again.id) == (made.kek(), made.id)
@@ -93,13 +94,13 @@ def test_master_password_gives_the_same_key_again(tmp_path: Path) -> None:
 
 
 def test_salt_differs_between_parameter_files(tmp_path: Path) -> None:
-    keys = {MasterPassword.create(PASSWORD, tmp_path / name, n=SCRYPT_N_MIN).kek() for name in "ab"}
+    keys = {MasterPassword.create(PASSWORD, tmp_path / name, cost=CHEAP).kek() for name in "ab"}
 
     assert len(keys) == 2
 
 
 def test_wrong_or_empty_password_is_refused(tmp_path: Path) -> None:
-    MasterPassword.create(PASSWORD, tmp_path / "p", n=SCRYPT_N_MIN)
+    MasterPassword.create(PASSWORD, tmp_path / "p", cost=CHEAP)
 
     for wrong in (PASSWORD + "!", ""):
         with pytest.raises(KeySourceError):
