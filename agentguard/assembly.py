@@ -37,7 +37,7 @@ from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.errors import ConfigError, KeySourceError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
-from agentguard.keys import KeyAccess, KeySource, KeyVault, home_keys
+from agentguard.keys import DataKeyEntry, DataKeyring, KeyAccess, KeySource, KeyVault, home_keys
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
@@ -57,6 +57,7 @@ __all__ = [
     "pending_approvals",
     "rewrites_output",
     "roles_of",
+    "rotate_data_key",
     "shadow_rule",
     "stream_factory",
 ]
@@ -312,25 +313,39 @@ def _log_keys(home: Home, password: str | None) -> KeySource:
         return home_keys(home, password=password)
 
 
-def _key_record(log: AuditLog) -> Callable[[KeyAccess], None]:
-    logger = EventLogger(log=log, redact=_redacted)
+def rotate_data_key(home: Home) -> DataKeyEntry:
+    """Add a key to the home's keyring, recorded in its audit log before it counts.
 
+    Raises:
+        KeySourceError, StoreError, TamperError, WriteError: keyring or log cannot be used; there is no new key.
+    """
+    ring = DataKeyring.open(home)
+    with AuditLog.open(home) as log:
+        try:
+            return ring.rotate(
+                record=lambda key_id: _log_key_event(log, "data-key-rotate", {"key_id": key_id}, reads=False)
+            )
+        finally:
+            ring.close()
+
+
+def _key_record(log: AuditLog) -> Callable[[KeyAccess], None]:
     def record(access: KeyAccess) -> None:
+        details: dict[str, Json] = {"service": access.service, "version": access.version, "reason": access.reason}
         reads = access.action in ("get", "list", "open")
-        run = current_conversation()
-        logger.log_event(
-            AuditEventType.DATA_ACCESS if reads else AuditEventType.DATA_MODIFY,
-            run.principal.id if run else f"os:{pwd.getpwuid(os.geteuid()).pw_name}",
-            {
-                "action": f"api-key-{access.action}",
-                "service": access.service,
-                "version": access.version,
-                "reason": access.reason,
-            },
-            access.success,
-        )
+        _log_key_event(log, f"api-key-{access.action}", details, reads=reads, success=access.success)
 
     return record
+
+
+def _log_key_event(log: AuditLog, action: str, details: dict[str, Json], *, reads: bool, success: bool = True) -> None:
+    run = current_conversation()
+    EventLogger(log=log, redact=_redacted).log_event(
+        AuditEventType.DATA_ACCESS if reads else AuditEventType.DATA_MODIFY,
+        run.principal.id if run else f"os:{pwd.getpwuid(os.geteuid()).pw_name}",
+        {"action": action, **details},
+        success,
+    )
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:

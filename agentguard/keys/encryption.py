@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -225,15 +226,19 @@ class DataEncryption:
         """Encrypt what ``source`` gives, as ``encrypt_file`` does, and write it; return the bytes read."""
         return encrypt_stream(self._keys.newest(), source, out, associated_data=associated_data)
 
-    def plain_stream(self, source: Readable, *, associated_data: bytes = b"") -> PlainStream:
-        """Read what ``encrypt_stream`` or ``encrypt_file`` wrote, chunk by chunk.
+    def decrypt_stream(self, source: IO[bytes], out: Writable, *, associated_data: bytes = b"") -> int:
+        """Decrypt what ``encrypt_stream`` or ``encrypt_file`` wrote; return the bytes written.
 
-        Only when the end was reached without an error is it known to be whole.
+        Args:
+            source: can be rewound: it is read twice, and nothing is written before all of it was found genuine.
 
         Raises:
-            DecryptError: as ``decrypt_file``, here or while it is read.
+            DecryptError: as ``decrypt_file``.
         """
-        return PlainStream(self._keys.of, source, associated_data=associated_data)
+        start = source.tell()
+        PlainStream(self._keys.of, source, associated_data=associated_data).copy_to(_Nowhere())
+        source.seek(start)
+        return PlainStream(self._keys.of, source, associated_data=associated_data).copy_to(out)
 
     def _opened(self, sealed: bytes, associated_data: bytes) -> tuple[bytes, int]:
         if not sealed.startswith(_MAGIC):
@@ -251,6 +256,11 @@ class DataEncryption:
         except InvalidTag as error:
             raise ForgedError("does not open: bytes were changed, or other associated data") from error
         return plain, struct.unpack(">Q", header[72:])[0] if size == SEAL_HEADER_BYTES else 0
+
+
+class _Nowhere:
+    def write(self, data: bytes, /) -> None:
+        pass
 
 
 def _check_size(data: bytes) -> None:

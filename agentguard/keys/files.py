@@ -69,8 +69,11 @@ def _state(info: os.stat_result) -> tuple[int, int]:
 
 
 @contextmanager
-def replacing(target: Path | str, source: SourceFile) -> Iterator[IO[bytes]]:
+def replacing(target: Path | str, source: SourceFile | None) -> Iterator[IO[bytes]]:
     """Write ``target``, which may be the source itself. It appears only if the source stayed the same to the end.
+
+    Args:
+        source: what is read meanwhile; None when that is no file.
 
     Raises:
         FileRefusedError: the target is a folder, link or device; in place, somebody else's or known by another name.
@@ -80,10 +83,11 @@ def replacing(target: Path | str, source: SourceFile) -> Iterator[IO[bytes]]:
     _check_target(target, source)
     with atomic_file(target) as out:
         yield out
-        source.check_unchanged()
+        if source is not None:
+            source.check_unchanged()
 
 
-def _check_target(target: Path, source: SourceFile) -> None:
+def _check_target(target: Path, source: SourceFile | None) -> None:
     try:
         found = target.lstat()
     except FileNotFoundError:
@@ -92,7 +96,7 @@ def _check_target(target: Path, source: SourceFile) -> None:
         raise FileRefusedError(f"{target} cannot be written ({error.strerror})") from error
     if not stat.S_ISREG(found.st_mode):
         raise FileRefusedError(f"{target} is a folder, link or device; choose the name of a plain file")
-    if not os.path.samestat(found, source.info):
+    if source is None or not os.path.samestat(found, source.info):
         return
     if found.st_nlink > 1:
         raise FileRefusedError(f"{target} has {found.st_nlink} names; under the others it would stay as it is")

@@ -82,11 +82,10 @@ class DataKeyring:
     """
 
     def __init__(
-        self, engine: Engine, source: Callable[[], KeySource], place: Path, *, clock: Callable[[], float] = time.time
+        self, engine: Engine, source: Callable[[], KeySource], *, clock: Callable[[], float] = time.time
     ) -> None:
         self._engine = engine
         self._source = source
-        self._place = place
         self._clock = clock
         self._lock = threading.Lock()
         self._keys: tuple[DataKey, ...] = ()
@@ -105,7 +104,7 @@ class DataKeyring:
             DecryptError: a wrapped key was changed.
         """
         found = home if isinstance(home, Home) else Home.open(home)
-        ring = cls(_engine(found), lambda: home_keys(found, password=password), found.state_path)
+        ring = cls(_engine(found), lambda: home_keys(found, password=password))
         if not ring._read():
             ring._add(only_first=True)
         return ring
@@ -127,17 +126,20 @@ class DataKeyring:
         """As ``DataKeys.all``."""
         return self._keys
 
-    def rotate(self) -> DataKeyEntry:
+    def rotate(self, *, record: Callable[[str], None] = lambda _key_id: None) -> DataKeyEntry:
         """Add a key that encrypts from now on. Older ones open as before.
+
+        Args:
+            record: called with the new key's id before it is committed; when it raises, there is no new key.
 
         Raises:
             KeySourceError, StoreError, DecryptError: as ``open``.
         """
-        return self._add(only_first=False)
+        return self._add(record=record)
 
     def entries(self) -> list[DataKeyEntry]:
         """What may be shown of the keys, the newest first."""
-        with storage_errors(self._place), self._engine.begin() as connection:
+        with storage_errors(self._engine), self._engine.begin() as connection:
             return [DataKeyEntry(row.number, row.key_id, row.created_at) for row in _rows(connection)]
 
     def close(self) -> None:
@@ -145,7 +147,7 @@ class DataKeyring:
         self._engine.dispose()
 
     def _read(self) -> tuple[DataKey, ...]:
-        with storage_errors(self._place), self._engine.begin() as connection:
+        with storage_errors(self._engine), self._engine.begin() as connection:
             rows = _rows(connection)
         if rows:
             source = self._source()
@@ -155,14 +157,14 @@ class DataKeyring:
                 self._keys, self._read_at = found, time.monotonic()
         return self._keys
 
-    def _add(self, *, only_first: bool) -> DataKeyEntry:
-        with storage_errors(self._place), begin_immediate(self._engine) as connection:
+    def _add(self, *, only_first: bool = False, record: Callable[[str], None] = lambda _key_id: None) -> DataKeyEntry:
+        with storage_errors(self._engine), begin_immediate(self._engine) as connection:
             rows = _rows(connection)
             if not (rows and only_first):
                 source = self._source()
                 # While a rotation of the key encryption key is under way, the rows say which one counts.
                 kek_id = rows[0].kek_id if rows else source.id
-                _insert(connection, rows, kek_id, _kek(source, kek_id), self._clock())
+                record(_insert(connection, rows, kek_id, _kek(source, kek_id), self._clock()))
         self._read()
         return self.entries()[0]
 
@@ -181,7 +183,7 @@ def rewrap_data_keys(home: Home, old: KeySource, new: KeySource) -> int:
 
     engine = _engine(home)
     try:
-        with storage_errors(home.state_path), begin_immediate(engine) as connection:
+        with storage_errors(engine), begin_immediate(engine) as connection:
             rows = _rows(connection)
             if not rows:
                 _insert(connection, rows, new.id, new.kek(), time.time())
@@ -243,13 +245,14 @@ class _Row:
     created_at: float
 
 
-def _insert(connection: Connection, rows: Sequence[_Row], kek_id: str, kek: bytes, now: float) -> None:
+def _insert(connection: Connection, rows: Sequence[_Row], kek_id: str, kek: bytes, now: float) -> str:
     from sqlalchemy import insert
 
     number, key = (rows[0].number if rows else 0) + 1, DataKey.generate()
     wrapped = wrap(key, kek=kek, associated_data=_bound(number))
     values = {"number": number, "key_id": key.id.hex(), "kek_id": kek_id, "wrapped": wrapped, "created_at": now}
     connection.execute(insert(_table()).values(values))
+    return key.id.hex()
 
 
 def _unwrapped(row: _Row, source: KeySource) -> DataKey:

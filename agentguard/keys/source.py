@@ -25,6 +25,7 @@ __all__ = [
     "create_password_key",
     "home_keys",
     "next_path",
+    "read_private",
 ]
 
 # A key or parameter file is one short line; more is not ours.
@@ -90,14 +91,14 @@ class KeyFile:
     def kek(self) -> bytes:
         """As ``KeySource.kek``; the file is read once."""
         if self._key is None:
-            self._key = _key_from(self._path, _read_private(self._path, "restore it from your backup"))
+            self._key = _key_from(self._path, read_private(self._path, "restore it from your backup"))
         return self._key
 
     def kek_of(self, key_id: str) -> bytes:
         """As ``RotatingKeySource.kek_of``: the file is read again, then the one a rotation left beside it."""
         for path in (self._path, next_path(self._path)):
             if os.path.lexists(path):
-                key = _key_from(path, _read_private(path, "restore it from your backup"))
+                key = _key_from(path, read_private(path, "restore it from your backup"))
                 if hmac.compare_digest(commitment(key).hex(), key_id):
                     return key
         raise KeySourceError(
@@ -209,7 +210,7 @@ def home_keys(home: Home, *, password: str | None = None) -> KeySource:
 
 
 def _parameters(path: Path) -> tuple[Stretching, str]:
-    raw = _read_private(path, "make it with MasterPassword.create, or restore it from your backup")
+    raw = read_private(path, "make it with MasterPassword.create, or restore it from your backup")
     try:
         fields = json.loads(raw)
         stretching, key_id = Stretching.parse(fields), fields["id"]
@@ -231,8 +232,12 @@ def _key_from(path: Path, raw: bytes) -> bytes:
     return key
 
 
-def _read_private(path: Path, remedy: str) -> bytes:
-    """Read a small file of ours that nobody else can read; checked on the open descriptor, links refused."""
+def read_private(path: Path, remedy: str) -> bytes:
+    """Read a small file of ours that nobody else can read; checked on the open descriptor, links refused.
+
+    Raises:
+        KeySourceError: it is absent, not ours, no plain file, open to others, or longer than any key file.
+    """
     try:
         # O_NONBLOCK: a named pipe in the key's place must not hang us.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -34,7 +34,7 @@ from agentguard.keys.vault_input import key_value, service_name, span_seconds
 from agentguard.keys.vault_master import locked, stretching_of, unlocked
 from agentguard.keys.vault_report import KeyReport
 from agentguard.keys.vault_state import Head, Keyed, Sealed, Tables, Version, memory_engine, total_digest
-from agentguard.store import Home, begin_immediate, open_state, storage_errors
+from agentguard.store import Home, begin_immediate, begin_snapshot, open_state, storage_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Select
@@ -100,11 +100,9 @@ class KeyVault:
         metadata = MetaData()
         self._tables = Tables(metadata)
         if home is None:
-            self._place = Path("the vault in memory")
             self._engine = memory_engine(metadata)
         else:
             found = home if isinstance(home, Home) else Home.open(home)
-            self._place = found.state_path
             self._engine = open_state(found, metadata)
         try:
             with self._told("open", None):
@@ -291,7 +289,7 @@ class KeyVault:
         from sqlalchemy import select
 
         while True:
-            with storage_errors(self._place), self._engine.begin() as connection:
+            with storage_errors(self._engine), self._engine.begin() as connection:
                 vault = connection.execute(select(self._tables.vault)).first()
                 rows = connection.execute(select(self._tables.masters)).all()
             if vault is None:
@@ -323,7 +321,7 @@ class KeyVault:
             "digest": digest,
             "mac": keyed.vault_mac(0, digest),
         }
-        with storage_errors(self._place), begin_immediate(self._engine) as connection:
+        with storage_errors(self._engine), begin_immediate(self._engine) as connection:
             if connection.execute(select(self._tables.vault)).first() is None:
                 connection.execute(insert(self._tables.masters).values(row))
                 connection.execute(insert(self._tables.vault).values(vault))
@@ -337,7 +335,7 @@ class KeyVault:
         values = locked(master, password, vault_id=vault_id, cost=self._cost)
         masters = self._tables.masters
         as_read = (masters.c.master_id == row.master_id) & (masters.c.checksum == row.checksum)
-        with storage_errors(self._place), begin_immediate(self._engine) as connection:
+        with storage_errors(self._engine), begin_immediate(self._engine) as connection:
             connection.execute(update(masters).where(as_read).values(values))
 
     def _check_new(self, password: str) -> None:
@@ -347,7 +345,7 @@ class KeyVault:
             raise MissingPasswordError("the new master password is empty; give one")
         check_strength(password)
         masters = self._tables.masters
-        with storage_errors(self._place), self._engine.begin() as connection:
+        with storage_errors(self._engine), self._engine.begin() as connection:
             here = masters.c.master_id == self._keyed.master.id.hex()
             row = connection.execute(select(masters).where(here)).first()
         if row is not None and unlocked(row, password, vault_id=self._keyed.vault_id) is not None:
@@ -356,7 +354,7 @@ class KeyVault:
     def _read(self, service: str, number: int | None) -> tuple[Version, bytes]:
         # What was seen is fixed before the look: another thread may see more while this one looks.
         floor, held, now = self._seen, self._keyed, self._clock()
-        with storage_errors(self._place), self._engine.begin() as connection:
+        with storage_errors(self._engine), self._engine.begin() as connection:
             row = connection.execute(self._joined(service, number)).first()
             if row is None:
                 raise ReplayedError("the vault was removed from its database; restore a backup, treat as an incident")
@@ -392,8 +390,7 @@ class KeyVault:
     def _verify(self) -> Mapping[str, Head]:
         """Read and verify the whole vault."""
         floor, held = self._seen, self._keyed
-        # The write lock keeps the rows of several statements of one moment.
-        with storage_errors(self._place), begin_immediate(self._engine) as connection:
+        with storage_errors(self._engine), begin_snapshot(self._engine) as connection:
             found = VaultChange(connection, self._tables, held, floor=floor, now=self._clock())
         self._saw(found.keyed, found.count)
         return found.heads
@@ -401,7 +398,7 @@ class KeyVault:
     @contextmanager
     def _changing(self) -> Iterator[VaultChange]:
         floor, held = self._seen, self._keyed
-        with storage_errors(self._place), begin_immediate(self._engine) as connection:
+        with storage_errors(self._engine), begin_immediate(self._engine) as connection:
             change = VaultChange(connection, self._tables, held, floor=floor, now=self._clock())
             yield change
             change.finish()
@@ -446,7 +443,7 @@ class _Stored(Mapping[str, bytes]):
         self._vault = vault
 
     def __getitem__(self, service: str) -> bytes:
-        with storage_errors(self._vault._place), self._vault._engine.begin() as connection:
+        with storage_errors(self._vault._engine), self._vault._engine.begin() as connection:
             row = connection.execute(self._vault._joined(service, None)).first()
         if row is None or row.wrapped is None:
             raise KeyAbsentError(f"the vault holds no key for {service!r}")
@@ -455,7 +452,7 @@ class _Stored(Mapping[str, bytes]):
     def __iter__(self) -> Iterator[str]:
         from sqlalchemy import select
 
-        with storage_errors(self._vault._place), self._vault._engine.begin() as connection:
+        with storage_errors(self._vault._engine), self._vault._engine.begin() as connection:
             return iter(sorted(connection.execute(select(self._vault._tables.heads.c.service)).scalars()))
 
     def __len__(self) -> int:

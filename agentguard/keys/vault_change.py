@@ -24,7 +24,7 @@ MAX_BRIDGES = 16
 
 
 class VaultChange:
-    """The vault as one transaction sees it, which must hold the write lock from its start.
+    """The vault as one transaction sees it: a snapshot to read, or one that holds the write lock from its start.
 
     Args:
         keyed: the master that this process holds; it may have been followed by others.

@@ -228,7 +228,12 @@ def memory_engine(metadata: MetaData) -> Engine:
     from sqlalchemy.pool import QueuePool
 
     engine = create_engine(
-        "sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False}
+        "sqlite://",
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
+        hide_parameters=True,
     )
 
     # The driver must open no transactions of its own: reading then writing would not be one.
