@@ -319,14 +319,10 @@ def rotate_data_key(home: Home) -> DataKeyEntry:
     Raises:
         KeySourceError, StoreError, TamperError, WriteError: keyring or log cannot be used; there is no new key.
     """
-    ring = DataKeyring.open(home)
     with AuditLog.open(home) as log:
-        try:
-            return ring.rotate(
-                record=lambda key_id: _log_key_event(log, "data-key-rotate", {"key_id": key_id}, reads=False)
-            )
-        finally:
-            ring.close()
+        return DataKeyring.open(home).rotate(
+            record=lambda key_id: _log_key_event(log, "data-key-rotate", {"key_id": key_id}, reads=False)
+        )
 
 
 def _key_record(log: AuditLog) -> Callable[[KeyAccess], None]:

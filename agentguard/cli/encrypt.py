@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Annotated, TypeAlias
 
@@ -114,7 +114,7 @@ def _targets(
         target = out or (file if in_place or file == STDIO else renamed(file))
         if target == STDIO and sys.stdout.isatty():
             raise ConfigError("stdout is a terminal; use -o, or pipe the result on")
-        if target not in (STDIO, file) and target.exists() and not force:
+        if target not in (STDIO, file) and os.path.lexists(target) and not force:
             raise ConfigError(f"{target} exists and was kept; --force replaces it, -o chooses another")
         found.append((file, target))
     return found
@@ -167,7 +167,9 @@ def _seekable(source: SourceFile | None) -> Iterator[IO[bytes]]:
 @contextmanager
 def _progress(source: Path) -> Iterator[Progress]:
     with progress_bar() as bar:
-        total = source.stat().st_size if source != STDIO and source.is_file() else None
+        total = None
+        with suppress(OSError):  # whoever opens it says what is wrong
+            total = source.stat().st_size
         task = bar.add_task(source.name, total=total)
         yield lambda size: bar.advance(task, size)
 

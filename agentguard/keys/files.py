@@ -7,6 +7,7 @@ link, another name of the same file, a device.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -36,13 +37,13 @@ class SourceFile:
         except FileNotFoundError as error:
             raise FileAbsentError(f"{self.path} does not exist") from error
         except OSError as error:
-            why = "it is a link; name the file itself" if self.path.is_symlink() else error.strerror
+            why = "it is a link; name the file itself" if error.errno == errno.ELOOP else error.strerror
             raise FileRefusedError(f"{self.path} cannot be opened ({why})") from error
-        self.file: IO[bytes] = os.fdopen(descriptor, "rb")
         self.info = os.fstat(descriptor)
         if not stat.S_ISREG(self.info.st_mode):
-            self.file.close()
+            os.close(descriptor)
             raise FileRefusedError(f"{self.path} is no regular file (a folder, device or pipe)")
+        self.file: IO[bytes] = os.fdopen(descriptor, "rb")
 
     def __enter__(self) -> SourceFile:
         return self

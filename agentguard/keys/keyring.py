@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -139,15 +140,20 @@ class DataKeyring:
 
     def entries(self) -> list[DataKeyEntry]:
         """What may be shown of the keys, the newest first."""
-        with storage_errors(self._engine), self._engine.begin() as connection:
+        with self._connected(self._engine.begin()) as connection:
             return [DataKeyEntry(row.number, row.key_id, row.created_at) for row in _rows(connection)]
 
-    def close(self) -> None:
-        """Close the database's connections."""
-        self._engine.dispose()
+    @contextmanager
+    def _connected(self, transaction: AbstractContextManager[Connection]) -> Iterator[Connection]:
+        """A transaction on a connection of its own: a ring is asked too seldom to keep one open."""
+        try:
+            with storage_errors(self._engine), transaction as connection:
+                yield connection
+        finally:
+            self._engine.dispose()
 
     def _read(self) -> tuple[DataKey, ...]:
-        with storage_errors(self._engine), self._engine.begin() as connection:
+        with self._connected(self._engine.begin()) as connection:
             rows = _rows(connection)
         if rows:
             source = self._source()
@@ -158,7 +164,7 @@ class DataKeyring:
         return self._keys
 
     def _add(self, *, only_first: bool = False, record: Callable[[str], None] = lambda _key_id: None) -> DataKeyEntry:
-        with storage_errors(self._engine), begin_immediate(self._engine) as connection:
+        with self._connected(begin_immediate(self._engine)) as connection:
             rows = _rows(connection)
             if not (rows and only_first):
                 source = self._source()
