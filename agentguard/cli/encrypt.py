@@ -50,7 +50,7 @@ def encrypt(  # noqa: PLR0917  # typer reads options from plain parameters
     as_json: JsonOption = False,
 ) -> None:
     """Encrypt files, mode 600; FILE becomes FILE.sealed unless told otherwise."""
-    targets = _targets(files, out, in_place, force, lambda file: file.with_name(file.name + SUFFIX))
+    targets = _targets(files, out, in_place, force, _sealed_name)
     box = _box(key_file, home)
     for source, target in targets:
         with _progress(source) as progress:
@@ -118,6 +118,12 @@ def _targets(
             raise ConfigError(f"{target} exists and was kept; --force replaces it, -o chooses another")
         found.append((file, target))
     return found
+
+
+def _sealed_name(file: Path) -> Path:
+    if not file.name:
+        raise ConfigError(f"{file} names no file")
+    return file.with_name(file.name + SUFFIX)
 
 
 def _plain_name(file: Path) -> Path:
