@@ -43,7 +43,9 @@ def _streams(given: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
         "stdout": io.TextIOWrapper(out, "utf-8"),
         "stderr": io.TextIOWrapper(err, "utf-8"),
     }
-    with mock.patch.multiple(sys, **wrapped):
+    with contextlib.ExitStack() as patched:
+        for name, stream in wrapped.items():
+            patched.enter_context(mock.patch.object(sys, name, stream))
         yield out, err
     for stream in (wrapped["stdout"], wrapped["stderr"]):
         stream.detach()
