@@ -70,7 +70,7 @@ def rotate_kek(
         # Also what the log does not know: after the last step nothing opens under the old key.
         rewrap_data_keys(home, old, new)
         step("data keys re-wrapped")
-        with read_errors(home.audit_path):
+        with read_errors(home.audit):
             count = _rewrap(engine, ring, old, new, clock)
             step("re-wrapped")
             move_file(next_path(path), path)

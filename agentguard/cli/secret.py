@@ -77,8 +77,8 @@ def no_more_arguments(context: typer.Context) -> None:
     if context.args:
         raise ConfigError(
             f"`{context.info_name}` got {len(context.args)} argument more than it takes. A secret is never given on "
-            "the command line: it is asked for, or read from stdin. If one was typed here, replace it: the shell's history "
-            "has it"
+            "the command line: it is asked for, or read from stdin. If one was typed here, replace it: the shell's "
+            "history has it"
         )
 
 

@@ -113,8 +113,11 @@ class Home:
             raise StoreError(f"{home.path} holds no AgentGuard key or log; run `agentguard init --home {home.path}`")
         check_folder(home.path)
         home = home._with_servers()
+        keyless = home.audit_server is not None and not exists(home.key_path) and not exists(home.password_path)
         for file in home._files():
-            check_file(file)
+            # A folder that leads to a server's log and has no key is an auditor's: it has no state.
+            if not keyless or exists(file):
+                check_file(file)
         return home
 
     @classmethod
