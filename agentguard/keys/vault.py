@@ -188,18 +188,19 @@ class KeyVault:
 
         Raises:
             KeyAbsentError: no such service or version is left.
-            KeyExpiredError: the earlier version's own time is over.
+            KeyExpiredError: the earlier version's own time, or its grace, is over.
             ConfigError, WrongPasswordError, ForgedError, ReplayedError, StoreError: as ``store_api_key``.
         """
         name, kept = service_name(service), span_seconds(grace)
         with self._told("rollback", service, to), self._changing() as change:
             head = change.head(name)
-            earlier = [version.number for version in head.versions if version.number < head.current]
+            earlier = [
+                found.number for found in head.versions if found.number < head.current and found.kept(change.now)
+            ]
             if to is None and not earlier:
                 raise KeyAbsentError(f"{service!r} has no version before {head.current}; its grace is over")
             wanted = head.version(max(earlier) if to is None else to)
-            if wanted.expires_at is not None and wanted.expires_at <= change.now:
-                raise KeyExpiredError(f"version {wanted.number} of {service!r} has expired; store a new value")
+            _check_time(name, wanted, change.now)
             if wanted.number != head.current:
                 head = retired(head, change.now + kept).with_version(replace(wanted, until=None))
                 change.put(replace(head, current=wanted.number))
@@ -460,7 +461,7 @@ class _Stored(Mapping[str, bytes]):
 
 
 def _check_time(service: str, version: Version, now: float) -> None:
-    if version.until is not None and version.until <= now:
+    if not version.kept(now):
         raise KeyExpiredError(f"the grace of version {version.number} of {service!r} is over; use the current one")
     if version.expires_at is not None and version.expires_at <= now:
         raise KeyExpiredError(f"version {version.number} of {service!r} has expired; rotate it")

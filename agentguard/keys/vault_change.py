@@ -94,7 +94,7 @@ class VaultChange:
         """Write a head. Versions whose grace is over, and the oldest above the limit, are destroyed."""
         from sqlalchemy import insert, update
 
-        kept = [version for version in head.versions if version.until is None or version.until > self.now]
+        kept = [version for version in head.versions if version.kept(self.now)]
         others = [version for version in kept if version.number != head.current]
         dropped = {version.number for version in others[: max(0, len(kept) - MAX_VERSIONS)]}
         kept = [version for version in kept if version.number not in dropped]
@@ -144,7 +144,7 @@ class VaultChange:
         from sqlalchemy import delete, update
 
         for head in list(self.heads.values()):
-            if any(version.until is not None and version.until <= self.now for version in head.versions):
+            if not all(version.kept(self.now) for version in head.versions):
                 self.put(head)
         masters, vault = self._tables.masters, self._tables.vault
         self._connection.execute(delete(masters).where(masters.c.expires_at <= self.now))

@@ -31,7 +31,7 @@ class KeyReport:
         """What a head says at this moment (seconds since 1970)."""
         current = head.version(head.current)
         age = datetime.timedelta(seconds=max(0.0, now - current.created_at))
-        readable = (v.number for v in head.versions if v.until is None or v.until > now)
+        readable = (version.number for version in head.versions if version.kept(now))
         return cls(
             service=head.service,
             version=head.current,

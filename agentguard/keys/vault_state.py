@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,10 @@ class Version:
     created_at: float
     expires_at: float | None = None
     until: float | None = None
+
+    def kept(self, now: float) -> bool:
+        """Whether it is the current one, or in its grace."""
+        return self.until is None or self.until > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +220,6 @@ class Tables:
             Column("wrapped", LargeBinary, nullable=False),
             Column("ciphertext", LargeBinary, nullable=False),
         )
-
-    def all(self) -> Iterable[Table]:
-        """Each table."""
-        return self.vault, self.masters, self.heads, self.entries
 
 
 def memory_engine(metadata: MetaData) -> Engine:

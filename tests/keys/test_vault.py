@@ -262,6 +262,9 @@ def test_rotation_keeps_the_old_version_for_its_grace_and_then_destroys_it(vault
 
     with pytest.raises(KeyExpiredError, match="grace"):
         vault.get_api_key("openai", version=1)
+    with pytest.raises(KeyAbsentError, match="grace"):
+        vault.rollback_api_key("openai")
+    assert len(_entries(vault)) == 2
     vault.store_api_key("other", VALUE)  # any write destroys what is over
     with pytest.raises(KeyAbsentError):
         vault.get_api_key("openai", version=1)
