@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import IO, Annotated, TypeAlias
 
 import typer
+from rich.markup import escape
 
+from agentguard.access.approval import escaped
 from agentguard.cli.option import HomeOption, JsonOption, progress_bar
 from agentguard.cli.output import print_json
-from agentguard.errors import ConfigError
+from agentguard.errors import AgentGuardError, ConfigError, StoreError
 from agentguard.keys import DataEncryption, KeyFile
 from agentguard.keys.files import SourceFile, replacing
 from agentguard.keys.stream import Progress
@@ -151,10 +154,14 @@ def _writer(target: Path, source: SourceFile | None) -> Iterator[IO[bytes]]:
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    except BrokenPipeError as error:
-        # Whoever read has gone; Python's own flush at the end must not say so again.
+    except AgentGuardError:
+        raise
+    except OSError as error:
+        # Python's own flush at the end must not say it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(REFUSED) from error
+        if isinstance(error, BrokenPipeError):  # whoever read has gone
+            raise typer.Exit(REFUSED) from error
+        raise StoreError(f"stdout cannot be written ({error.strerror}); what is there is not whole") from error
 
 
 @contextmanager
@@ -164,9 +171,13 @@ def _seekable(source: SourceFile | None) -> Iterator[IO[bytes]]:
         yield source.file
         return
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-        while piece := sys.stdin.buffer.read(1024 * 1024):
-            spool.write(piece)
-        spool.seek(0)
+        try:
+            shutil.copyfileobj(sys.stdin.buffer, spool, 1024 * 1024)
+            spool.seek(0)
+        except OSError as error:
+            raise StoreError(
+                f"stdin cannot be kept in {tempfile.gettempdir()} until it is verified ({error.strerror}); set TMPDIR"
+            ) from error
         yield spool
 
 
@@ -176,7 +187,7 @@ def _progress(source: Path) -> Iterator[Progress]:
         total = None
         with suppress(OSError):  # whoever opens it says what is wrong
             total = source.stat().st_size
-        task = bar.add_task(source.name, total=total)
+        task = bar.add_task(escape(escaped(source.name)), total=total)
         yield lambda size: bar.advance(task, size)
 
 
@@ -186,4 +197,4 @@ def _tell(source: Path, target: Path, count: int, as_json: bool, **more: object)
     if as_json:
         print_json({"file": str(source), "target": str(target), "bytes": count, **more})
     else:
-        typer.echo(str(target))
+        typer.echo(escaped(str(target)) if sys.stdout.isatty() else str(target))

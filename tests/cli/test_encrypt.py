@@ -129,6 +129,25 @@ def test_each_fault_is_one_line_and_changes_nothing(
     assert {path.name: path.read_bytes() for path in project.iterdir() if path.is_file()} == before
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("command", ["encrypt a -o -", "decrypt a.sealed -o -"])
+def test_a_full_disk_behind_stdout_is_one_line(project: Path, command: str) -> None:
+    ok(run(project, "encrypt", "a"))
+
+    done = subprocess.run(
+        f'"{sys.executable}" -m agentguard.cli {command} > /dev/full',
+        shell=True,
+        capture_output=True,
+        cwd=project,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+    assert done.stderr.startswith(b"agentguard: store-unusable: stdout"), done.stderr
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+
+
 def test_a_reader_that_goes_away_is_no_traceback(project: Path) -> None:
     (project / "a").write_bytes(bytes(4_000_000))
     ok(run(project, "encrypt", "a"))
