@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -266,6 +267,42 @@ def test_a_full_disk_leaves_target_and_source_as_they_were(tmp_path: Path, plain
     assert plain.read_bytes() == TEXT
     assert (tmp_path / "sealed").read_bytes() == sealed
     assert names(tmp_path) == ["plain", "sealed", "target"]
+
+
+KILLED = """
+import os, signal, sys
+from agentguard.keys import DataEncryption
+box = DataEncryption(bytes(range(32)))
+call = getattr(box, sys.argv[1])
+call(sys.argv[2], sys.argv[3], progress=lambda size: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.mark.parametrize("call", ["encrypt_file", "decrypt_file", "reencrypt_file"])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_kill_halfway_leaves_target_and_source_as_they_were(
+    tmp_path: Path, plain: Path, call: str, in_place: bool
+) -> None:
+    source = plain
+    if call != "encrypt_file":
+        source = tmp_path / "sealed"
+        BOX.encrypt_file(plain, source)
+    before = source.read_bytes()
+    (tmp_path / "target").write_bytes(b"old")
+    target = source if in_place else tmp_path / "target"
+
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, call, str(source), str(target)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+        timeout=60,
+    )
+
+    assert killed.returncode == -signal.SIGKILL
+    assert source.read_bytes() == before
+    assert (tmp_path / "target").read_bytes() == b"old"
+    left = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in left)
 
 
 def _python(code: str, *arguments: str) -> str:

@@ -159,6 +159,33 @@ def test_readers_and_writers_in_other_processes_go_on_through_re_keys(state_home
         assert vault.get_api_key("shared") == "kept"
 
 
+# Says each version once it is acknowledged, until it is killed.
+ENDLESS = (
+    PRELUDE
+    + """
+vault = opened("made-up old phrase")
+while True:
+    print(vault.store_api_key("openai", "x" * 1000, grace=timedelta(0)), flush=True)
+"""
+)
+
+
+@pytest.mark.parametrize("acknowledged", [1, 4, 9])
+def test_what_was_acknowledged_outlives_a_kill_and_the_rest_is_whole(state_home: Home, acknowledged: int) -> None:
+    process = started(ENDLESS, state_home)
+    assert process.stdout is not None
+    for number in range(1, acknowledged + 1):
+        assert process.stdout.readline() == f"{number}\n"
+    process.kill()
+    rest = process.communicate()[0].split()
+
+    with at(state_home, OLD) as vault:
+        (report,) = vault.list_api_keys()
+        assert report.version >= max(acknowledged, *map(int, rest), 0)
+        assert vault.get_api_key("openai") == "x" * 1000
+        assert vault.rotate_api_key("openai", "next") == report.version + 1
+
+
 @pytest.mark.parametrize("grace", ["3600", "0"])
 @pytest.mark.parametrize("step", ["stretched", "re-wrapped", "committed"])
 def test_a_re_key_killed_at_any_step_leaves_one_whole_state_and_can_be_run_again(
