@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import redis
@@ -37,24 +41,47 @@ def test_redis_is_fresh(redis_url: str, turn: int) -> None:
         client.set("turn", turn)
 
 
+def _postmaster(folder: Path) -> int:
+    return int((folder / "data" / "postmaster.pid").read_text().split()[0])
+
+
 def test_postgresql_does_not_run_as_root(postgres_server: PostgresServer) -> None:
-    pid = postgres_server.execute("SELECT pg_backend_pid()")
-    assert pid
+    pid = _postmaster(postgres_server.folder)
 
-    owner = postgres_server.folder.stat().st_uid
+    owner = subprocess.run(["ps", "-o", "uid=", "-p", str(pid)], capture_output=True, text=True, check=True)
 
-    assert owner == os.getuid() or os.getuid() == 0
-    assert owner != 0
+    assert int(owner.stdout) != 0
+    assert postgres_server.folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_server_ends_with_its_process(postgres_private: PostgresServer) -> None:
-    """Whoever kills the test run leaves no server behind: the end of the pipe is enough."""
-    pid = int((postgres_private.folder / "data" / "postmaster.pid").read_text().split()[0])
+START = """
+from tests.servers import PostgresServer
+server = PostgresServer()
+server.start()
+print(server.folder, flush=True)
+input()
+"""
 
-    postgres_private.stop()
 
-    done = subprocess.run(["ps", "-p", str(pid)], capture_output=True, check=False)
-    assert done.returncode == 1
+def test_server_ends_when_the_test_run_is_killed(postgres_server: PostgresServer) -> None:
+    """Nothing of ours runs any more that could stop it: the end of the pipe does."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    run = subprocess.Popen(
+        [sys.executable, "-c", START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert run.stdout is not None
+    folder = Path(run.stdout.readline().strip())
+    pid = _postmaster(folder)
+
+    run.kill()
+    run.communicate(timeout=60)
+
+    deadline = time.monotonic() + 60
+    while subprocess.run(["ps", "-p", str(pid)], capture_output=True, check=False).returncode == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    shutil.rmtree(folder)
+    folder.with_name(f"{folder.name}.log").unlink()
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])

@@ -29,7 +29,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where a database may be made."""
     if request.param == "sqlite":
         return tmp_path / "x.db"
-    return ServerUrl.parse(request.getfixturevalue("postgres_url"), schema="test_store")
+    # A reserved word of SQL: names are quoted.
+    return ServerUrl.parse(request.getfixturevalue("postgres_url"), schema="user")
 
 
 @pytest.fixture
@@ -324,7 +325,7 @@ def test_session_is_durable_bounded_and_sees_only_our_schema(server_place: Serve
     assert show(engine, "synchronous_commit") == "on"
     assert show(loose, "synchronous_commit") == "off"
     assert show(engine, "statement_timeout") == show(engine, "lock_timeout") == "2s"
-    assert show(engine, "search_path") == "test_store, pg_temp"
+    assert show(engine, "search_path") == '"test_store", pg_temp'
     assert show(engine, "transaction_isolation") == "read committed"
     for each in (engine, loose):
         each.dispose()

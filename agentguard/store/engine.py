@@ -127,10 +127,8 @@ def begin_immediate(engine: Engine) -> Iterator[Connection]:
     """
     opened = _engines.get(engine)
     with _write_locked(engine, opened.backend if opened else None) as connection:
-        if opened is not None:
-            found = opened.backend.version(connection)
-            if found is None or found[1] != opened.schema_version:
-                raise StoreError(f"{opened.place} was given another schema meanwhile; restart with that AgentGuard")
+        if opened is not None and opened.backend.version(connection) != opened.schema_version:
+            raise StoreError(f"{opened.place} was given another schema meanwhile; restart with that AgentGuard")
         yield connection
 
 
@@ -189,7 +187,7 @@ def _prepare(
     create: bool,
 ) -> None:
     place, backend, wanted = opened.place, opened.backend, opened.schema_version
-    found = backend.version(connection)
+    found = backend.header(connection)
     if found is None:
         if not create:
             raise StoreError(f"{place} is empty; restore a backup")
@@ -212,9 +210,11 @@ def _prepare(
 
 
 def _before_fork() -> None:
-    for engine in list(_engines):
-        with contextlib.suppress(SQLAlchemyError):
-            engine.dispose()
+    for engine, opened in list(_engines.items()):
+        # A server's connection may stay with the parent: its driver knows whose it is, and the child lets go of it.
+        if isinstance(opened.backend, SQLite):
+            with contextlib.suppress(SQLAlchemyError):
+                engine.dispose()
 
 
 def _after_fork_in_child() -> None:

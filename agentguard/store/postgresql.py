@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 import time
 from collections.abc import Generator, Iterator
@@ -122,7 +123,7 @@ class PostgreSQL:
         lock = int.from_bytes(digest[:8], "big", signed=True)
         self._lock = f"SELECT pg_advisory_xact_lock({lock})"
         # The schema's name was checked: it holds letters, digits and underscores only.
-        self._in_schema = f"relnamespace = to_regnamespace('{server.schema}')"
+        self._in_schema = f"relnamespace = to_regnamespace('\"{server.schema}\"')"
 
     def engine(self, synchronous: Literal["FULL", "NORMAL"]) -> Engine:
         """Connections in our schema, with every wait bounded."""
@@ -155,7 +156,12 @@ class PostgreSQL:
         """Hold the write lock until the transaction ends."""
         connection.exec_driver_sql(self._lock)
 
-    def version(self, connection: Connection) -> tuple[int, int] | None:
+    def version(self, connection: Connection) -> int | None:
+        """The schema version of a database known to be ours; None when it is no longer noted."""
+        found = connection.exec_driver_sql(f"SELECT version FROM {_TABLE}").scalar()  # noqa: S608  # a constant
+        return None if found is None else int(found)
+
+    def header(self, connection: Connection) -> tuple[int, int] | None:
         """Application id and schema version; None when the schema is empty or absent.
 
         Raises:
@@ -170,7 +176,7 @@ class PostgreSQL:
         if not usable:
             raise StoreUnavailable(f"{self._server}: this role may not use the schema; grant it as the guide says")
         row = None
-        if connection.exec_driver_sql(f"SELECT to_regclass('{self._server.schema}.{_TABLE}')").scalar() is not None:
+        if connection.exec_driver_sql(f"SELECT to_regclass('\"{self._server.schema}\".{_TABLE}')").scalar() is not None:
             row = connection.exec_driver_sql(f"SELECT application_id, version FROM {_TABLE}").one_or_none()  # noqa: S608
         if row is not None:
             return int(row[0]), int(row[1])
@@ -183,7 +189,7 @@ class PostgreSQL:
         """Make the schema when it is absent, and say in it whose it is."""
         # IF NOT EXISTS would ask for the right to make schemas even where there is nothing to make.
         if not self._exists(connection):
-            connection.exec_driver_sql(f"CREATE SCHEMA {self._server.schema}")
+            connection.exec_driver_sql(f'CREATE SCHEMA "{self._server.schema}"')
         connection.exec_driver_sql(f"CREATE TABLE {_TABLE} (application_id bigint NOT NULL, version integer NOT NULL)")
         connection.exec_driver_sql(f"INSERT INTO {_TABLE} VALUES ({application_id:d}, {version:d})")  # noqa: S608
 
@@ -214,8 +220,8 @@ def exchange_schemas(place: ServerUrl, *, draft: str, kept_as: str) -> None:
     """
     with _administering(place) as connection:
         if connection.exec_driver_sql(_schema_query(place.schema)).first() is not None:
-            connection.exec_driver_sql(f"ALTER SCHEMA {place.schema} RENAME TO {kept_as}")
-        connection.exec_driver_sql(f"ALTER SCHEMA {draft} RENAME TO {place.schema}")
+            connection.exec_driver_sql(f'ALTER SCHEMA "{place.schema}" RENAME TO "{kept_as}"')
+        connection.exec_driver_sql(f'ALTER SCHEMA "{draft}" RENAME TO "{place.schema}"')
 
 
 def drop_schema(place: ServerUrl) -> None:
@@ -225,7 +231,7 @@ def drop_schema(place: ServerUrl) -> None:
         StoreError: the role may not do that.
     """
     with _administering(place) as connection:
-        connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {place.schema} CASCADE")
+        connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{place.schema}" CASCADE')
 
 
 @contextmanager
@@ -291,7 +297,7 @@ def _connector(server: ServerUrl, synchronous: str) -> Any:
     )
     # pg_temp is named, and last: else a temporary table would stand before ours.
     settings = {
-        "search_path": f"'{server.schema}, pg_temp'",
+        "search_path": f"'\"{server.schema}\", pg_temp'",
         "synchronous_commit": commit,
         "statement_timeout": f"'{milliseconds}'",
         "lock_timeout": f"'{milliseconds}'",
@@ -318,11 +324,20 @@ def _bounded_connect(seconds: float) -> Any:
     import psycopg
 
     class Bounded(psycopg.Connection[Any]):
+        made_in = 0
+
+        def __del__(self, *args: Any) -> None:
+            # A child of fork drops what is the parent's: nothing was forgotten there.
+            if self.made_in == os.getpid():
+                super().__del__(*args)
+
         def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
             return super().wait(_until(self, gen, time.monotonic() + seconds), *args, **options)
 
     def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
-        return Bounded.connect(*arguments, **options)
+        connection = Bounded.connect(*arguments, **options)
+        connection.made_in = os.getpid()
+        return connection
 
     return connect
 

@@ -45,12 +45,16 @@ class SQLite:
     def acquire(self, connection: Connection) -> None:
         """The transaction began with the write lock."""
 
-    def version(self, connection: Connection) -> tuple[int, int] | None:
+    def version(self, connection: Connection) -> int:
+        """The schema version of a database known to be ours."""
+        return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+
+    def header(self, connection: Connection) -> tuple[int, int] | None:
         """Application id and schema version; None when the file is empty."""
         application_id = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
         if application_id == 0 and connection.exec_driver_sql("SELECT 1 FROM sqlite_master").first() is None:
             return None
-        return application_id, connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        return application_id, self.version(connection)
 
     def begin_schema(self, connection: Connection, application_id: int, version: int) -> None:
         """Say in the header whose the file is."""

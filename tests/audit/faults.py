@@ -54,6 +54,7 @@ from tests.audit.damage import (
     where,
 )
 from tests.audit.ground import Ground
+from tests.servers import found, running_postgres
 
 __all__ = ["FAULTS", "Fault", "Outcome"]
 
@@ -828,16 +829,34 @@ FAULTS = (
 )
 
 
-def main() -> int:
-    """Print the table; 1 when any trial came out wrong."""
-    sample = "--sample" in sys.argv[1:]
-    wrong = 0
-    print("| fault | trials | wrong | what came of it |\n|---|---|---|---|")  # noqa: T201
+def outcomes(*, whole: bool) -> Iterator[tuple[str, Outcome]]:
+    """Every row on files, then on a server of its own where PostgreSQL is installed."""
     for fault in FAULTS:
         with tempfile.TemporaryDirectory() as folder:
-            outcome = fault.outcome(Ground(Path(folder)), whole=not sample)
+            yield fault.name, fault.outcome(Ground(Path(folder)), whole=whole)
+    if found("postgres") is None:
+        print("PostgreSQL is not installed: its rows were not run", file=sys.stderr)  # noqa: T201
+        return
+    from tests.audit.server_faults import SERVER_FAULTS
+
+    with running_postgres() as server:
+        for fault in FAULTS:
+            if not fault.file_only:
+                with tempfile.TemporaryDirectory() as folder, server.database() as name:
+                    ground = Ground(Path(folder), server.url(name))
+                    yield f"PostgreSQL: {fault.name}", fault.outcome(ground, whole=whole)
+        for row in SERVER_FAULTS:
+            with tempfile.TemporaryDirectory() as folder:
+                yield f"PostgreSQL: {row.name}", row.outcome(server, Path(folder), whole=whole)
+
+
+def main() -> int:
+    """Print the table; 1 when any trial came out wrong."""
+    wrong = 0
+    print("| fault | trials | wrong | what came of it |\n|---|---|---|---|")  # noqa: T201
+    for name, outcome in outcomes(whole="--sample" not in sys.argv[1:]):
         wrong += len(outcome.wrong)
-        print(f"| {fault.name} | {outcome.trials} | {len(outcome.wrong)} | {outcome.came} |", flush=True)  # noqa: T201
+        print(f"| {name} | {outcome.trials} | {len(outcome.wrong)} | {outcome.came} |", flush=True)  # noqa: T201
         for case in outcome.wrong:
             print(f"wrong: {case}", file=sys.stderr)  # noqa: T201
     return 1 if wrong else 0
