@@ -64,8 +64,9 @@ class DataEncryption:
 
         Raises:
             KeySourceError: the source has no usable key.
+            WeakKeyError: nobody drew it at random.
         """
-        return cls(derive(source.kek(), salt=None, info=b"agentguard data encryption 1"))
+        return cls(derive(DataKey.drawn(source.kek()).key, salt=None, info=b"agentguard data encryption 1"))
 
     @classmethod
     def from_home(cls, home: Home | Path | str, *, password: str | None = None) -> DataEncryption:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from agentguard.errors import KeySourceError, StoreError, WrongPasswordError
-from agentguard.keys.envelope import KEY_BYTES, DataKey, commitment
+from agentguard.keys.envelope import KEY_BYTES, commitment
 from agentguard.keys.password import PASSWORD_VARIABLES, TODAY, Cost, Stretching, password_from_environment
 from agentguard.store import Home, atomic_file, create_key_file, make_private_folder
 
@@ -46,7 +46,6 @@ class KeySource(Protocol):
 
         Raises:
             KeySourceError: the key is missing, malformed or open to others.
-            WeakKeyError: nobody drew it at random.
         """
         ...
 
@@ -230,7 +229,7 @@ def _key_from(path: Path, raw: bytes) -> bytes:
         raise KeySourceError(f"{path} is no key file (64 hex digits); restore it from your backup") from None
     if len(key) != KEY_BYTES:
         raise KeySourceError(f"{path} holds {len(key)} bytes, a key has {KEY_BYTES}; restore it from your backup")
-    return DataKey.drawn(key).key
+    return key
 
 
 def read_private(path: Path, remedy: str) -> bytes:
