@@ -22,10 +22,24 @@ if TYPE_CHECKING:
         ask_terminal,
         rate_limit_security,
     )
-    from agentguard.accounts import AccessLog, SecureSessionManager
-    from agentguard.assembly import SecurityAuditLogger
-    from agentguard.audit import AuditEventType, AuditLog, request_context
-    from agentguard.conversation import ANONYMOUS, Conversation, current_conversation
+    from agentguard.accounts import (
+        AccessLog,
+        SecureSessionManager,
+    )
+    from agentguard.assembly import (
+        SecureAPIKeyManager,
+        SecurityAuditLogger,
+    )
+    from agentguard.audit import (
+        AuditEventType,
+        AuditLog,
+        request_context,
+    )
+    from agentguard.conversation import (
+        ANONYMOUS,
+        Conversation,
+        current_conversation,
+    )
     from agentguard.decision import (
         ALLOW,
         Decision,
@@ -39,7 +53,10 @@ if TYPE_CHECKING:
         Verdict,
         combine,
     )
-    from agentguard.detect import OutputSecurityFilter, PromptSecurityValidator
+    from agentguard.detect import (
+        OutputSecurityFilter,
+        PromptSecurityValidator,
+    )
     from agentguard.errors import (
         AdapterError,
         AgentGuardError,
@@ -49,11 +66,19 @@ if TYPE_CHECKING:
         ConfigError,
         DecryptError,
         Denied,
+        FileAbsentError,
+        FileRefusedError,
+        ForgedError,
+        KeyAbsentError,
+        KeyExpiredError,
         KeySourceError,
         MissingClaim,
+        MissingPasswordError,
+        OversizedError,
         PolicyError,
         RateLimited,
         RefreshReused,
+        ReplayedError,
         SecurityError,
         SessionError,
         SessionIdle,
@@ -69,9 +94,13 @@ if TYPE_CHECKING:
         ToolFailedError,
         UnknownKey,
         UnsupportedValueError,
+        WeakKeyError,
+        WeakPasswordError,
         WriteError,
         WrongAudience,
         WrongIssuer,
+        WrongKeyError,
+        WrongPasswordError,
     )
     from agentguard.event import (
         AgentMessage,
@@ -87,11 +116,24 @@ if TYPE_CHECKING:
         ToolResult,
         json_copy,
     )
-    from agentguard.guard import Guard, StreamFilter
-    from agentguard.keys import DataEncryption
-    from agentguard.policy import Policy
-    from agentguard.store import Home
-    from agentguard.wrapping import error_text
+    from agentguard.guard import (
+        Guard,
+        StreamFilter,
+    )
+    from agentguard.keys import (
+        DataEncryption,
+        DataKeyring,
+        KeyReport,
+    )
+    from agentguard.policy import (
+        Policy,
+    )
+    from agentguard.store import (
+        Home,
+    )
+    from agentguard.wrapping import (
+        error_text,
+    )
 
 __version__ = "0.1.0"
 
@@ -109,10 +151,24 @@ _HOMES = {
         "ask_terminal",
         "rate_limit_security",
     ),
-    "agentguard.accounts": ("AccessLog", "SecureSessionManager"),
-    "agentguard.assembly": ("SecurityAuditLogger",),
-    "agentguard.audit": ("AuditEventType", "AuditLog", "request_context"),
-    "agentguard.conversation": ("ANONYMOUS", "Conversation", "current_conversation"),
+    "agentguard.accounts": (
+        "AccessLog",
+        "SecureSessionManager",
+    ),
+    "agentguard.assembly": (
+        "SecureAPIKeyManager",
+        "SecurityAuditLogger",
+    ),
+    "agentguard.audit": (
+        "AuditEventType",
+        "AuditLog",
+        "request_context",
+    ),
+    "agentguard.conversation": (
+        "ANONYMOUS",
+        "Conversation",
+        "current_conversation",
+    ),
     "agentguard.decision": (
         "ALLOW",
         "Decision",
@@ -126,7 +182,10 @@ _HOMES = {
         "Verdict",
         "combine",
     ),
-    "agentguard.detect": ("OutputSecurityFilter", "PromptSecurityValidator"),
+    "agentguard.detect": (
+        "OutputSecurityFilter",
+        "PromptSecurityValidator",
+    ),
     "agentguard.errors": (
         "AdapterError",
         "AgentGuardError",
@@ -136,11 +195,19 @@ _HOMES = {
         "ConfigError",
         "DecryptError",
         "Denied",
+        "FileAbsentError",
+        "FileRefusedError",
+        "ForgedError",
+        "KeyAbsentError",
+        "KeyExpiredError",
         "KeySourceError",
         "MissingClaim",
+        "MissingPasswordError",
+        "OversizedError",
         "PolicyError",
         "RateLimited",
         "RefreshReused",
+        "ReplayedError",
         "SecurityError",
         "SessionError",
         "SessionIdle",
@@ -156,9 +223,13 @@ _HOMES = {
         "ToolFailedError",
         "UnknownKey",
         "UnsupportedValueError",
+        "WeakKeyError",
+        "WeakPasswordError",
         "WriteError",
         "WrongAudience",
         "WrongIssuer",
+        "WrongKeyError",
+        "WrongPasswordError",
     ),
     "agentguard.event": (
         "AgentMessage",
@@ -174,8 +245,15 @@ _HOMES = {
         "ToolResult",
         "json_copy",
     ),
-    "agentguard.guard": ("Guard", "StreamFilter"),
-    "agentguard.keys": ("DataEncryption",),
+    "agentguard.guard": (
+        "Guard",
+        "StreamFilter",
+    ),
+    "agentguard.keys": (
+        "DataEncryption",
+        "DataKeyring",
+        "KeyReport",
+    ),
     "agentguard.policy": ("Policy",),
     "agentguard.store": ("Home",),
     "agentguard.wrapping": ("error_text",),
@@ -199,26 +277,35 @@ __all__ = [
     "ConfigError",
     "Conversation",
     "DataEncryption",
+    "DataKeyring",
     "Decision",
     "DecryptError",
     "Denied",
     "Effect",
     "Event",
+    "FileAbsentError",
+    "FileRefusedError",
     "Finding",
+    "ForgedError",
     "Grant",
     "Guard",
     "Home",
     "Json",
+    "KeyAbsentError",
+    "KeyExpiredError",
+    "KeyReport",
     "KeySourceError",
     "Label",
     "Leaf",
     "Letter",
     "Message",
     "MissingClaim",
+    "MissingPasswordError",
     "ModelInput",
     "ModelOutput",
     "Origin",
     "OutputSecurityFilter",
+    "OversizedError",
     "Permission",
     "Policy",
     "PolicyError",
@@ -227,8 +314,10 @@ __all__ = [
     "RBACManager",
     "RateLimited",
     "RefreshReused",
+    "ReplayedError",
     "Rewrite",
     "Role",
+    "SecureAPIKeyManager",
     "SecureSessionManager",
     "SecurityAuditLogger",
     "SecurityError",
@@ -254,9 +343,13 @@ __all__ = [
     "UnknownKey",
     "UnsupportedValueError",
     "Verdict",
+    "WeakKeyError",
+    "WeakPasswordError",
     "WriteError",
     "WrongAudience",
     "WrongIssuer",
+    "WrongKeyError",
+    "WrongPasswordError",
     "ask_terminal",
     "combine",
     "current_conversation",

@@ -7,6 +7,8 @@ the compiled policy.
 from __future__ import annotations
 
 import functools
+import os
+import pwd
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
@@ -26,32 +28,37 @@ from agentguard.access import (
 )
 from agentguard.access.role import BUILT_IN
 from agentguard.accounts import AccessLog
-from agentguard.audit import AuditLog, EventLogger, decision_record, repeat_key
+from agentguard.audit import AuditEventType, AuditLog, EventLogger, decision_record, repeat_key
 from agentguard.audit.record import encode
-from agentguard.conversation import Conversation
+from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
 from agentguard.detect.recognizers import Choice, own_recognizer
 from agentguard.detect.recognizers.registry import CLASSES
-from agentguard.errors import ConfigError, WriteError
+from agentguard.errors import ConfigError, KeySourceError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
+from agentguard.keys import DataKeyEntry, DataKeyring, KeyAccess, KeySource, KeyVault, home_keys
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
 __all__ = [
     "AuditSink",
+    "SecureAPIKeyManager",
     "SecurityAuditLogger",
     "default_stages",
     "open_sink",
     "pending_approvals",
     "rewrites_output",
     "roles_of",
+    "rotate_data_key",
     "shadow_rule",
     "stream_factory",
 ]
@@ -273,6 +280,84 @@ class SecurityAuditLogger(EventLogger):
     """An ``EventLogger`` that removes what the recognizers know, secrets and personal data, unless told otherwise."""
 
     default_redact = staticmethod(_redacted)
+
+
+class SecureAPIKeyManager(KeyVault):
+    """A ``KeyVault`` that records every access in the home's audit log: service and version, never a value.
+
+    Args:
+        master_password, home: as ``KeyVault``. Without a home the keys live in this object, and nothing is recorded
+            unless a log is given.
+        log: an open log to record in instead, shared with a guard; it is not closed by this object.
+
+    Raises:
+        MissingPasswordError (ValueError), WeakPasswordError, WrongPasswordError: as ``KeyVault``.
+        ForgedError, StoreError: as ``KeyVault``.
+        KeySourceError, TamperError: the home's log does not open.
+    """
+
+    def __init__(
+        self, master_password: str | None = None, *, home: Home | Path | str | None = None, log: AuditLog | None = None
+    ) -> None:
+        found = home if home is None or isinstance(home, Home) else Home.open(home)
+        self._own_log: AuditLog | None = None
+        if log is None and found is not None:
+            log = self._own_log = AuditLog.open(found, keys=_log_keys(found, master_password))
+        try:
+            super().__init__(master_password, home=found, record=None if log is None else _key_record(log))
+        except BaseException:
+            self._close_log()
+            raise
+
+    def close(self) -> None:
+        """As ``KeyVault.close``; a log that was opened here is flushed and closed."""
+        super().close()
+        self._close_log()
+
+    def _close_log(self) -> None:
+        if self._own_log is not None:
+            self._own_log.close()
+
+
+def _log_keys(home: Home, password: str | None) -> KeySource:
+    """A home made with a master password may have the vault's: then one password opens both."""
+    try:
+        return home_keys(home)
+    except KeySourceError:
+        if not password:
+            raise
+        return home_keys(home, password=password)
+
+
+def rotate_data_key(home: Home) -> DataKeyEntry:
+    """Add a key to the home's keyring, recorded in its audit log before it counts.
+
+    Raises:
+        KeySourceError, StoreError, TamperError, WriteError: keyring or log cannot be used; there is no new key.
+    """
+    with AuditLog.open(home) as log:
+        return DataKeyring.open(home).rotate(
+            record=lambda key_id: _log_key_event(log, "data-key-rotate", {"key_id": key_id}, reads=False)
+        )
+
+
+def _key_record(log: AuditLog) -> Callable[[KeyAccess], None]:
+    def record(access: KeyAccess) -> None:
+        details: dict[str, Json] = {"service": access.service, "version": access.version, "reason": access.reason}
+        reads = access.action in ("get", "list", "open")
+        _log_key_event(log, f"api-key-{access.action}", details, reads=reads, success=access.success)
+
+    return record
+
+
+def _log_key_event(log: AuditLog, action: str, details: dict[str, Json], *, reads: bool, success: bool = True) -> None:
+    run = current_conversation()
+    EventLogger(log=log, redact=_redacted).log_event(
+        AuditEventType.DATA_ACCESS if reads else AuditEventType.DATA_MODIFY,
+        run.principal.id if run else f"os:{pwd.getpwuid(os.geteuid()).pw_name}",
+        {"action": action, **details},
+        success,
+    )
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:

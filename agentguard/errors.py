@@ -5,6 +5,10 @@
     AgentGuardError                   .code: short, stable, listed in docs/errors.md
       ConfigError (ValueError)        a setting cannot be used
         UnsupportedValueError         a value that no check can read was handed to the guard
+        MissingPasswordError          no master password was given or set
+        WeakPasswordError             a new master password that would be guessed
+        WeakKeyError                  a key that nobody drew at random
+        OversizedError                an input is longer than what is taken
       PolicyError                     a policy does not load; .path .line .column
         CasesError                    a file of cases for `agentguard policy test` does not load
       Denied (PermissionError)        the decision was deny; .decision
@@ -14,6 +18,7 @@
       StoreError                      a database or its folder cannot be used
         StoreUnavailable              a database server cannot be reached or does not let us in
       KeySourceError                  a key is missing, unreadable by us or readable by others
+        WrongPasswordError            the master password is another one
       DecryptError                    a ciphertext does not open under this key
       SessionError                    a token gives no session; one class a reason
         TokenOversized                longer than any token of ours
@@ -28,6 +33,13 @@
         SessionRevoked                logged out, or revoked by somebody entitled
         SessionIdle                   not used for longer than permitted
         RefreshReused                 a refresh token came a second time; its session was revoked
+        WrongKeyError                 it names another key than those at hand
+        ForgedError                   its bytes, or what they are bound to, were changed
+        ReplayedError                 it is genuine but older than what belongs there
+      KeyAbsentError (KeyError)       the vault holds no such API key
+      KeyExpiredError                 the API key, or the grace of an old version, is over
+      FileRefusedError                a file cannot be encrypted or decrypted safely
+        FileAbsentError (FileNotFoundError)   there is no such file
       AuditError                      the log cannot be written or trusted
         WriteError                    a record was not stored: no record, no action
         TamperError                   .index of the first record that does not verify
@@ -54,11 +66,19 @@ __all__ = [
     "ConfigError",
     "DecryptError",
     "Denied",
+    "FileAbsentError",
+    "FileRefusedError",
+    "ForgedError",
+    "KeyAbsentError",
+    "KeyExpiredError",
     "KeySourceError",
     "MissingClaim",
+    "MissingPasswordError",
+    "OversizedError",
     "PolicyError",
     "RateLimited",
     "RefreshReused",
+    "ReplayedError",
     "ScanError",
     "SecurityError",
     "SessionError",
@@ -76,9 +96,13 @@ __all__ = [
     "ToolFailedError",
     "UnknownKey",
     "UnsupportedValueError",
+    "WeakKeyError",
+    "WeakPasswordError",
     "WriteError",
     "WrongAudience",
     "WrongIssuer",
+    "WrongKeyError",
+    "WrongPasswordError",
 ]
 
 
@@ -101,6 +125,30 @@ class UnsupportedValueError(ConfigError):
     """A value has no JSON form, so no check could read what is inside it."""
 
     code = "value-unsupported"
+
+
+class MissingPasswordError(ConfigError):
+    """No master password was handed in, none is set in the environment, or it is empty."""
+
+    code = "password-missing"
+
+
+class WeakPasswordError(ConfigError):
+    """A new master password is too short, or among the first that anybody would guess."""
+
+    code = "password-weak"
+
+
+class WeakKeyError(ConfigError):
+    """A key repeats a few byte values: nobody drew it at random."""
+
+    code = "key-weak"
+
+
+class OversizedError(ConfigError):
+    """An input is longer than what is taken; the message says the limit."""
+
+    code = "input-oversized"
 
 
 class PolicyError(AgentGuardError):
@@ -181,6 +229,12 @@ class KeySourceError(AgentGuardError):
     """A key is missing, malformed, or lies in a file that other users can read."""
 
     code = "key-unavailable"
+
+
+class WrongPasswordError(KeySourceError):
+    """The master password is not the one that the data was encrypted under."""
+
+    code = "password-wrong"
 
 
 class DecryptError(AgentGuardError):
@@ -275,6 +329,52 @@ class RefreshReused(SessionError):
     """A refresh token was used twice: one of the two users stole it, so the session is revoked for both."""
 
     code = "refresh-reused"
+
+
+class WrongKeyError(DecryptError):
+    """A ciphertext names a key that is not among those at hand."""
+
+    code = "key-wrong"
+
+
+class ForgedError(DecryptError):
+    """The key is right, yet bytes were changed, moved, cut off or added, or are bound to something else."""
+
+    code = "ciphertext-forged"
+
+
+class ReplayedError(DecryptError):
+    """A genuine ciphertext stands where a newer one belongs."""
+
+    code = "ciphertext-replayed"
+
+
+class KeyAbsentError(AgentGuardError, KeyError):
+    """The vault holds no API key of this name, or no such version."""
+
+    code = "key-absent"
+    # KeyError shows its message in quotes.
+    __str__ = Exception.__str__
+
+
+class KeyExpiredError(AgentGuardError):
+    """The API key's time is over, or the grace in which an old version could still be read."""
+
+    code = "key-expired"
+
+
+class FileRefusedError(AgentGuardError):
+    """A file cannot be encrypted or decrypted without risk to it or to others; everything is as it was."""
+
+    code = "file-refused"
+
+
+class FileAbsentError(FileRefusedError, FileNotFoundError):
+    """There is no such file."""
+
+    code = "file-absent"
+    # OSError would show an errno that is not set.
+    __str__ = Exception.__str__
 
 
 class AuditError(AgentGuardError):

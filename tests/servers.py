@@ -32,6 +32,7 @@ __all__ = [
     "postgres_url",
     "redis_server",
     "redis_url",
+    "running_postgres",
     "state_home",
 ]
 
@@ -344,26 +345,29 @@ class _RedisServer:
         (self._folder.parent / f"{self._folder.name}.log").unlink(missing_ok=True)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """The server that this worker's tests share. Tests that stop or starve one take ``postgres_private``."""
+@contextlib.contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server, gone afterwards whatever happens."""
     server = PostgresServer()
     try:
         server.start()
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server that this worker's tests share. Tests that stop or starve one take ``postgres_private``."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
 def postgres_private() -> Iterator[PostgresServer]:
     """A running server of this test alone."""
-    server = PostgresServer()
-    try:
-        server.start()
+    with running_postgres() as server:
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture

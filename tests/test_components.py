@@ -41,6 +41,7 @@ from agentguard import (
     RateLimited,
     RBACManager,
     Role,
+    SecureAPIKeyManager,
     SecureSessionManager,
     SecurityAuditLogger,
     SecurityError,
@@ -80,8 +81,17 @@ def test_published_user_role_reads_and_executes_and_is_no_admin() -> None:
     assert rbac.check_permission("user123", Permission.ADMIN) is False
 
 
+def test_published_api_key_comes_back_and_its_stored_form_differs() -> None:
+    with SecureAPIKeyManager("test_password") as manager:
+        manager.store_api_key("test_service", "test_key_12345")
+
+        assert manager.get_api_key("test_service") == "test_key_12345"
+        assert manager.encrypted_keys["test_service"] != b"test_key_12345"
+        assert b"test_key_12345" not in manager.encrypted_keys["test_service"]
+
+
 def test_names_whose_component_does_not_exist_are_absent_not_thin() -> None:
-    for name in ("SecureAPIKeyManager", "SecureAgentCommunication", "SecurityAnomalyDetector"):
+    for name in ("SecureAgentCommunication", "SecurityAnomalyDetector"):
         assert name not in agentguard.__all__
         assert not hasattr(agentguard, name)
 
@@ -104,6 +114,10 @@ POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
         pytest.param(PromptSecurityValidator.detect_sensitive_data, ["text"], id="detect_sensitive_data"),
         pytest.param(OutputSecurityFilter.filter_output, ["text", "context"], id="filter_output"),
         pytest.param(OutputSecurityFilter.validate_output_safety, ["text"], id="validate_output_safety"),
+        pytest.param(SecureAPIKeyManager, ["master_password"], id="SecureAPIKeyManager"),
+        pytest.param(SecureAPIKeyManager.store_api_key, ["service", "api_key"], id="store_api_key"),
+        pytest.param(SecureAPIKeyManager.get_api_key, ["service"], id="get_api_key"),
+        pytest.param(SecureAPIKeyManager.rotate_api_key, ["service", "new_key"], id="rotate_api_key"),
         pytest.param(DataEncryption, ["key"], id="DataEncryption"),
         pytest.param(DataEncryption.encrypt_data, ["data"], id="encrypt_data"),
         pytest.param(DataEncryption.decrypt_data, ["ciphertext", "iv", "tag"], id="decrypt_data"),

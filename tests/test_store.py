@@ -1,15 +1,14 @@
-"""The home folder and its databases are private, ours and usable, or refused with a remedy."""
+"""The home folder and its files are private, ours and usable, or refused with a remedy; see also test_store_engines."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 
 from agentguard.errors import StoreError
 from agentguard.store import Home, atomic_file, begin_immediate, open_engine
@@ -151,56 +150,6 @@ def test_engine_makes_tables_and_survives_reopening(tmp_path: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA secure_delete").scalar_one() == 1
     again.dispose()
     assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_immediate_transactions_count_exactly_between_threads(tmp_path: Path) -> None:
-    engine = open_engine(tmp_path / "x.db", application_id=7, schema_version=1, metadata=metadata)
-    with begin_immediate(engine) as connection:
-        connection.execute(insert(counters).values(id=1, n=0))
-
-    def work() -> None:
-        for _ in range(25):
-            with begin_immediate(engine) as connection:
-                n = connection.execute(select(counters.c.n)).scalar_one()
-                connection.execute(update(counters).values(n=n + 1))
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    with engine.begin() as connection:
-        assert connection.execute(select(counters.c.n)).scalar_one() == 100
-    engine.dispose()
-
-
-def test_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
-    engine = open_engine(tmp_path / "x.db", application_id=7, schema_version=1, metadata=metadata)
-
-    def fail() -> None:
-        with begin_immediate(engine) as connection:
-            connection.execute(insert(counters).values(id=1, n=0))
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail()
-
-    with engine.begin() as connection:
-        assert connection.execute(select(counters)).first() is None
-    engine.dispose()
-
-
-@pytest.mark.parametrize(
-    ("ids", "message"),
-    [((8, 1), "another program"), ((7, 2), "use the release"), ((7, 0), "upgrade")],
-    ids=["foreign", "older-file", "newer-file"],
-)
-def test_other_schema_is_refused(tmp_path: Path, ids: tuple[int, int], message: str) -> None:
-    open_engine(tmp_path / "x.db", application_id=7, schema_version=1, metadata=metadata).dispose()
-
-    with pytest.raises(StoreError, match=message):
-        open_engine(tmp_path / "x.db", application_id=ids[0], schema_version=ids[1], metadata=metadata)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Rotation of the key encryption key: every key row is wrapped anew, no record is touched.
 
-Steps: a new key file beside the old one (``.next``), all rows re-wrapped in one transaction with the record that says
-so, the new file in the old one's place. Whoever is killed in between leaves a log that opens, since a key file is
-asked for either key, and the command run again finishes the rotation it finds.
+Steps: a new key file beside the old one (``.next``), the home's data keys re-wrapped, all rows of the log re-wrapped in
+one transaction with the record that says so, the new file in the old one's place. Whoever is killed in between leaves
+a log that opens, since a key file is asked for either key, and the command run again finishes the rotation it finds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agentguard.audit.database import open_database, read_errors, truncate_wal
 from agentguard.audit.keyring import KeyRing
 from agentguard.audit.writer import Writer, entry
 from agentguard.errors import ConfigError, KeySourceError
-from agentguard.keys import KeyFile, KeySource, MasterPassword, home_keys, next_path
+from agentguard.keys import KeyFile, KeySource, MasterPassword, home_keys, next_path, rewrap_data_keys
 from agentguard.store import Home, atomic_file, move_file
 
 __all__ = ["RotationReport", "rotate_kek"]
@@ -67,6 +67,9 @@ def rotate_kek(
     old = home_keys(home, password=password)
     engine, ring = open_database(home, _Either(old, new), now=clock.time_ns(), create=False)
     try:
+        # Also what the log does not know: after the last step nothing opens under the old key.
+        rewrap_data_keys(home, old, new)
+        step("data keys re-wrapped")
         with read_errors(home.audit):
             count = _rewrap(engine, ring, old, new, clock)
             step("re-wrapped")

@@ -327,7 +327,7 @@ class _Run:
         number = -1
         generation = self.identity.generation
         for number, row in enumerate(
-            self._rows(connection, select(schema.checkpoints).order_by(schema.checkpoints.c.number))
+            self._rows(connection, select(schema.checkpoints).order_by(*schema.checkpoints.primary_key))
         ):
             try:
                 checkpoint = Checkpoint.parse(self.identity.verifier.open(row["note"]))
@@ -344,7 +344,8 @@ class _Run:
             raise _tampered("the log has no signed checkpoint")
 
     def _frame_rows(self, connection: Connection) -> Iterator[Frame]:
-        for row in self._rows(connection, select(schema.frames).order_by(schema.frames.c.number)):
+        # By the whole key: rows in its order come from the index, and need not be sorted first.
+        for row in self._rows(connection, select(schema.frames).order_by(*schema.frames.primary_key)):
             try:
                 yield Frame.from_row(row)
             except ValueError as error:

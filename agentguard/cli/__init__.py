@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit, policy, upkeep
+from agentguard.cli import audit, keys, policy
 from agentguard.cli.demo import demo
+from agentguard.cli.encrypt import decrypt, encrypt, reencrypt
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
 from agentguard.cli.roles import roles
@@ -35,10 +36,12 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
 app.command()(scan)
 app.command()(demo)
+for _command in (encrypt, decrypt, reencrypt):
+    app.command()(_command)
 app.command("eval")(evaluate_files)
-app.add_typer(upkeep.keys, name="keys")
 app.add_typer(roles, name="roles")
 app.add_typer(sessions, name="sessions")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(wanted: bool) -> None:
@@ -64,7 +67,7 @@ def init(
     ),
     master_password: Annotated[
         bool,
-        typer.Option("--master-password", help="Key from AGENTGUARD_MASTER_PASSWORD (scrypt) instead of a key file."),
+        typer.Option("--master-password", help="Key from AGENTGUARD_MASTER_PASSWORD (Argon2id) instead of a key file."),
     ] = False,
     state_url: Annotated[
         str | None,

@@ -1,28 +1,22 @@
-"""``agentguard audit retention`` and ``begin-generation``, and ``agentguard keys``: what changes a log's keys."""
+"""``agentguard audit retention`` and ``begin-generation``: what changes a log's keys."""
 
 from __future__ import annotations
 
 import dataclasses
 import getpass
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agentguard.accounts import rotate_kek as rotate
 from agentguard.audit import begin_generation as begin
 from agentguard.audit import shred_before
 from agentguard.cli.option import HomeOption, JsonOption, duration
 from agentguard.store import Home
 
-__all__ = ["begin_generation", "keys", "retention"]
-
-NEW_PASSWORD = "AGENTGUARD_NEW_MASTER_PASSWORD"  # noqa: S105  # the variable's name
-
-keys = typer.Typer(help="The keys of the project's folder.", no_args_is_help=True)
+__all__ = ["begin_generation", "retention"]
 
 
 def retention(
@@ -60,21 +54,6 @@ def begin_generation(
         typer.echo(begun.verifier_key)
     typer.echo(f"generation {begun.generation} begins; the lost log is kept in {begun.evidence}", err=True)
     typer.echo("keep the verifier key above outside this machine, and begin new anchors with it", err=True)
-
-
-@keys.command("rotate-kek")
-def rotate_kek(home: HomeOption = Path(".agentguard"), as_json: JsonOption = False) -> None:
-    """Give the folder a new key encryption key. Interrupted, run it again: the old key opens the log until it is done.
-
-    A home with a master password takes the new one from AGENTGUARD_NEW_MASTER_PASSWORD.
-    """
-    report = rotate(Home.open(home), new_password=os.environ.get(NEW_PASSWORD))
-    if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(report)))
-    else:
-        typer.echo(f"{report.keys} keys wrapped anew under {report.new_id[:16]}; back up the new key, destroy the old")
-    if report.resumed:
-        typer.echo("an interrupted rotation was finished", err=True)
 
 
 def _user() -> str | None:

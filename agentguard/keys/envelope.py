@@ -16,13 +16,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agentguard.errors import ConfigError, DecryptError
+from agentguard.errors import ConfigError, DecryptError, WeakKeyError
 
 __all__ = ["DataKey", "commitment", "derive", "unwrap", "wrap"]
 
 KEY_BYTES = 32
 SALT_BYTES = 32
 NONCE_BYTES = 12
+# 32 random bytes with fewer different values than this: less than once in 2^128 keys.
+MIN_DISTINCT = 8
 
 
 def derive(key: bytes, *, salt: bytes | None, info: bytes, length: int = KEY_BYTES) -> bytes:
@@ -61,6 +63,19 @@ class DataKey:
             ConfigError: the key is not 32 bytes.
         """
         return cls(key, commitment(key))
+
+    @classmethod
+    def drawn(cls, key: bytes) -> DataKey:
+        """A key from outside, which must look as if it was drawn at random.
+
+        Raises:
+            ConfigError: it is not 32 bytes.
+            WeakKeyError: it repeats a few byte values.
+        """
+        made = cls.of(key)
+        if len(set(key)) < MIN_DISTINCT:
+            raise WeakKeyError("the key repeats a few byte values; generate one with secrets.token_bytes(32)")
+        return made
 
 
 def wrap(key: DataKey, *, kek: bytes, associated_data: bytes) -> bytes:

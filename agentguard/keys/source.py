@@ -1,4 +1,4 @@
-"""Where the key encryption key comes from: a key file, or a master password through scrypt (RFC 7914).
+"""Where the key encryption key comes from: a key file, or a stretched master password.
 
 During a rotation the next key lies beside the present one (``.next``); both are found by their ids.
 """
@@ -12,10 +12,9 @@ import stat
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
-from agentguard.errors import KeySourceError, StoreError
+from agentguard.errors import KeySourceError, StoreError, WrongPasswordError
 from agentguard.keys.envelope import KEY_BYTES, commitment
+from agentguard.keys.password import PASSWORD_VARIABLES, TODAY, Cost, Stretching, password_from_environment
 from agentguard.store import Home, atomic_file, create_key_file, make_private_folder
 
 __all__ = [
@@ -26,16 +25,11 @@ __all__ = [
     "create_password_key",
     "home_keys",
     "next_path",
+    "read_private",
 ]
 
-# OWASP password storage cheat sheet: scrypt N=2^17, r=8, p=1 (128 MiB, about half a second). The ceiling stops a
-# parameter file that asks for more memory than there is.
-SCRYPT_N = 2**17
-SCRYPT_N_MIN = 2**14
-SCRYPT_N_MAX = 2**20
 # A key or parameter file is one short line; more is not ours.
 MAX_FILE_BYTES = 4096
-PASSWORD_VARIABLES = ("AGENTGUARD_MASTER_PASSWORD", "MASTER_PASSWORD")
 
 
 @runtime_checkable
@@ -97,14 +91,14 @@ class KeyFile:
     def kek(self) -> bytes:
         """As ``KeySource.kek``; the file is read once."""
         if self._key is None:
-            self._key = _key_from(self._path, _read_private(self._path, "restore it from your backup"))
+            self._key = _key_from(self._path, read_private(self._path, "restore it from your backup"))
         return self._key
 
     def kek_of(self, key_id: str) -> bytes:
         """As ``RotatingKeySource.kek_of``: the file is read again, then the one a rotation left beside it."""
         for path in (self._path, next_path(self._path)):
             if os.path.lexists(path):
-                key = _key_from(path, _read_private(path, "restore it from your backup"))
+                key = _key_from(path, read_private(path, "restore it from your backup"))
                 if hmac.compare_digest(commitment(key).hex(), key_id):
                     return key
         raise KeySourceError(
@@ -113,41 +107,43 @@ class KeyFile:
 
 
 class MasterPassword:
-    """A key stretched from a password with scrypt and a random salt kept in a parameter file beside the data.
+    """A key stretched from a password (Argon2id; scrypt in files of earlier releases).
+
+    The random salt and the cost are kept in a parameter file beside the data.
 
     Args:
         password: the secret; never stored.
         path: the parameter file that ``create`` wrote.
 
     Raises:
-        KeySourceError: the file is missing, malformed or open to others, or was made for another password.
+        KeySourceError: the file is missing, malformed or open to others.
+        WrongPasswordError: it was made for another password.
     """
 
     def __init__(self, password: str, path: Path | str) -> None:
         if not password:
             raise KeySourceError("the master password is empty; set it")
         path = Path(path)
-        n, salt, expected = _parameters(path)
-        self._key = _stretch(password, salt, n)
+        stretching, expected = _parameters(path)
+        self._key = stretching.key(password)
         self._id = commitment(self._key).hex()
         if not hmac.compare_digest(self._id, expected):
-            raise KeySourceError(f"the master password is not the one {path} was made for; use that one")
+            raise WrongPasswordError(f"the master password is not the one {path} was made for; use that one")
 
     @classmethod
-    def create(cls, password: str, path: Path | str, *, n: int = SCRYPT_N) -> MasterPassword:
+    def create(cls, password: str, path: Path | str, *, cost: Cost = TODAY) -> MasterPassword:
         """Choose a salt and write the parameter file.
 
         Raises:
-            KeySourceError: the file exists, the password is empty or ``n`` is out of range.
+            KeySourceError: the file exists, or the password is empty.
         """
         path = Path(path)
-        if not password or not _n_allowed(n):
-            raise KeySourceError(f"need a password and n, a power of two from {SCRYPT_N_MIN} to {SCRYPT_N_MAX}")
+        if not password:
+            raise KeySourceError("the master password is empty; set it")
         if os.path.lexists(path):
             raise KeySourceError(f"{path} exists and is never overwritten; remove it if no data needs it")
-        salt = os.urandom(KEY_BYTES)
-        key_id = commitment(_stretch(password, salt, n)).hex()
-        text = json.dumps({"kdf": "scrypt", "n": n, "salt": salt.hex(), "id": key_id})
+        stretching = Stretching.fresh(cost)
+        text = json.dumps({**stretching.fields(), "id": commitment(stretching.key(password)).hex()})
         try:
             with atomic_file(path) as file:
                 file.write(text.encode() + b"\n")
@@ -182,15 +178,11 @@ def create_password_key(folder: Path) -> None:
         raise KeySourceError(f"{home.key_path} exists: this home has a key file; choose another folder")
     if os.path.lexists(home.password_path):
         return
-    password = _password_from_environment()
+    password = password_from_environment()
     if not password:
         raise KeySourceError(f"no master password; set {PASSWORD_VARIABLES[0]}")
     make_private_folder(folder)
     MasterPassword.create(password, home.password_path)
-
-
-def _password_from_environment() -> str | None:
-    return next((found for name in PASSWORD_VARIABLES if (found := os.environ.get(name))), None)
 
 
 def home_keys(home: Home, *, password: str | None = None) -> KeySource:
@@ -205,7 +197,7 @@ def home_keys(home: Home, *, password: str | None = None) -> KeySource:
     path = home.password_path
     if not os.path.lexists(path):
         return KeyFile(home.key_path)
-    password = password or _password_from_environment()
+    password = password or password_from_environment()
     if not password:
         raise KeySourceError(f"{home.path} opens with a master password; set {PASSWORD_VARIABLES[0]}")
     try:
@@ -217,26 +209,16 @@ def home_keys(home: Home, *, password: str | None = None) -> KeySource:
         return MasterPassword(password, next_path(path))
 
 
-def _stretch(password: str, salt: bytes, n: int) -> bytes:
-    return Scrypt(salt=salt, length=KEY_BYTES, n=n, r=8, p=1).derive(password.encode("utf-8", "surrogatepass"))
-
-
-def _n_allowed(n: int) -> bool:
-    return SCRYPT_N_MIN <= n <= SCRYPT_N_MAX and n & (n - 1) == 0
-
-
-def _parameters(path: Path) -> tuple[int, bytes, str]:
-    raw = _read_private(path, "make it with MasterPassword.create, or restore it from your backup")
+def _parameters(path: Path) -> tuple[Stretching, str]:
+    raw = read_private(path, "make it with MasterPassword.create, or restore it from your backup")
     try:
         fields = json.loads(raw)
-        n, salt, key_id = fields["n"], bytes.fromhex(fields["salt"]), fields["id"]
-        if fields["kdf"] != "scrypt" or type(n) is not int or not _n_allowed(n) or type(key_id) is not str:
-            raise ValueError("parameters out of range")
-        if not salt or not key_id.isascii():
-            raise ValueError("no salt or id")
+        stretching, key_id = Stretching.parse(fields), fields["id"]
+        if type(key_id) is not str or not key_id.isascii():
+            raise ValueError("no id")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise KeySourceError(f"{path} is no scrypt parameter file; restore it from your backup") from error
-    return n, salt, key_id
+        raise KeySourceError(f"{path} is no password parameter file; restore it from your backup") from error
+    return stretching, key_id
 
 
 def _key_from(path: Path, raw: bytes) -> bytes:
@@ -250,8 +232,12 @@ def _key_from(path: Path, raw: bytes) -> bytes:
     return key
 
 
-def _read_private(path: Path, remedy: str) -> bytes:
-    """Read a small file of ours that nobody else can read; checked on the open descriptor, links refused."""
+def read_private(path: Path, remedy: str) -> bytes:
+    """Read a small file of ours that nobody else can read; checked on the open descriptor, links refused.
+
+    Raises:
+        KeySourceError: it is absent, not ours, no plain file, open to others, or longer than any key file.
+    """
     try:
         # O_NONBLOCK: a named pipe in the key's place must not hang us.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -54,7 +54,7 @@ from tests.audit.damage import (
     where,
 )
 from tests.audit.ground import Ground
-from tests.servers import PostgresServer, found
+from tests.servers import found, running_postgres
 
 __all__ = ["FAULTS", "Fault", "Outcome"]
 
@@ -839,9 +839,7 @@ def outcomes(*, whole: bool) -> Iterator[tuple[str, Outcome]]:
         return
     from tests.audit.server_faults import SERVER_FAULTS
 
-    server = PostgresServer()
-    try:
-        server.start()
+    with running_postgres() as server:
         for fault in FAULTS:
             if not fault.file_only:
                 with tempfile.TemporaryDirectory() as folder, server.database() as name:
@@ -850,8 +848,6 @@ def outcomes(*, whole: bool) -> Iterator[tuple[str, Outcome]]:
         for row in SERVER_FAULTS:
             with tempfile.TemporaryDirectory() as folder:
                 yield f"PostgreSQL: {row.name}", row.outcome(server, Path(folder), whole=whole)
-    finally:
-        server.close()
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Where the logs of a trial are made: files in a folder, or schemas of one fresh database on a real server."""
+"""Where the logs of a trial are made, files in a folder or schemas of one fresh database on a real server; its time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agentguard.store import Home
 
-__all__ = ["Ground"]
+__all__ = ["Clock", "Ground"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +24,16 @@ class Ground:
         if self.url is None:
             return Home.create(self.folder / name)
         return Home.create(self.folder / name, audit_url=f"{self.url}&schema=log_{next(self.made)}")
+
+
+class Clock:
+    """Time that moves when told."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000 * 10**9
+
+    def time_ns(self) -> int:
+        """Nanoseconds since 1970."""
+        return self.now
+
+    monotonic_ns = time_ns

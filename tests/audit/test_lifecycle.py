@@ -16,7 +16,7 @@ from agentguard.audit import AuditLog, InclusionProof, Verdict, begin_generation
 from agentguard.audit.checkpoint import VerifierKey
 from agentguard.errors import ConfigError, KeySourceError, TamperError, WriteError
 from agentguard.keys import KeyFile, MasterPassword, home_keys
-from agentguard.keys.source import SCRYPT_N_MIN
+from agentguard.keys.password import Argon2Cost
 from agentguard.store import Home, Place
 from tests.audit.damage import TABLES, Kept, change, flips, identity, keep, put_back, rows, where
 
@@ -143,7 +143,7 @@ def password_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home whose key comes from a master password."""
     folder = tmp_path / "p"
     folder.mkdir(mode=0o700)
-    monkeypatch.setattr(MasterPassword.create.__func__, "__kwdefaults__", {"n": SCRYPT_N_MIN})  # type: ignore[attr-defined]
+    monkeypatch.setattr(MasterPassword.create.__func__, "__kwdefaults__", {"cost": Argon2Cost(19 * 1024, 1, 1)})  # type: ignore[attr-defined]
     monkeypatch.setenv("AGENTGUARD_MASTER_PASSWORD", OLD)
     MasterPassword.create(OLD, folder / "kek.json")
     return Home.create(folder)

@@ -16,23 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agentguard.audit import AuditLog, Verdict, rotate_kek, shred_before, verify
 from tests.audit.damage import clone
-from tests.audit.ground import Ground
+from tests.audit.ground import Clock, Ground
 
 DAY_NS = 86_400 * 10**9
 # Every run of the rules has a schema of its own.
 MADE = itertools.count()
-
-
-class Clock:
-    """Time that moves when told."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000 * 10**9
-
-    def time_ns(self) -> int:
-        return self.now
-
-    monotonic_ns = time_ns
 
 
 @dataclass

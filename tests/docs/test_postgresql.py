@@ -16,42 +16,26 @@ from agentguard.audit import AuditLog, rotate_kek, shred_before, verify
 from agentguard.errors import StoreUnavailable, WriteError
 from agentguard.store import Home
 from tests.audit.damage import change, rows
+from tests.audit.ground import Clock
 from tests.docs.pages import ROOT, commands, files
-from tests.servers import PostgresServer, found
+from tests.servers import PostgresServer, found, running_postgres
 
 PAGE = (ROOT / "docs" / "postgresql.md").read_text()
 ROLES = ("owner", "writer", "retention", "auditor", "state")
 
 
-class Clock:
-    """Days that pass when told."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000 * 10**9
-
-    def time_ns(self) -> int:
-        return self.now
-
-    monotonic_ns = time_ns
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, PostgresServer]]:
     """The folder in which the page's commands were run, one after the other, and the server."""
-    server = PostgresServer()
-    try:
-        server.start()
-        folder = tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("site")
+    with running_postgres() as server, pytest.MonkeyPatch.context() as environment:
         passwords = folder / "pgpass"
         lines = [f"127.0.0.1:*:*:agentguard_{role}:word-{role}\n" for role in ROLES]
         passwords.write_text(f"127.0.0.1:*:*:postgres:{server.password}\n" + "".join(lines))
         passwords.chmod(0o600)
-        with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("PGPASSFILE", str(passwords))
-            _follow(folder, commands(folder / "bin"), server)
-            yield folder, server
-    finally:
-        server.close()
+        environment.setenv("PGPASSFILE", str(passwords))
+        _follow(folder, commands(folder / "bin"), server)
+        yield folder, server
 
 
 def _follow(folder: Path, programs: Path, server: PostgresServer) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agentguard.errors import KeySourceError
-from agentguard.keys import KeyFile, MasterPassword
-from agentguard.keys.source import SCRYPT_N_MIN
+from agentguard.errors import ConfigError, KeySourceError, WeakKeyError, WrongPasswordError
+from agentguard.keys import DataEncryption, KeyFile, MasterPassword
+from agentguard.keys.password import SCRYPT_N_MIN, TODAY, Argon2Cost, ScryptCost, Stretching
 
 PASSWORD = "made-up " + "pass phrase"
+CHEAP = Argon2Cost(19 * 1024, 1, 1)
 
 
 def test_key_file_gives_the_same_key_again(tmp_path: Path) -> None:
@@ -85,7 +91,7 @@ def test_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
 
 
 def test_master_password_gives_the_same_key_again(tmp_path: Path) -> None:
-    made = MasterPassword.create(PASSWORD, tmp_path / "p", n=SCRYPT_N_MIN)
+    made = MasterPassword.create(PASSWORD, tmp_path / "p", cost=CHEAP)
     again = MasterPassword(PASSWORD, tmp_path / "p")
 
     assert (again.kek(), again.id) == (made.kek(), made.id)
@@ -93,13 +99,13 @@ def test_master_password_gives_the_same_key_again(tmp_path: Path) -> None:
 
 
 def test_salt_differs_between_parameter_files(tmp_path: Path) -> None:
-    keys = {MasterPassword.create(PASSWORD, tmp_path / name, n=SCRYPT_N_MIN).kek() for name in "ab"}
+    keys = {MasterPassword.create(PASSWORD, tmp_path / name, cost=CHEAP).kek() for name in "ab"}
 
     assert len(keys) == 2
 
 
 def test_wrong_or_empty_password_is_refused(tmp_path: Path) -> None:
-    MasterPassword.create(PASSWORD, tmp_path / "p", n=SCRYPT_N_MIN)
+    MasterPassword.create(PASSWORD, tmp_path / "p", cost=CHEAP)
 
     for wrong in (PASSWORD + "!", ""):
         with pytest.raises(KeySourceError):
@@ -123,3 +129,88 @@ def test_malformed_parameters_are_refused(tmp_path: Path, content: str) -> None:
 
     with pytest.raises(KeySourceError):
         MasterPassword(PASSWORD, tmp_path / "p")
+
+
+def test_homes_made_with_scrypt_still_open(tmp_path: Path) -> None:
+    """Written by an earlier release: the present one stretches with Argon2id only what it makes itself."""
+    made = MasterPassword.create(PASSWORD, tmp_path / "p", cost=ScryptCost(SCRYPT_N_MIN))
+    old = json.loads((tmp_path / "p").read_text())
+
+    assert (old["kdf"], set(old)) == ("scrypt", {"kdf", "n", "salt", "id"})
+    assert MasterPassword(PASSWORD, tmp_path / "p").kek() == made.kek()
+
+
+def test_new_homes_are_stretched_with_argon2id_at_todays_cost(tmp_path: Path) -> None:
+    MasterPassword.create(PASSWORD, tmp_path / "p")
+
+    found = json.loads((tmp_path / "p").read_text())
+
+    assert found["kdf"] == "argon2id"
+    # RFC 9106 section 4, second recommended choice.
+    assert (found["memory_kib"], found["passes"], found["lanes"]) == (65536, 3, 4)
+    assert (TODAY.memory_kib, TODAY.passes, TODAY.lanes) == (65536, 3, 4)
+
+
+def test_scrypt_gives_what_earlier_releases_derived() -> None:
+    """N, r, p and the encoding of the password decide whether old homes open."""
+    stretching = Stretching(ScryptCost(2**14), bytes(32))
+
+    assert stretching.key("made-up") == hashlib.scrypt(
+        b"made-up", salt=bytes(32), n=2**14, r=8, p=1, dklen=32, maxmem=2**26
+    )
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        lambda: Argon2Cost(1024, 1, 1),
+        lambda: Argon2Cost(2**31, 1, 1),
+        lambda: Argon2Cost(65536, 99, 1),
+        lambda: Argon2Cost(65536, 1, 0),
+        lambda: Argon2Cost(True, 1, 1),
+        lambda: ScryptCost(2**30),
+        lambda: ScryptCost(2**14 + 1),
+    ],
+    ids=["little-memory", "all-memory", "long", "no-lane", "boolean", "scrypt-huge", "scrypt-odd"],
+)
+def test_costs_out_of_range_are_refused(cost: Callable[[], object]) -> None:
+    with pytest.raises(ConfigError):
+        cost()
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "kdf": st.sampled_from(["argon2id", "scrypt", "none"]),
+            "memory_kib": st.integers() | st.text(max_size=5) | st.none(),
+            "passes": st.integers() | st.booleans(),
+            "lanes": st.integers(),
+            "n": st.integers() | st.floats(),
+            "salt": st.text(max_size=70) | st.just("00" * 32),
+        },
+    )
+)
+def test_any_stored_parameters_parse_or_are_refused(fields: dict[str, object]) -> None:
+    try:
+        found = Stretching.parse(fields)
+    except (ConfigError, KeyError, TypeError, ValueError):
+        return
+
+    assert Stretching.parse(found.fields()) == found
+
+
+def test_a_wrong_password_is_an_error_of_its_own(tmp_path: Path) -> None:
+    MasterPassword.create(PASSWORD, tmp_path / "p", cost=CHEAP)
+
+    with pytest.raises(WrongPasswordError) as caught:
+        MasterPassword(PASSWORD + "!", tmp_path / "p")
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_weak_key_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "k").write_text("00" * 32 + "\n")
+    (tmp_path / "k").chmod(0o600)
+
+    with pytest.raises(WeakKeyError):
+        DataEncryption.from_source(KeyFile(tmp_path / "k"))
