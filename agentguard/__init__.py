@@ -62,6 +62,13 @@ if TYPE_CHECKING:
         json_copy,
     )
     from agentguard.guard import Guard, StreamFilter
+    from agentguard.http import (
+        SecurityHeaders,
+        SecurityHeadersASGI,
+        SecurityHeadersWSGI,
+        add_security_headers,
+        csp_nonce,
+    )
     from agentguard.keys import DataEncryption
     from agentguard.policy import Policy
     from agentguard.store import Home
@@ -130,6 +137,13 @@ _HOMES = {
         "json_copy",
     ),
     "agentguard.guard": ("Guard", "StreamFilter"),
+    "agentguard.http": (
+        "SecurityHeaders",
+        "SecurityHeadersASGI",
+        "SecurityHeadersWSGI",
+        "add_security_headers",
+        "csp_nonce",
+    ),
     "agentguard.keys": ("DataEncryption",),
     "agentguard.policy": ("Policy",),
     "agentguard.store": ("Home",),
@@ -180,6 +194,9 @@ __all__ = [
     "Role",
     "SecurityAuditLogger",
     "SecurityError",
+    "SecurityHeaders",
+    "SecurityHeadersASGI",
+    "SecurityHeadersWSGI",
     "Span",
     "Stage",
     "StageError",
@@ -192,8 +209,10 @@ __all__ = [
     "UnsupportedValueError",
     "Verdict",
     "WriteError",
+    "add_security_headers",
     "ask_terminal",
     "combine",
+    "csp_nonce",
     "current_conversation",
     "error_text",
     "json_copy",

@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audit": {*VOCABULARY, "keys", "store"},
     "wrapping": VOCABULARY,
     "scan": {*VOCABULARY, "text", "detect"},
+    "http": {"errors", "audit"},
     "guard": {*BELOW_GUARD, "assembly"},
     "assembly": BELOW_GUARD,
     "testing": {*BELOW_GUARD, "guard"},
@@ -46,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {*BELOW_GUARD, "guard", "dryrun"},
     "suggest": {*BELOW_GUARD, "recorded"},
     "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "explain", "scan"},
-    "__init__": {*BELOW_GUARD, "guard", "assembly"},
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "http"},
 }
 
 
