@@ -298,8 +298,8 @@ def locked_database(folder: Path, _whole: bool) -> Iterator[Trial]:
     home = small_log(folder / "h")
     code = """
 import sys
-import agentguard.store
-agentguard.store.BUSY_TIMEOUT_S = 0.1
+import agentguard.store.sqlite
+agentguard.store.sqlite.BUSY_TIMEOUT_S = 0.1
 from pathlib import Path
 from agentguard.audit import AuditLog
 from agentguard.errors import WriteError
