@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from agentguard.access import (
     Access,
     AgentGrants,
+    Counter,
+    FailoverCounter,
     PendingApprovals,
     Permission,
     ProcessCounter,
@@ -21,6 +23,7 @@ from agentguard.access import (
     Rates,
     RateSettings,
     RBACManager,
+    RedisCounter,
     Role,
     StoreCounter,
 )
@@ -39,6 +42,7 @@ from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_state
+from agentguard.store.files import check_file
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -269,16 +273,31 @@ def _rates(policy: Policy, home: Home | None) -> Rates:
         model=_limit(policy.rates.model) if policy.rates.model else None,
         message=_limit(policy.rates.message) if policy.rates.message else None,
         default=_limit(policy.rates.default) if policy.rates.default else None,
+        costs={name: rule.cost for name, rule in policy.tools.items()},
     )
-    shared = any(limit.scope == "store" for limit in settings.limits())
     process = ProcessCounter()
-    if not shared:
-        return Rates(settings, process=process)
-    return Rates(settings, process=process, store=process if home is None else _store_counter(home))
+    counters: dict[str, Counter] = {"process": process}
+    for scope in {limit.scope for limit in settings.limits()} - {"process"}:
+        if home is None:
+            counters[scope] = process
+            continue
+        shared = RedisCounter(_redis_url(policy, home)) if scope == "redis" else StoreCounter.of(home)
+        counters[scope] = FailoverCounter(shared, process if policy.rates.when_down == "local" else None)
+    return Rates(settings, counters=counters)
+
+
+def _redis_url(policy: Policy, home: Home) -> str:
+    if policy.rates.redis is not None:
+        return policy.rates.redis
+    path = home.path / "redis.url"
+    if not path.exists():
+        raise ConfigError(f"a rate has scope redis; set rates.redis, or write the server's URL into {path} (mode 600)")
+    check_file(path)
+    return path.read_text("utf-8", "replace").strip()
 
 
 def _limit(rule: RateRule) -> RateLimit:
-    return RateLimit(count=rule.count, seconds=rule.seconds, burst=rule.burst, scope=rule.scope)
+    return RateLimit(count=rule.count, seconds=rule.seconds, burst=rule.burst, scope=rule.scope, per=rule.per)
 
 
 def pending_approvals(home: Home) -> PendingApprovals:
@@ -293,15 +312,6 @@ def pending_approvals(home: Home) -> PendingApprovals:
         return open_state(home, metadata)
 
     return PendingApprovals(opened)
-
-
-def _store_counter(home: Home) -> StoreCounter:
-    from sqlalchemy import MetaData
-
-    metadata = MetaData()
-    StoreCounter.define(metadata)
-    # A count lost in a power cut costs at most one refill; a sync per call would cost every call.
-    return StoreCounter(open_state(home, metadata, synchronous="NORMAL"))
 
 
 def _labels(rule: ToolRule) -> ToolLabels:

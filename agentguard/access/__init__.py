@@ -2,8 +2,9 @@
 
 from agentguard.access.access import Access, AgentGrants
 from agentguard.access.approval import ApprovalRequest, Approver, TerminalApprover, ask_terminal
+from agentguard.access.counters import FailoverCounter, RedisCounter, StoreCounter
 from agentguard.access.pending import PendingApprovals
-from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, StoreCounter, rate_limit_security
+from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
 from agentguard.access.rbac import AccessRecord, Permission, RBACManager, Role
 
@@ -14,6 +15,7 @@ __all__ = [
     "ApprovalRequest",
     "Approver",
     "Counter",
+    "FailoverCounter",
     "PendingApprovals",
     "Permission",
     "ProcessCounter",
@@ -21,6 +23,7 @@ __all__ = [
     "RateLimit",
     "RateSettings",
     "Rates",
+    "RedisCounter",
     "Role",
     "StoreCounter",
     "TerminalApprover",

@@ -95,11 +95,7 @@ class Policy:
             agents=MappingProxyType(compiler.agents()),
             input=_input(file),
             output=_output(file, compiler),
-            rates=RateRules(
-                model=compiler.rate(("rates", "model"), file.rates.model),
-                message=compiler.rate(("rates", "message"), file.rates.message),
-                default=compiler.rate(("rates", "default"), file.rates.default),
-            ),
+            rates=compiler.rates(),
             audit=AuditRules(payloads=file.audit.payloads, fail=file.audit.fail),
             flow=compiler.flow(),
             recognizers=compiler.recognizers(),

@@ -68,9 +68,19 @@ class RateRow(_Row):
         Count | None, Field(description="How many may come at once; the count when absent, and never above it.")
     ] = None
     scope: Annotated[
-        Literal["process", "store"],
-        Field(description="store: counted exactly across processes. process: in this process's memory."),
+        Literal["process", "store", "redis"],
+        Field(
+            description="store: counted exactly across processes. redis: across hosts. "
+            "process: in this process's memory."
+        ),
     ] = "store"
+    per: Annotated[
+        Literal["principal", "session", "tenant", "tool"],
+        Field(
+            description="Whose count it is. principal: an agent and the user it acts for. "
+            "tool: everybody's who calls it."
+        ),
+    ] = "principal"
 
 
 RateField: TypeAlias = Annotated[RateRow, BeforeValidator(_rate_from_text, json_schema_input_type=str | RateRow)]
@@ -193,6 +203,10 @@ class ToolRow(_Row):
             description="When a person must confirm a call. when-untrusted: once the run has read text of strangers."
         ),
     ] = "never"
+    cost: Annotated[
+        Count,
+        Field(description="Actions that one call spends: of its own rate, or of rates.default, which tools share."),
+    ] = 1
     rate: Annotated[
         RateField | None, Field(description="How often, per agent and the user it acts for; rates.default when absent.")
     ] = None
@@ -257,11 +271,22 @@ class OutputRow(_Row):
 
 
 class RatesRow(_Row):
-    """Limits per principal: model calls, agent messages, and ``default`` for each tool without a rate of its own."""
+    """Limits on model calls, agent messages, and ``default`` for each tool without a rate of its own."""
 
     model: Annotated[RateField | None, Field(description="Calls of a model.")] = None
     message: Annotated[RateField | None, Field(description="Messages to other agents.")] = None
     default: Annotated[RateField | None, Field(description="Each tool without a rate of its own.")] = None
+    redis: Annotated[
+        str | None,
+        Field(
+            description="Where scope redis counts: redis://host:6379/0, rediss:// or unix://, without a password. When "
+            "absent, the line in redis.url of the project's folder."
+        ),
+    ] = None
+    when_down: Annotated[
+        Literal["deny", "local"],
+        Field(description="While the count is down. deny: nothing is admitted. local: each process counts for itself."),
+    ] = "deny"
 
 
 class AuditRow(_Row):
