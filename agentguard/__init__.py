@@ -10,7 +10,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentguard.access import ApprovalRequest, Permission, RBACManager, Role, ask_terminal, rate_limit_security
+    from agentguard.access import (
+        ApprovalRequest,
+        Assignment,
+        Grant,
+        Permission,
+        RBACManager,
+        Role,
+        ask_terminal,
+        rate_limit_security,
+    )
+    from agentguard.accounts import AccessLog
     from agentguard.assembly import SecurityAuditLogger
     from agentguard.audit import AuditEventType, AuditLog, request_context
     from agentguard.conversation import ANONYMOUS, Conversation, current_conversation
@@ -80,12 +90,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "agentguard.access": (
         "ApprovalRequest",
+        "Assignment",
+        "Grant",
         "Permission",
         "RBACManager",
         "Role",
         "ask_terminal",
         "rate_limit_security",
     ),
+    "agentguard.accounts": ("AccessLog",),
     "agentguard.assembly": ("SecurityAuditLogger",),
     "agentguard.audit": ("AuditEventType", "AuditLog", "request_context"),
     "agentguard.conversation": ("ANONYMOUS", "Conversation", "current_conversation"),
@@ -154,10 +167,12 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "ALLOW",
     "ANONYMOUS",
+    "AccessLog",
     "AdapterError",
     "AgentGuardError",
     "AgentMessage",
     "ApprovalRequest",
+    "Assignment",
     "AuditError",
     "AuditEventType",
     "AuditLog",
@@ -171,6 +186,7 @@ __all__ = [
     "Effect",
     "Event",
     "Finding",
+    "Grant",
     "Guard",
     "Home",
     "Json",

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 from agentguard.access import (
     Access,
     AgentGrants,
+    Assignment,
     Counter,
     FailoverCounter,
     PendingApprovals,
-    Permission,
     ProcessCounter,
     RateLimit,
     Rates,
@@ -27,7 +27,8 @@ from agentguard.access import (
     Role,
     StoreCounter,
 )
-from agentguard.access.rbac import BUILT_IN
+from agentguard.access.role import BUILT_IN
+from agentguard.accounts import AccessLog
 from agentguard.audit import AuditLog, EventLogger, decision_record, repeat_key
 from agentguard.audit.record import encode
 from agentguard.conversation import Conversation
@@ -63,10 +64,11 @@ __all__ = [
 MAX_LABEL_BYTES = 1024 * 1024
 
 
-def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
+def default_stages(policy: Policy, *, home: Home | None, log: AuditLog | None = None) -> list[Stage]:
     """The order of checks. Each stage sees the event as the ones before it left it.
 
-    Without a home nothing is read or written: rates are counted in this process alone, for a dry run.
+    Without a home nothing is read or written: rates are counted in this process alone, for a dry run. Without a log
+    roles assigned at run time are those of this process.
     Content stands before Arguments and Flow, so that constraints and provenance judge the texts that will be used.
     """
     return [
@@ -76,7 +78,7 @@ def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
             output_max=policy.output.max_length,
         ),
         _rates(policy, home),
-        Access(roles_of(policy), policy.tools, _grants(policy)),
+        Access(roles_of(policy, home=home, log=log), policy.tools, _grants(policy)),
         Content(content_rules(policy)),
         Arguments(policy),
         _flow(policy),
@@ -125,23 +127,34 @@ def _choice(rules: RecognizerRules) -> Choice:
     )
 
 
-def roles_of(policy: Policy) -> RBACManager:
-    """The policy's roles beside the three built-in ones, which permit no tool; a policy may redefine those."""
+def roles_of(
+    policy: Policy, *, home: Home | None = None, log: AuditLog | None = None, strict: bool = False
+) -> RBACManager:
+    """The policy's roles beside the three built-in ones, which permit no tool; a policy may redefine those.
+
+    With a home and its log, further assignments are kept there, and each change and denial is recorded.
+    """
     roles = {role.name: role for role in BUILT_IN}
     for rule in policy.roles.values():
         roles[rule.name] = Role(
             rule.name,
-            permissions=frozenset(Permission(name) for name in rule.permissions),
+            permissions=rule.permissions,
             inherits=rule.inherits,
             tools=rule.tools,
             deny=rule.deny,
             shadow=rule.mode == "shadow",
         )
-    manager = RBACManager(roles.values())
-    for agent in policy.agents.values():
-        for name in agent.roles:
-            manager.assign_role(agent.name, name, kind="agent")
-    return manager
+    return RBACManager(
+        roles.values(),
+        home=home if log is not None else None,
+        record=AccessLog(log) if log is not None else None,
+        strict=strict,
+        granted=[
+            Assignment(agent.name, name, kind="agent", tenant="*")
+            for agent in policy.agents.values()
+            for name in agent.roles
+        ],
+    )
 
 
 def shadow_rule(policy: Policy) -> Callable[[Event, Conversation], bool] | None:

@@ -24,8 +24,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeVar, overload
 
+from agentguard.access.access import Access
 from agentguard.access.approval import DEFAULT_TTL, ApprovalRequest
 from agentguard.access.pending import PendingApprovals
+from agentguard.access.rbac import RBACManager
 from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
 from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError, UnsupportedValueError
@@ -135,7 +137,6 @@ class Guard:
         self._budget_ns = int(stage_budget_s * 1e9)
         self._policy_digest = policy_digest
         self._unsafe_open = unsafe_open
-        self._blocking = any(stage.blocking for stage in self.stages)
 
     @classmethod
     def from_file(
@@ -178,7 +179,7 @@ class Guard:
         opened = Home.open(Path(home))
         sink = assembly.open_sink(policy, opened)
         try:
-            stages = assembly.default_stages(policy, home=opened)
+            stages = assembly.default_stages(policy, home=opened, log=sink.log)
             sink.configured(policy, stages)
         except BaseException:
             sink.close()
@@ -216,7 +217,7 @@ class Guard:
     async def acheck(self, event: Event, *, run: Conversation | None = None) -> Decision:
         """As ``check``, without blocking the event loop."""
         run = _conversation(run)
-        if self._blocking or _is_long(event):
+        if _is_long(event) or any(stage.blocking for stage in self.stages):
             decision = await asyncio.to_thread(self._decide, event, run)
         else:
             decision = self._decide(event, run)
@@ -324,6 +325,20 @@ class Guard:
     def wrap_tools(self, functions: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
         """Guard several functions under their own names."""
         return [self.wrap_tool(function) for function in functions]
+
+    # -- roles -----------------------------------------------------------------------------------------------------
+
+    @property
+    def roles(self) -> RBACManager:
+        """The roles by which this guard decides: assign them here, and decorate functions of your own with them.
+
+        Raises:
+            ConfigError: none of the stages goes by roles.
+        """
+        for stage in self.stages:
+            if isinstance(stage, Access):
+                return stage.rbac
+        raise ConfigError("this guard has no Access stage, so no roles; make it with Guard.from_file")
 
     # -- conversations and streams -------------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scan": {*VOCABULARY, "text", "detect"},
     "http": {"errors", "audit"},
     "guard": {*BELOW_GUARD, "assembly"},
-    "assembly": BELOW_GUARD,
+    "accounts": {*VOCABULARY, "store", "keys", "access", "audit"},
+    "assembly": {*BELOW_GUARD, "accounts"},
     "testing": {*BELOW_GUARD, "guard"},
     "dryrun": {*BELOW_GUARD, "guard", "assembly"},
     "cases": {*BELOW_GUARD, "guard", "dryrun"},
@@ -46,8 +47,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replay": {*BELOW_GUARD, "guard", "dryrun", "recorded"},
     "explain": {*BELOW_GUARD, "guard", "dryrun"},
     "suggest": {*BELOW_GUARD, "recorded"},
-    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "explain", "scan"},
-    "__init__": {*BELOW_GUARD, "guard", "assembly", "http"},
+    "cli": {
+        *BELOW_GUARD,
+        "guard",
+        "assembly",
+        "accounts",
+        "dryrun",
+        "cases",
+        "recorded",
+        "replay",
+        "suggest",
+        "explain",
+        "scan",
+    },
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http"},
 }
 
 

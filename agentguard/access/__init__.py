@@ -2,11 +2,13 @@
 
 from agentguard.access.access import Access, AgentGrants
 from agentguard.access.approval import ApprovalRequest, Approver, TerminalApprover, ask_terminal
+from agentguard.access.assignment import Assignment
 from agentguard.access.counters import FailoverCounter, RedisCounter, StoreCounter
 from agentguard.access.pending import PendingApprovals
 from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
-from agentguard.access.rbac import AccessRecord, Permission, RBACManager, Role
+from agentguard.access.rbac import AccessRecord, RBACManager
+from agentguard.access.role import Grant, Permission, Role
 
 __all__ = [
     "Access",
@@ -14,8 +16,10 @@ __all__ = [
     "AgentGrants",
     "ApprovalRequest",
     "Approver",
+    "Assignment",
     "Counter",
     "FailoverCounter",
+    "Grant",
     "PendingApprovals",
     "Permission",
     "ProcessCounter",

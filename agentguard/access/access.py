@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from agentguard.access.rbac import Permission, RBACManager, Role, Scope, delegation, tool_matches
+from agentguard.access.rbac import Held, RBACManager, delegation, tool_matches
+from agentguard.access.role import Permission, Role, Scope
 from agentguard.conversation import ANONYMOUS, Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Verdict
 from agentguard.event import AgentMessage, Event, Principal, ToolCall, ToolResult
@@ -63,14 +64,18 @@ class Access:
     """
 
     name = "access"
-    blocking = False
 
     def __init__(self, rbac: RBACManager, tools: Collection[str], agents: Mapping[str, AgentGrants]) -> None:
-        self._rbac = rbac
+        self.rbac = rbac
         self._declared = frozenset(tools)
         self._agents = dict(agents)
         # Scopes and their expansion are swapped as one value, so a reader never mixes two states.
         self._expanded: tuple[Mapping[str, Scope], dict[str, _Tools]] = (rbac.scopes, self._expand(rbac.scopes))
+
+    @property
+    def blocking(self) -> bool:
+        """Whether the next look at who holds what may wait for a disk or a network."""
+        return self.rbac.blocking
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
         """Deny ``tool-not-permitted``, ``permission-missing``, ``role-unknown`` or ``message-not-permitted``."""
@@ -82,62 +87,68 @@ class Access:
             refusal = self._model(run.principal)
         return ALLOW if refusal is None else _verdict(refusal)
 
+    def close(self) -> None:
+        """Close what the roles hold open."""
+        self.rbac.close()
+
     def _tool(self, tool: str, principal: Principal) -> _Refusal | None:
         if tool not in self._declared:
             return _Refusal("tools", "tool-not-permitted", f"The tool {_shown(tool)} is not in the policy.")
         shadowed = None
         for index, link in enumerate(delegation(principal)):
-            roles = self._roles(link)
-            if not roles:
+            held = self._held(link)
+            if not held:
                 if index:
                     continue
                 return _without_roles(link)
-            refusal = self._tool_in_roles(tool, roles)
+            refusal = self._tool_in_roles(tool, held)
             if refusal is not None and not refusal.shadow:
                 return refusal
             shadowed = shadowed or refusal
         return shadowed
 
-    def _tool_in_roles(self, tool: str, roles: tuple[str, ...]) -> _Refusal | None:
+    def _tool_in_roles(self, tool: str, held: tuple[Held, ...]) -> _Refusal | None:
         expanded = self._current()
         allowed = False
         shadowed: Role | None = None
-        for name in roles:
-            grants = expanded.get(name)
+        for role in held:
+            grants = expanded.get(role.role)
             if grants is None:
-                return _unknown_role(name)
+                return _unknown_role(role.role)
             if tool in grants.denied:
                 return _denied(tool, grants.denied[tool])
             shadowed = shadowed or grants.denied_in_shadow.get(tool)
-            allowed = allowed or tool in grants.allowed
+            # A call names no resource: a role held on some resources only denies and never permits.
+            allowed = allowed or (role.resource is None and tool in grants.allowed)
         if not allowed:
             return _Refusal(
                 "roles",
                 "tool-not-permitted",
                 f"No role permits the tool {_shown(tool)}.",
                 # Only a principal that holds nothing but shadow roles is merely observed.
-                shadow=bool(roles) and all(self._rbac.role(name).shadow for name in roles),
+                shadow=all(self.rbac.role(role.role).shadow for role in held),
             )
         return _denied(tool, shadowed) if shadowed else None
 
     def _model(self, principal: Principal) -> _Refusal | None:
         for link in delegation(principal):
             if link.kind == "agent" and link.id in self._agents:
-                unknown = next((role for role in self._roles(link) if role not in self._rbac.scopes), None)
+                unknown = next((held.role for held in self._held(link) if held.role not in self.rbac.scopes), None)
                 if unknown is not None:
                     return _unknown_role(unknown)
                 continue
-            refusal = self._may_execute(self._roles(link))
+            refusal = self._may_execute(link)
             if refusal is not None:
                 return refusal
         return None
 
-    def _may_execute(self, roles: tuple[str, ...]) -> _Refusal | None:
-        scopes = self._rbac.scopes
-        for name in roles:
-            if name not in scopes:
-                return _unknown_role(name)
-        if not roles or any(Permission.EXECUTE_AGENT in scopes[name].permissions for name in roles):
+    def _may_execute(self, principal: Principal) -> _Refusal | None:
+        held = self.rbac.held_by(principal)
+        for role in held:
+            if role.role not in self.rbac.scopes:
+                return _unknown_role(role.role)
+        grant = self.rbac.explain(principal, Permission.EXECUTE_AGENT) if held else None
+        if not held or (grant is not None and grant.allowed):
             return None
         return _Refusal("permission.execute_agent", "permission-missing", "This needs the permission execute_agent.")
 
@@ -152,18 +163,18 @@ class Access:
             f"{_shown(event.sender)} may not send messages to {_shown(event.receiver)}.",
         )
 
-    def _roles(self, principal: Principal) -> tuple[str, ...]:
-        held = self._rbac.roles_for(principal)
+    def _held(self, principal: Principal) -> tuple[Held, ...]:
+        held = self.rbac.held_by(principal)
         if principal.kind != "agent":
             # A user who picks an agent's name as user id gains nothing.
             return held
         grants = self._agents.get(principal.id)
-        return (*grants.roles, *held) if grants else held
+        return (*map(Held, grants.roles), *held) if grants else held
 
     def _current(self) -> dict[str, _Tools]:
         scopes, expanded = self._expanded
-        if scopes is not self._rbac.scopes:
-            scopes = self._rbac.scopes
+        if scopes is not self.rbac.scopes:
+            scopes = self.rbac.scopes
             expanded = self._expand(scopes)
             self._expanded = (scopes, expanded)
         return expanded

@@ -10,18 +10,29 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, NoReturn, TypeAlias
 
 from agentguard.decision import Decision, Effect, Finding
+from agentguard.errors import ConfigError
 from agentguard.event import ToolCall
 
 __all__ = ["BeforeCall", "guarded", "refuse"]
 
 BeforeCall: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], None]
+Blocking: TypeAlias = "bool | Callable[[], bool]"
 
 
-def guarded(function: Callable[..., Any], check: BeforeCall, *, blocking: bool = False) -> Callable[..., Any]:
+def guarded(function: Callable[..., Any], check: BeforeCall, *, blocking: Blocking = False) -> Callable[..., Any]:
     """Wrap ``function`` so that ``check(args, kwargs)`` runs before its body, and stays of the same kind.
 
-    Generators are checked when first advanced, as their bodies run then. A ``blocking`` check leaves the event loop.
+    Generators are checked when first advanced, as their bodies run then. A ``blocking`` check leaves the event loop;
+    a function is asked at each call whether this one blocks.
+
+    Raises:
+        ConfigError: a class, a property or something else that is no function.
     """
+    if isinstance(function, staticmethod | classmethod):
+        return type(function)(guarded(function.__func__, check, blocking=blocking))
+    if isinstance(function, type) or not callable(function):
+        # A wrapped class would no longer be one, and methods inherited elsewhere would not be checked.
+        raise ConfigError(f"got a {type(function).__name__}; decorate a function or method")
     if inspect.isasyncgenfunction(function):
         wrapper = _async_generator(function, check, blocking)
     elif inspect.isgeneratorfunction(function):
@@ -63,14 +74,14 @@ def _plain(function: Callable[..., Any], check: BeforeCall) -> Callable[..., Any
     return call
 
 
-async def _checked(check: BeforeCall, blocking: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if blocking:
+async def _checked(check: BeforeCall, blocking: Blocking, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    if blocking() if callable(blocking) else blocking:
         await asyncio.to_thread(check, args, kwargs)
     else:
         check(args, kwargs)
 
 
-def _coroutine(function: Callable[..., Any], check: BeforeCall, blocking: bool) -> Callable[..., Any]:
+def _coroutine(function: Callable[..., Any], check: BeforeCall, blocking: Blocking) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
         await _checked(check, blocking, args, kwargs)
         return await function(*args, **kwargs)
@@ -86,7 +97,7 @@ def _generator(function: Callable[..., Any], check: BeforeCall) -> Callable[...,
     return call
 
 
-def _async_generator(function: Callable[..., Any], check: BeforeCall, blocking: bool) -> Callable[..., Any]:
+def _async_generator(function: Callable[..., Any], check: BeforeCall, blocking: Blocking) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         await _checked(check, blocking, args, kwargs)
         inner = function(*args, **kwargs)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import enum
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -98,6 +99,32 @@ class EventLogger:
         if durable:
             await asyncio.wrap_future(pending)
 
+    def log_refusal(
+        self,
+        event_type: AuditEventType,
+        user_id: str,
+        details: Mapping[str, object],
+        *,
+        reason: str,
+        rules: Sequence[str] = (),
+    ) -> None:
+        """Record that something was refused, without waiting for the disk.
+
+        The same refusal again within a second is only counted, as it is for decisions: a flood buys one record.
+
+        Raises:
+            WriteError: the log does not take it.
+        """
+        refusal: dict[str, Json] = {
+            **self._record(event_type, user_id, details, success=False),
+            "decision": "deny",
+            "reason": reason,
+            "rules": list(rules),
+            "principal.id": str(user_id),
+        }
+        kind = json.dumps([refusal["event_type"], str(user_id), reason, *rules])
+        self._log.append(refusal, durable=True, repeats=(kind, digest(refusal["details"])[0]))
+
     def query_logs(
         self,
         filters: Mapping[str, object] | None = None,
@@ -135,19 +162,23 @@ class EventLogger:
     def _append(
         self, event_type: AuditEventType, user_id: str, details: Mapping[str, object], success: bool
     ) -> tuple[Future[int], bool]:
-        event_type = AuditEventType(event_type)
+        record = self._record(event_type, user_id, details, success)
+        durable = not success or AuditEventType(event_type) is not AuditEventType.DATA_ACCESS
+        return self._log.append(record, durable=durable), durable
+
+    def _record(
+        self, event_type: AuditEventType, user_id: str, details: Mapping[str, object], success: bool
+    ) -> dict[str, Json]:
         peer = current_peer()
-        record: dict[str, Json] = {
+        return {
             "type": "application",
-            "event_type": event_type.value,
+            "event_type": AuditEventType(event_type).value,
             "user_id": str(user_id),
             "success": bool(success),
             "ip_address": peer.ip_address,
             "session_id": peer.session_id,
             "details": self._cleaned(details),
         }
-        durable = not success or event_type is not AuditEventType.DATA_ACCESS
-        return self._log.append(record, durable=durable), durable
 
     def _cleaned(self, details: Mapping[str, object]) -> Json:
         try:

@@ -17,6 +17,7 @@ from agentguard.cli import audit, policy, upkeep
 from agentguard.cli.demo import demo
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
+from agentguard.cli.roles import roles
 from agentguard.cli.scan import scan
 from agentguard.errors import AgentGuardError, ConfigError, Denied
 
@@ -35,6 +36,7 @@ app.command()(scan)
 app.command()(demo)
 app.command("eval")(evaluate_files)
 app.add_typer(upkeep.keys, name="keys")
+app.add_typer(roles, name="roles")
 
 
 def _version(wanted: bool) -> None:

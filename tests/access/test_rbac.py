@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from agentguard.access import AccessRecord, Permission, RBACManager, Role
 from agentguard.conversation import Conversation
 from agentguard.errors import ConfigError, Denied, SecurityError
 from agentguard.event import Principal
+from agentguard.store import Home
 
 
 class Clock:
@@ -155,7 +158,7 @@ def test_changes_and_denials_are_recorded() -> None:
 
     assert records == [
         AccessRecord("assign", "alice", "viewer", "root"),
-        AccessRecord("deny", "alice", "admin", None),
+        AccessRecord("deny", "alice", "admin", None, reason="no role grants it"),
         AccessRecord("unassign", "alice", "viewer", None),
     ]
 
@@ -295,3 +298,111 @@ async def test_wrapped_async_generator_forwards_what_is_sent_and_thrown() -> Non
         await second.aclose()  # type: ignore[attr-defined]
 
     assert seen == ["hello", "thrown"]
+
+
+class Office:
+    """Every way a method can be defined."""
+
+    @RBAC.require_permission("read_data")
+    @classmethod
+    def made(cls, value: int) -> str:
+        return f"{cls.__name__} {value}"
+
+    @classmethod
+    @RBAC.require_permission("read_data")
+    def built(cls, value: int) -> str:
+        return f"{cls.__name__} {value}"
+
+    @RBAC.require_permission("read_data")
+    @staticmethod
+    def free(value: int) -> int:
+        return value
+
+    @RBAC.require_permission("read_data", resource=lambda _self, name: f"files/{name}")
+    def file(self, name: str) -> str:
+        return name
+
+
+def test_decorator_stands_on_either_side_of_classmethod_and_staticmethod() -> None:
+    with acting("alice").active():
+        assert (Office.made(1), Office.built(2), Office.free(3), Office().free(4)) == ("Office 1", "Office 2", 3, 4)
+    for call in (lambda: Office.made(1), lambda: Office.built(1), lambda: Office.free(1)):
+        with pytest.raises(Denied):
+            call()
+
+
+def test_decorator_keeps_the_signature() -> None:
+    assert str(inspect.signature(plain)) == "(value: 'int') -> 'int'"
+    assert str(inspect.signature(Service.method)) == "(self, user_id: 'str' = '') -> 'str'"
+
+
+@pytest.mark.parametrize("wrong", [pytest.param(Service, id="class"), pytest.param(property(), id="property")])
+def test_decorator_refuses_what_it_could_not_guard(wrong: object) -> None:
+    """A wrapped class would let its methods be called all the same."""
+    with pytest.raises(ConfigError):
+        RBAC.require_permission("read_data")(wrong)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("name", "permitted"), [("files-of-ann", True), ("other", False), ("files-of-ann/../other", False)]
+)
+def test_decorator_asks_about_the_resource_of_the_call(name: str, permitted: bool) -> None:
+    rbac = RBACManager()
+    rbac.assign_role("ann", "user", resource="files/files-of-ann*")
+
+    @rbac.require_permission("read_data", resource=lambda name: f"files/{name}")
+    def read(name: str) -> str:
+        return name
+
+    with acting("ann").active():
+        if permitted:
+            assert read(name) == name
+        else:
+            with pytest.raises(Denied):
+                read(name)
+
+
+def test_a_resource_that_cannot_be_made_runs_nothing() -> None:
+    ran: list[int] = []
+
+    @RBAC.require_permission("read_data", resource=lambda **_: f"{1 // 0}")
+    def act() -> None:
+        ran.append(1)
+
+    with acting("alice").active(), pytest.raises(ZeroDivisionError):
+        act()
+    assert ran == []
+
+
+def test_a_denial_that_cannot_be_recorded_runs_nothing() -> None:
+    """The error of the record comes out, not the function's result."""
+
+    def broken(_: AccessRecord) -> None:
+        raise OSError
+
+    rbac = RBACManager(record=broken)
+    guarded = rbac.require_permission("read_data")(lambda: "ran")
+
+    with acting("mallory").active(), pytest.raises(OSError):
+        guarded()
+
+
+async def test_a_check_of_stored_roles_leaves_the_event_loop(tmp_path: Path) -> None:
+    """The database is read in another thread, with the caller's conversation."""
+    threads: list[bool] = []
+    rbac = RBACManager(home=Home.create(tmp_path / "home"), record=lambda _: None)
+    rbac.assign_role("ann", "user")
+
+    def resource() -> str:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return "x"
+
+    @rbac.require_permission("read_data", resource=resource)
+    async def read() -> str:
+        return "read"
+
+    with acting("ann").active():
+        assert await read() == "read"
+    rbac.close()
+
+    assert threads == [False]
