@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Literal
 from agentguard.access import (
     Access,
     AgentGrants,
+    ApprovalQueue,
     Assignment,
     Counter,
     FailoverCounter,
     PendingApprovals,
     ProcessCounter,
+    QueueApprover,
     RateLimit,
     Rates,
     RateSettings,
@@ -26,6 +28,7 @@ from agentguard.access import (
     RedisCounter,
     Role,
     StoreCounter,
+    Terms,
 )
 from agentguard.access.role import BUILT_IN
 from agentguard.accounts import AccessLog
@@ -37,8 +40,9 @@ from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redac
 from agentguard.detect.recognizers import Choice, own_recognizer
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.errors import ConfigError, WriteError
-from agentguard.event import Event, Json, ToolCall, ToolResult
+from agentguard.event import Event, Json, Principal, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
+from agentguard.keys import DataEncryption, home_keys
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
@@ -50,10 +54,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuditSink",
+    "approval_queue",
     "SecurityAuditLogger",
     "default_stages",
     "open_sink",
     "pending_approvals",
+    "queue_approver",
     "rewrites_output",
     "roles_of",
     "shadow_rule",
@@ -311,6 +317,55 @@ def _redis_url(policy: Policy, home: Home) -> str:
 
 def _limit(rule: RateRule) -> RateLimit:
     return RateLimit(count=rule.count, seconds=rule.seconds, burst=rule.burst, scope=rule.scope, per=rule.per)
+
+
+def approval_queue(policy: Policy, home: Home, log: AuditLog) -> ApprovalQueue:
+    """The home's questions to people; roles are those of the policy and the home, read anew for every answer."""
+
+    def opened() -> tuple[Engine, DataEncryption]:
+        from sqlalchemy import MetaData
+
+        metadata = MetaData()
+        ApprovalQueue.define(metadata)
+        # FULL: a used approval must not come back after a power cut.
+        return open_state(home, metadata), DataEncryption.from_source(home_keys(home))
+
+    return ApprovalQueue(opened, roles=_HeldRoles(roles_of(policy, home=home, log=log, strict=True)))
+
+
+def queue_approver(policy: Policy, home: Home, log: AuditLog) -> QueueApprover | None:
+    """Asks through the queue, when the policy says so."""
+    if policy.approval.approver != "queue":
+        return None
+    rules = policy.approval
+    own = rules.own == "allow"
+    roles = {name: rule.approver or rules.role for name, rule in policy.tools.items()}
+    return QueueApprover(
+        approval_queue(policy, home, log),
+        terms=lambda tool: Terms(roles.get(tool, rules.role), own),
+        wait=rules.wait,
+        expires=rules.expires,
+    )
+
+
+class _HeldRoles:
+    """The roles a principal holds, with those they inherit from."""
+
+    def __init__(self, rbac: RBACManager) -> None:
+        self._rbac = rbac
+
+    def __call__(self, principal: Principal) -> tuple[str, ...]:
+        known = {role.name: role for role in self._rbac.roles}
+        found = dict.fromkeys(self._rbac.roles_for(principal))
+        for name in (pending := list(found)):
+            fresh = [parent for parent in known[name].inherits if parent not in found] if name in known else []
+            found.update(dict.fromkeys(fresh))
+            pending.extend(fresh)
+        return tuple(found)
+
+    def close(self) -> None:
+        """Close the roles' database."""
+        self._rbac.close()
 
 
 def pending_approvals(home: Home) -> PendingApprovals:

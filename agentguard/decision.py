@@ -158,7 +158,9 @@ class Stage(Protocol):
     """
 
     name: str
-    blocking: bool
+
+    @property
+    def blocking(self) -> bool: ...
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict: ...
 

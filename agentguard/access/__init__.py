@@ -5,6 +5,7 @@ from agentguard.access.approval import ApprovalRequest, Approver, TerminalApprov
 from agentguard.access.assignment import Assignment
 from agentguard.access.counters import FailoverCounter, RedisCounter, StoreCounter
 from agentguard.access.pending import PendingApprovals
+from agentguard.access.queue import ApprovalQueue, QueueApprover, Terms
 from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
 from agentguard.access.rbac import AccessRecord, RBACManager
@@ -14,6 +15,7 @@ __all__ = [
     "Access",
     "AccessRecord",
     "AgentGrants",
+    "ApprovalQueue",
     "ApprovalRequest",
     "Approver",
     "Assignment",
@@ -23,6 +25,7 @@ __all__ = [
     "PendingApprovals",
     "Permission",
     "ProcessCounter",
+    "QueueApprover",
     "RBACManager",
     "RateLimit",
     "RateSettings",
@@ -31,6 +34,7 @@ __all__ = [
     "Role",
     "StoreCounter",
     "TerminalApprover",
+    "Terms",
     "ask_terminal",
     "rate_limit_security",
 ]

@@ -316,7 +316,7 @@ def _record_refusal(record: Callable[[AccessRecord], None] | None, action: str, 
     run = current_conversation()
     by = run.principal.id if run is not None else None
     if record is not None:
-        record(AccessRecord("deny", by or caller, f"rate.{action}", by))
+        record(AccessRecord("rate-limited", by or caller, f"rate.{action}", by))
     else:
         _log.warning("rate limit: a call of %s was refused", action)
 

@@ -45,6 +45,8 @@ class Rates:
     """
 
     name = "rates"
+    # An attempt is spent once, also when the guard decides about it again after a person approved it.
+    spends = True
 
     def __init__(self, settings: RateSettings, *, counters: Mapping[str, Counter]) -> None:
         scopes = {limit.scope for limit in settings.limits()}

@@ -14,6 +14,7 @@ import typer
 
 from agentguard import __version__
 from agentguard.cli import audit, policy, upkeep
+from agentguard.cli.approvals import approvals
 from agentguard.cli.demo import demo
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
@@ -36,6 +37,7 @@ app.command()(scan)
 app.command()(demo)
 app.command("eval")(evaluate_files)
 app.add_typer(upkeep.keys, name="keys")
+app.add_typer(approvals, name="approvals")
 app.add_typer(roles, name="roles")
 
 

@@ -12,6 +12,7 @@ from agentguard.policy.constraint import Constraint, OneLine
 
 __all__ = [
     "AgentRule",
+    "ApprovalRules",
     "ArgRule",
     "AuditRules",
     "FlowRules",
@@ -107,6 +108,7 @@ class ToolRule:
     clears: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     constraints: str = ""
     cost: int = 1
+    approver: str = ""
 
     def arg(self, name: str) -> ArgRule:
         """The rule for ``name``.
@@ -210,6 +212,17 @@ class RateRules:
     default: RateRule | None = None
     redis: str | None = None
     when_down: Literal["deny", "local"] = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRules:
+    """How a person is asked: ``wait`` and ``expires`` in seconds; ``role`` is empty when any user may answer."""
+
+    approver: Literal["none", "queue"] = "none"
+    wait: int = 300
+    expires: int = 86_400
+    role: str = ""
+    own: Literal["deny", "allow"] = "deny"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from agentguard.event import Label
 from agentguard.policy.compiled import (
     AgentRule,
+    ApprovalRules,
     ArgRule,
     FlowRules,
     OwnRecognizer,
@@ -138,6 +139,24 @@ class Compiler:
             redis=row.redis,
             when_down=row.when_down,
         )
+
+    def approval(self) -> ApprovalRules:
+        """How a person is asked about a call."""
+        row = self._file.approval
+        if row.wait > row.expires:
+            self._fail(
+                ("approval", "wait"), f"a call would wait {row.wait} s for a question that ends in {row.expires} s"
+            )
+        role = self._approver(("approval", "role"), row.role)
+        return ApprovalRules(row.approver, row.wait, row.expires, role, row.own)
+
+    def _approver(self, steps: _Steps, role: str | None) -> str:
+        if role is None:
+            return ""
+        known = {*self._file.roles, "viewer", "user", "admin"}
+        if role not in known:
+            self._fail(steps, f"unknown role {role[:60]!r}; {_listing(known)}{did_you_mean(role, known)}")
+        return role
 
     def _check_redis(self, steps: _Steps, url: str) -> None:
         # The URL itself stands in no message: it may hold a password after all.
@@ -270,6 +289,7 @@ class Compiler:
             approval=row.approval,
             rate=rate,
             cost=self._cost(steps, row, rate),
+            approver=self._approver((*steps, "approver"), row.approver),
             mode=row.mode,
             line=self._document.line(*steps),
             inbound=row.inbound,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "AgentRow",
+    "ApprovalRow",
     "ArgRow",
     "AuditRow",
     "FlowRow",
@@ -203,6 +204,9 @@ class ToolRow(_Row):
             description="When a person must confirm a call. when-untrusted: once the run has read text of strangers."
         ),
     ] = "never"
+    approver: Annotated[
+        Name | None, Field(description="Role that whoever approves must hold; approval.role when absent.")
+    ] = None
     cost: Annotated[
         Count,
         Field(description="Actions that one call spends: of its own rate, or of rates.default, which tools share."),
@@ -289,6 +293,28 @@ class RatesRow(_Row):
     ] = "deny"
 
 
+class ApprovalRow(_Row):
+    """How a person is asked about a call that needs one, where the program gives the guard no approver of its own."""
+
+    approver: Annotated[
+        Literal["none", "queue"],
+        Field(description="none: such calls are refused. queue: they wait for `agentguard approvals`."),
+    ] = "none"
+    wait: Annotated[
+        int, Field(ge=0, le=3600, description="Seconds a call waits for its answer before it is refused for now.")
+    ] = 300
+    expires: Annotated[
+        int, Field(ge=1, le=2_592_000, description="Seconds for which a question can be answered and its yes be used.")
+    ] = 86_400
+    role: Annotated[Name | None, Field(description="Role that whoever approves must hold; any user when absent.")] = (
+        None
+    )
+    own: Annotated[
+        Literal["deny", "allow"],
+        Field(description="Whether the requester may approve: the agent, and where a role is asked for also its user."),
+    ] = "deny"
+
+
 class AuditRow(_Row):
     """``digest`` records no payload text. ``unsafe-open`` lets an action happen that could not be recorded."""
 
@@ -366,6 +392,7 @@ class PolicyFile(_Row):
     input: Annotated[InputRow, Field(description="What models and tools may be handed.")] = InputRow()
     output: Annotated[OutputRow, Field(description="What a model's answer may hold.")] = OutputRow()
     rates: Annotated[RatesRow, Field(description="How often, per agent and the user it acts for.")] = RatesRow()
+    approval: Annotated[ApprovalRow, Field(description="How a person is asked about a call.")] = ApprovalRow()
     audit: Annotated[AuditRow, Field(description="What the log keeps, and what happens when it cannot.")] = AuditRow()
     recognizers: Annotated[
         RecognizersRow, Field(description="Formats of your own, texts always taken out, values never taken out.")

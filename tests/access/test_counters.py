@@ -21,7 +21,7 @@ from agentguard.access import Counter, FailoverCounter, ProcessCounter, RateLimi
 from agentguard.access.ratelimit import MICROSECONDS
 from agentguard.errors import ConfigError, PolicyError, StoreError
 from agentguard.store import Home
-from agentguard.testing import FakeClock
+from agentguard.testing import FakeClock, RecordingSink
 from tests.servers import PostgresServer, _RedisServer
 
 FIFTY = RateLimit.parse("50/hour")
@@ -235,8 +235,10 @@ def policy(scope: str, when_down: str, url: str = "") -> Policy:
 
 
 def effects(guard: Guard, calls: int) -> list[Effect]:
-    run = Conversation(principal=Principal("bot"))
-    return [guard.check(ToolCall("t", {}), run=run).effect for _ in range(calls)]
+    """What the guard's own rates say. (Roles in the same database are not known while it is down: another deny.)"""
+    (rates,) = (stage for stage in guard.stages if stage.name == "rates")
+    guard = Guard(stages=[rates], audit=RecordingSink())
+    return [guard.check(ToolCall("t", {}), run=Conversation(principal=Principal("bot"))).effect for _ in range(calls)]
 
 
 class _Locked:

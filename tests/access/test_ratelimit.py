@@ -18,7 +18,8 @@ import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentguard import AuditEventType, SecurityAuditLogger
+from agentguard import AuditLog, SecurityAuditLogger
+from agentguard.accounts import AccessLog
 from agentguard.access import (
     AccessRecord,
     Counter,
@@ -495,18 +496,15 @@ def test_decorator_tells_of_every_blocked_attempt(clock: Clock) -> None:
             with pytest.raises(RateLimited):
                 login()
 
-    assert [(each.action, each.subject, each.by) for each in told] == [("deny", "mallory", "mallory")] * 2
+    assert [(each.action, each.subject, each.by) for each in told] == [("rate-limited", "mallory", "mallory")] * 2
     assert all("login" in each.detail for each in told)
 
 
 def test_blocked_attempts_are_in_the_audit_log(tmp_path: Path) -> None:
     """End to end, with the application's own logger."""
-    with SecurityAuditLogger(tmp_path / "log.db") as logger:
+    with AuditLog.open(Home.create(tmp_path / ".agentguard")) as log:
 
-        def record(said: AccessRecord) -> None:
-            logger.log_event(AuditEventType.SECURITY_ALERT, said.subject, {"detail": said.detail}, success=False)
-
-        @rate_limit_security(1, 60, counter=ProcessCounter(), record=record)
+        @rate_limit_security(1, 60, counter=ProcessCounter(), record=AccessLog(log))
         def login() -> None:
             """Log in."""
 
@@ -515,9 +513,9 @@ def test_blocked_attempts_are_in_the_audit_log(tmp_path: Path) -> None:
             with pytest.raises(RateLimited):
                 login()
 
-        (event,) = logger.query_logs({"user_id": "mallory"})
+        (event,) = SecurityAuditLogger(log=log).query_logs({"user_id": "mallory"})
 
-    assert event["success"] is False
+    assert (event["event_type"], event["success"]) == ("security_alert", False)
 
 
 def test_decorator_spends_what_a_call_costs(clock: Clock) -> None:
