@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentguard import AuditLog, SecurityAuditLogger
-from agentguard.accounts import AccessLog
 from agentguard.access import (
     AccessRecord,
     Counter,
@@ -31,6 +30,7 @@ from agentguard.access import (
     rate_limit_security,
 )
 from agentguard.access.ratelimit import principal_key, rate_key
+from agentguard.accounts import AccessLog
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect
 from agentguard.errors import ConfigError, RateLimited, SecurityError, StoreError
