@@ -153,7 +153,7 @@ ALLOW = Verdict()
 class Stage(Protocol):
     """One check. Reads the event, returns findings and an effect; says no by returning, not by raising.
 
-    ``blocking`` is True when ``inspect`` may wait for a disk or a lock; ``acheck`` then leaves the event loop.
+    ``blocking`` is True when the next ``inspect`` may wait for a disk or a lock; ``acheck`` then leaves the event loop.
     A stage that raises, or runs past its time, is a deny with finding ``stage-failed``.
     """
 

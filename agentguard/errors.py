@@ -15,6 +15,19 @@
         StoreUnavailable              a database server cannot be reached or does not let us in
       KeySourceError                  a key is missing, unreadable by us or readable by others
       DecryptError                    a ciphertext does not open under this key
+      SessionError                    a token gives no session; one class a reason
+        TokenOversized                longer than any token of ours
+        TokenMalformed                no token of ours in form, header or claims
+        UnknownKey                    signed under a key that is not, or no longer, ours
+        BadSignature                  not signed with that key by the one algorithm
+        MissingClaim                  .claim is not there
+        WrongIssuer, WrongAudience    made by, or for, somebody else
+        TokenNotYetValid              from the future, beyond the tolerance for clocks
+        TokenExpired                  its time, or that of its session, is over
+        SessionUnknown                no such session: it ended long ago, or never was
+        SessionRevoked                logged out, or revoked by somebody entitled
+        SessionIdle                   not used for longer than permitted
+        RefreshReused                 a refresh token came a second time; its session was revoked
       AuditError                      the log cannot be written or trusted
         WriteError                    a record was not stored: no record, no action
         TamperError                   .index of the first record that does not verify
@@ -36,22 +49,36 @@ __all__ = [
     "AdapterError",
     "AgentGuardError",
     "AuditError",
+    "BadSignature",
     "CasesError",
     "ConfigError",
     "DecryptError",
     "Denied",
     "KeySourceError",
+    "MissingClaim",
     "PolicyError",
     "RateLimited",
+    "RefreshReused",
     "ScanError",
     "SecurityError",
+    "SessionError",
+    "SessionIdle",
+    "SessionRevoked",
+    "SessionUnknown",
     "StageError",
     "StoreError",
     "StoreUnavailable",
     "TamperError",
+    "TokenExpired",
+    "TokenMalformed",
+    "TokenNotYetValid",
+    "TokenOversized",
     "ToolFailedError",
+    "UnknownKey",
     "UnsupportedValueError",
     "WriteError",
+    "WrongAudience",
+    "WrongIssuer",
 ]
 
 
@@ -160,6 +187,94 @@ class DecryptError(AgentGuardError):
     """A ciphertext does not open: wrong key, wrong associated data, or changed bytes."""
 
     code = "decrypt-failed"
+
+
+class SessionError(AgentGuardError):
+    """A token gives no session. The message never holds the token, a key, or a claim nobody vouches for."""
+
+    code = "session-refused"
+
+
+class TokenOversized(SessionError):
+    """Longer than any token of ours: not read at all."""
+
+    code = "token-oversized"
+
+
+class TokenMalformed(SessionError):
+    """Not a token of ours: its form, a header parameter, a claim twice, a claim of another type."""
+
+    code = "token-malformed"
+
+
+class UnknownKey(SessionError):
+    """The key it names is not ours, or was retired."""
+
+    code = "token-key-unknown"
+
+
+class BadSignature(SessionError):
+    """Unsigned, signed by another algorithm, or not by the key it names."""
+
+    code = "token-signature-wrong"
+
+
+class MissingClaim(SessionError):
+    """A required claim is absent; ``claim`` names it."""
+
+    code = "token-claim-missing"
+
+    def __init__(self, claim: str) -> None:
+        super().__init__(f"the token has no claim {claim!r}, which is required; log in again")
+        self.claim = claim
+
+
+class WrongIssuer(SessionError):
+    """Made by another issuer."""
+
+    code = "token-issuer-wrong"
+
+
+class WrongAudience(SessionError):
+    """Made for another audience."""
+
+    code = "token-audience-wrong"
+
+
+class TokenNotYetValid(SessionError):
+    """Issued in, or valid from, the future."""
+
+    code = "token-not-yet-valid"
+
+
+class TokenExpired(SessionError):
+    """Its time is over, or that of its session."""
+
+    code = "token-expired"
+
+
+class SessionUnknown(SessionError):
+    """There is no such session: it ended long ago, or its state was lost."""
+
+    code = "session-unknown"
+
+
+class SessionRevoked(SessionError):
+    """The session was ended."""
+
+    code = "session-revoked"
+
+
+class SessionIdle(SessionError):
+    """The session was not used for longer than it may be."""
+
+    code = "session-idle"
+
+
+class RefreshReused(SessionError):
+    """A refresh token was used twice: one of the two users stole it, so the session is revoked for both."""
+
+    code = "refresh-reused"
 
 
 class AuditError(AgentGuardError):

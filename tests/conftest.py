@@ -56,7 +56,7 @@ def _print_faults(terminalreporter: pytest.TerminalReporter) -> None:
     if found:
         terminalreporter.section("audit log faults (trials, wrong, what came of it)")
         for name, trials, wrong, came in found:
-            terminalreporter.write_line(f"{name:<40}{trials:>7}{wrong:>4}  {came}")
+            terminalreporter.write_line(f"{name:<52}{trials:>7}{wrong:>4}  {came}")
 
 
 def _print_conformance(terminalreporter: pytest.TerminalReporter) -> None:

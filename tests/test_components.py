@@ -41,6 +41,7 @@ from agentguard import (
     RateLimited,
     RBACManager,
     Role,
+    SecureSessionManager,
     SecurityAuditLogger,
     SecurityError,
     TamperError,
@@ -80,7 +81,7 @@ def test_published_user_role_reads_and_executes_and_is_no_admin() -> None:
 
 
 def test_names_whose_component_does_not_exist_are_absent_not_thin() -> None:
-    for name in ("SecureAPIKeyManager", "SecureSessionManager", "SecureAgentCommunication", "SecurityAnomalyDetector"):
+    for name in ("SecureAPIKeyManager", "SecureAgentCommunication", "SecurityAnomalyDetector"):
         assert name not in agentguard.__all__
         assert not hasattr(agentguard, name)
 
@@ -108,6 +109,15 @@ POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
         pytest.param(DataEncryption.decrypt_data, ["ciphertext", "iv", "tag"], id="decrypt_data"),
         pytest.param(DataEncryption.encrypt_file, ["source", "target"], id="encrypt_file"),
         pytest.param(DataEncryption.decrypt_file, ["source", "target"], id="decrypt_file"),
+        pytest.param(SecureSessionManager, ["secret_key"], id="SecureSessionManager"),
+        pytest.param(
+            SecureSessionManager.create_session_token,
+            ["user_id", "session_data", "expires_in_minutes"],
+            id="create_session_token",
+        ),
+        pytest.param(SecureSessionManager.validate_session_token, ["token"], id="validate_session_token"),
+        pytest.param(SecureSessionManager.revoke_token, ["token"], id="revoke_token"),
+        pytest.param(RBACManager, ["roles"], id="RBACManager"),
         pytest.param(RBACManager.assign_role, ["user_id", "role"], id="assign_role"),
         pytest.param(RBACManager.check_permission, ["user_id", "permission"], id="check_permission"),
         pytest.param(RBACManager.require_permission, ["permission"], id="require_permission"),
@@ -131,6 +141,8 @@ def test_contract_defaults() -> None:
 
     assert (limit["max_attempts"].default, limit["window_seconds"].default) == (5, 60)
     assert log["success"].default is True
+    session = inspect.signature(SecureSessionManager.create_session_token).parameters
+    assert (session["session_data"].default, session["expires_in_minutes"].default) == (None, 30)
 
 
 def test_contract_enumerations() -> None:

@@ -10,8 +10,21 @@ from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, rate
 from agentguard.access.rates import Rates, RateSettings
 from agentguard.access.rbac import AccessRecord, RBACManager
 from agentguard.access.role import Grant, Permission, Role
+from agentguard.access.sessions import Session, SessionManager, SessionRecord, SessionTokens
+from agentguard.access.sessionstore import SessionStore, StoredSession
+from agentguard.access.signing import FixedKeys, SigningKeys, StoredKeys, rewrap_signing_keys
 
 __all__ = [
+    "rewrap_signing_keys",
+    "StoredSession",
+    "StoredKeys",
+    "SigningKeys",
+    "SessionTokens",
+    "SessionStore",
+    "SessionRecord",
+    "SessionManager",
+    "Session",
+    "FixedKeys",
     "Access",
     "AccessRecord",
     "AgentGrants",

@@ -43,7 +43,7 @@ from agentguard.audit.writer import Entry, Writer, entry
 from agentguard.errors import AuditError, StoreError, WriteError
 from agentguard.event import Json
 from agentguard.keys import KeySource
-from agentguard.store import Home
+from agentguard.store import Home, Place
 
 __all__ = ["AuditLog"]
 
@@ -77,11 +77,11 @@ class AuditLog:
     """
 
     def __init__(
-        self, engine: Engine, ring: KeyRing, path: Path, *, clock: Clock, heartbeat_s: float, retry_s: float
+        self, engine: Engine, ring: KeyRing, place: Place, *, clock: Clock, heartbeat_s: float, retry_s: float
     ) -> None:
         self._engine = engine
-        self._path = path
-        self._file = _identity(path)
+        self._place = place
+        self._file = _identity(place)
         self._ring = ring
         self._clock = clock
         self._heartbeat_s = heartbeat_s
@@ -91,6 +91,7 @@ class AuditLog:
         self._closed = False
         self._failure: BaseException | None = None
         self._refused = 0
+        self._gap: tuple[Entry | None, int] = (None, 0)
         self._offset = clock.time_ns() - clock.monotonic_ns()
         self._reset()
         _logs.add(self)
@@ -120,7 +121,7 @@ class AuditLog:
             TamperError: the log was replaced, or its keys were changed.
         """
         engine, ring = open_database(home, keys, now=clock.time_ns(), generation=generation)
-        return cls(engine, ring, home.audit_path, clock=clock, heartbeat_s=heartbeat_s, retry_s=retry_s)
+        return cls(engine, ring, home.audit, clock=clock, heartbeat_s=heartbeat_s, retry_s=retry_s)
 
     @property
     def verifier_key(self) -> VerifierKey:
@@ -238,7 +239,7 @@ class AuditLog:
 
     def tail(self, count: int) -> list[LogRecord]:
         """The last records on disk, oldest first. Errors as ``query``."""
-        with read_errors(Path(str(self._engine.url.database))):
+        with read_errors(self._place):
             return self._reader.tail(count)
 
     def prove(self, index: int) -> InclusionProof:
@@ -249,7 +250,7 @@ class AuditLog:
             TamperError: the log contradicts itself.
             KeySourceError: the record's key is missing or was shredded.
         """
-        with read_errors(self._path):
+        with read_errors(self._place):
             return prove_inclusion(self._engine, self._ring.identity, self._reader.raw(index), index)
 
     def prove_consistency(self, old_checkpoint: bytes) -> ConsistencyProof:
@@ -258,16 +259,16 @@ class AuditLog:
         Raises:
             TamperError: it is not this log's, or the log does not continue it.
         """
-        with read_errors(self._path):
+        with read_errors(self._place):
             return prove_consistency(self._engine, self._ring.identity, old_checkpoint)
 
     def checkpoint(self) -> bytes:
         """The newest signed checkpoint, a C2SP signed note: keep it outside the log as an anchor."""
-        with read_errors(self._path), self._engine.begin() as connection:
+        with read_errors(self._place), self._engine.begin() as connection:
             return newest_checkpoint(connection, self._ring.identity)[1]
 
     def _guarded(self, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
-        with read_errors(Path(str(self._engine.url.database))):
+        with read_errors(self._place):
             yield from records
 
     # -- the queue ---------------------------------------------------------------------------------------------------
@@ -416,16 +417,22 @@ class AuditLog:
         return batch
 
     def _write(self, batch: list[_Pending], *, closed: bool) -> bool:
+        try:
+            batch = self._recovered(batch)
+        except Exception as error:  # noqa: BLE001  # as below
+            self._failed(batch, error)
+            return False
         refused = self._refused
         entries = [pending.entry for pending in batch]
         now, monotonic = self._clock.time_ns(), self._clock.monotonic_ns()
         if refused:
             gap: dict[str, Json] = {"type": "audit-gap", "refused": refused}
             entries.insert(0, entry(gap, now, monotonic))
+            self._gap = (entries[0], refused)
         try:
             # An unlinked file takes commits and loses them: what is written must be what will be read.
-            if _identity(self._path) != self._file:
-                raise WriteError(f"{self._path} was moved, deleted or replaced while the log was open")
+            if _identity(self._place) != self._file:
+                raise WriteError(f"{self._place} was moved, deleted or replaced while the log was open")
             with self._commit_lock:
                 first = self._writer.commit(entries, now=now, closed=closed)
         except Exception as error:  # noqa: BLE001  # this thread must outlive any failure: callers wait for it
@@ -433,6 +440,21 @@ class AuditLog:
             return False
         self._succeeded(batch, first + bool(refused), refused)
         return True
+
+    def _recovered(self, batch: list[_Pending]) -> list[_Pending]:
+        """The batch without what an earlier commit of unknown outcome did store: nothing stands in the log twice."""
+        if self._failure is None:
+            return batch
+        with self._commit_lock:
+            stored = self._writer.stored_after_all()
+        found = [pending for pending in batch if id(pending.entry) in stored]
+        for pending in found:
+            self._succeeded([pending], stored[id(pending.entry)], 0)
+        gap, refused = self._gap
+        if id(gap) in stored:
+            with self._lock:
+                self._refused -= refused
+        return [pending for pending in batch if id(pending.entry) not in stored]
 
     def _succeeded(self, batch: list[_Pending], first: int, refused: int) -> None:
         with self._lock:
@@ -482,10 +504,12 @@ class AuditLog:
         self._writer.forget()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to now: device and inode; None when to none."""
+def _identity(place: Place) -> tuple[int, int] | None:
+    """Which file a path leads to now: device and inode; None when to none, and for a server."""
+    if not isinstance(place, Path):
+        return None
     try:
-        status = path.stat()
+        status = place.stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino

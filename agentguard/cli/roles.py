@@ -23,7 +23,7 @@ from agentguard.event import Principal
 from agentguard.policy import Policy
 from agentguard.store import Home
 
-__all__ = ["roles"]
+__all__ = ["operator", "roles"]
 
 roles = typer.Typer(help="Who holds which role.", no_args_is_help=True)
 
@@ -145,25 +145,26 @@ def effective(
         typer.echo(f"{shown(user)} holds no permission", err=True)
 
 
+def operator() -> Conversation:
+    """In whose name a command changes something: the user of the operating system."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown"
+    return Conversation(principal=Principal(name, kind="user"))
+
+
 @contextmanager
 def _opened(home: Path, policy: Path) -> Iterator[RBACManager]:
     """The roles of the policy and the home, strictly read; changes are made in the name of who runs the command."""
     found = Home.open(home)
     compiled = Policy.from_file(policy)
-    operator = Conversation(principal=Principal(_operator(), kind="user"))
     with (
         AuditLog.open(found) as log,
         closing(roles_of(compiled, home=found, log=log, strict=True)) as rbac,
-        operator.active(),
+        operator().active(),
     ):
         yield rbac
-
-
-def _operator() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _end(assignment: Assignment) -> str:

@@ -11,10 +11,11 @@ from agentguard.store.engine import (
     open_engine,
     open_state,
     storage_errors,
+    store_error,
 )
 from agentguard.store.files import atomic_file, create_key_file, make_private_folder, move_file
 from agentguard.store.home import Home, Place
-from agentguard.store.postgresql import ServerUrl
+from agentguard.store.postgresql import ServerUrl, drop_schema, exchange_schemas
 
 __all__ = [
     "Home",
@@ -25,9 +26,12 @@ __all__ = [
     "begin_immediate",
     "begin_snapshot",
     "create_key_file",
+    "drop_schema",
+    "exchange_schemas",
     "make_private_folder",
     "move_file",
     "open_engine",
     "open_state",
     "storage_errors",
+    "store_error",
 ]

@@ -23,7 +23,15 @@ from agentguard.store.home import Home, Place
 from agentguard.store.postgresql import PostgreSQL, ServerUrl, server_error
 from agentguard.store.sqlite import IMMEDIATE, SQLite
 
-__all__ = ["Migration", "begin_immediate", "begin_snapshot", "open_engine", "open_state", "storage_errors"]
+__all__ = [
+    "Migration",
+    "begin_immediate",
+    "begin_snapshot",
+    "open_engine",
+    "open_state",
+    "storage_errors",
+    "store_error",
+]
 
 STATE_APPLICATION_ID = 0x41475354  # "AGST"
 STATE_SCHEMA_VERSION = 1
@@ -148,7 +156,18 @@ def storage_errors(place: Place | Engine) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, UnicodeError) as error:
-        raise _translated(error, place) from error
+        raise store_error(error, place) from error
+
+
+def store_error(error: Exception, place: Place | Engine) -> StoreError:
+    """What an engine's error means: ``StoreUnavailable`` when a server did not let us read or write at all."""
+    if isinstance(place, Engine):
+        opened = _engines.get(place)
+        place = opened.place if opened else Path(place.url.database or "")
+    if isinstance(place, ServerUrl):
+        return server_error(error, place)
+    reason = getattr(error, "orig", None) or type(error).__name__
+    return StoreError(f"{place} cannot be used as a database ({reason}); check the disk, or restore a backup")
 
 
 @contextmanager
@@ -190,16 +209,6 @@ def _prepare(
         migrations[step](connection)
     if steps:
         backend.set_version(connection, wanted)
-
-
-def _translated(error: Exception, place: Place | Engine) -> StoreError:
-    if isinstance(place, Engine):
-        opened = _engines.get(place)
-        place = opened.place if opened else Path(place.url.database or "")
-    if isinstance(place, ServerUrl):
-        return server_error(error, place)
-    reason = getattr(error, "orig", None) or type(error).__name__
-    return StoreError(f"{place} cannot be used as a database ({reason}); check the disk, or restore a backup")
 
 
 def _before_fork() -> None:

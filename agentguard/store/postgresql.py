@@ -10,17 +10,18 @@ import hashlib
 import importlib.util
 import re
 import time
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from agentguard.errors import ConfigError, StoreError, StoreUnavailable
 
-__all__ = ["PostgreSQL", "ServerUrl", "server_error", "unavailable"]
+__all__ = ["PostgreSQL", "ServerUrl", "drop_schema", "exchange_schemas", "server_error"]
 
 CONNECT_TIMEOUT_S = 10
 # The longest one statement may take, a wait for another process's commit included.
@@ -29,7 +30,8 @@ STATEMENT_TIMEOUT_S = 30.0
 GRACE_S = 5.0
 
 _DRIVER = "postgresql+psycopg"
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_NAME_BYTES = 63
+_NAME = re.compile(rf"[a-z_][a-z0-9_]{{0,{_NAME_BYTES - 1}}}")
 
 # Classes of PostgreSQL's errors (appendix A): the server, the network, a right or a limit failed, not the data.
 _UNAVAILABLE = ("08", "25006", "28", "3D", "40001", "40P01", "42501", "53", "54", "55", "57")
@@ -87,6 +89,10 @@ class ServerUrl:
         )
         return f"{plain.render_as_string()} (schema {self.schema})"
 
+    def beside(self, suffix: str) -> ServerUrl:
+        """Another schema of the same database, named after this one."""
+        return replace(self, schema=f"{self.schema[: _NAME_BYTES - len(suffix)]}{suffix}")
+
     def secret_text(self) -> str:
         """The whole URL as ``parse`` reads it, password included: for a private file, never for people."""
         own = {"schema": self.schema, "statement_timeout": f"{self.statement_timeout_s:g}"}
@@ -115,6 +121,8 @@ class PostgreSQL:
         digest = hashlib.sha256(b"agentguard store lock 1\x00" + server.schema.encode()).digest()
         lock = int.from_bytes(digest[:8], "big", signed=True)
         self._lock = f"SELECT pg_advisory_xact_lock({lock})"
+        # The schema's name was checked: it holds letters, digits and underscores only.
+        self._in_schema = f"relnamespace = to_regnamespace('{server.schema}')"
 
     def engine(self, synchronous: Literal["FULL", "NORMAL"]) -> Engine:
         """Connections in our schema, with every wait bounded."""
@@ -154,14 +162,20 @@ class PostgreSQL:
             StoreUnavailable: the role may not look into it.
             StoreError: it holds tables, but not ours.
         """
-        if connection.exec_driver_sql("SELECT current_schema()").scalar() is None and self._exists(connection):
+        usable = connection.exec_driver_sql(
+            f"SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = '{self._server.schema}'"  # noqa: S608
+        ).scalar()
+        if usable is None:
+            return None
+        if not usable:
             raise StoreUnavailable(f"{self._server}: this role may not use the schema; grant it as the guide says")
         row = None
-        if connection.exec_driver_sql(f"SELECT to_regclass('{_TABLE}')").scalar() is not None:
+        if connection.exec_driver_sql(f"SELECT to_regclass('{self._server.schema}.{_TABLE}')").scalar() is not None:
             row = connection.exec_driver_sql(f"SELECT application_id, version FROM {_TABLE}").one_or_none()  # noqa: S608
         if row is not None:
             return int(row[0]), int(row[1])
-        if connection.exec_driver_sql(f"SELECT 1 FROM pg_class WHERE {_IN_SCHEMA}").first() is not None:  # noqa: S608
+        query = f"SELECT 1 FROM pg_class WHERE {self._in_schema}"  # noqa: S608
+        if connection.exec_driver_sql(query).first() is not None:
             raise StoreError(f"{self._server} belongs to another program; choose another schema")
         return None
 
@@ -179,11 +193,57 @@ class PostgreSQL:
 
     def holds_code(self, connection: Connection) -> bool:
         """Whether something there would run inside our statements, or hide rows from them."""
-        return connection.exec_driver_sql(_CODE).first() is not None
+        # Only what is in our schema, whatever else the database holds.
+        query = f"""
+SELECT 1 FROM pg_class WHERE {self._in_schema}
+    AND (relkind NOT IN ('r', 'i', 't', 'S') OR relrowsecurity OR relhasrules)
+UNION ALL
+SELECT 1 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE {self._in_schema} AND NOT tgisinternal
+"""  # noqa: S608
+        return connection.exec_driver_sql(query).first() is not None
 
     def _exists(self, connection: Connection) -> bool:
-        query = f"SELECT 1 FROM pg_namespace WHERE nspname = '{self._server.schema}'"  # noqa: S608  # a checked name
-        return connection.exec_driver_sql(query).first() is not None
+        return connection.exec_driver_sql(_schema_query(self._server.schema)).first() is not None
+
+
+def exchange_schemas(place: ServerUrl, *, draft: str, kept_as: str) -> None:
+    """Put the schema ``draft`` in the place of ours, and ours, untouched, under another name; all or nothing.
+
+    Raises:
+        StoreError: the role may not do that, or a name is taken.
+    """
+    with _administering(place) as connection:
+        if connection.exec_driver_sql(_schema_query(place.schema)).first() is not None:
+            connection.exec_driver_sql(f"ALTER SCHEMA {place.schema} RENAME TO {kept_as}")
+        connection.exec_driver_sql(f"ALTER SCHEMA {draft} RENAME TO {place.schema}")
+
+
+def drop_schema(place: ServerUrl) -> None:
+    """Remove a schema that nobody uses yet, such as a draft.
+
+    Raises:
+        StoreError: the role may not do that.
+    """
+    with _administering(place) as connection:
+        connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {place.schema} CASCADE")
+
+
+@contextmanager
+def _administering(place: ServerUrl) -> Iterator[Connection]:
+    backend = PostgreSQL(place)
+    engine = backend.engine("FULL")
+    try:
+        with engine.begin() as connection:
+            backend.acquire(connection)
+            yield connection
+    except SQLAlchemyError as error:
+        raise server_error(error, place) from error
+    finally:
+        engine.dispose()
+
+
+def _schema_query(name: str) -> str:
+    return f"SELECT 1 FROM pg_namespace WHERE nspname = '{name}'"  # noqa: S608  # a checked name
 
 
 def server_error(error: Exception, server: ServerUrl) -> StoreError:
@@ -191,14 +251,14 @@ def server_error(error: Exception, server: ServerUrl) -> StoreError:
     reason = _reason(error)
     if server.url.password:
         reason = reason.replace(str(server.url.password), "***")
-    if unavailable(error):
+    if _unavailable(error):
         return StoreUnavailable(
             f"{server} cannot be used at present ({reason}); check the server, the network and this role's rights"
         )
     return StoreError(f"{server} cannot be used as a database ({reason}); check the server, or restore a backup")
 
 
-def unavailable(error: Exception) -> bool:
+def _unavailable(error: Exception) -> bool:
     """Whether an engine's error is about reaching and using the server, not about what is stored there."""
     if isinstance(error, PoolTimeout):
         return True
@@ -218,16 +278,6 @@ def _reason(error: Exception) -> str:
     primary = getattr(diagnosis, "message_primary", None)
     text = str(primary or original or type(error).__name__)
     return " ".join(text.split())
-
-
-# Only what is in our schema, whatever else the database holds.
-_IN_SCHEMA = "relnamespace = current_schema()::regnamespace"
-_CODE = f"""
-SELECT 1 FROM pg_class WHERE {_IN_SCHEMA}
-    AND (relkind NOT IN ('r', 'i', 't', 'S') OR relrowsecurity OR relhasrules)
-UNION ALL
-SELECT 1 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE {_IN_SCHEMA} AND NOT tgisinternal
-"""  # noqa: S608  # constants
 
 
 def _connector(server: ServerUrl, synchronous: str) -> Any:

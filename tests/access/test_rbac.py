@@ -381,10 +381,13 @@ def test_a_denial_that_cannot_be_recorded_runs_nothing() -> None:
         raise OSError
 
     rbac = RBACManager(record=broken)
-    guarded = rbac.require_permission("read_data")(lambda: "ran")
+
+    @rbac.require_permission("read_data")
+    def read() -> str:
+        return "read"
 
     with acting("mallory").active(), pytest.raises(OSError):
-        guarded()
+        read()
 
 
 async def test_a_check_of_stored_roles_leaves_the_event_loop(tmp_path: Path) -> None:
