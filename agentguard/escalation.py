@@ -39,6 +39,7 @@ _NOT_APPROVED = {
     "approval-expired": "The approval came too late.",
     "approval-used": "The approval has been used already.",
     "approval-own": "The requester may not approve its own call.",
+    "approval-tenant": "Whoever approved this call belongs to another tenant.",
     "approval-role": "Whoever approved this call does not hold the role that it asks for.",
 }
 

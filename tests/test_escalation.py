@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pwd
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -298,15 +297,3 @@ def test_the_decision_record_says_who_approved(home: Home) -> None:
 
     assert "approver.ann" in str(record["findings"])
     assert len(pending) == 1
-
-
-def test_the_operator_is_who_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment variable names nobody."""
-    import os
-
-    from agentguard.cli.approvals import _operator
-
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.setenv(name, "the-boss")
-
-    assert _operator() == pwd.getpwuid(os.getuid()).pw_name

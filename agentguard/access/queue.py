@@ -37,7 +37,7 @@ __all__ = ["Answer", "ApprovalQueue", "Question", "QueueApprover", "Refusal", "S
 # Why an answer is not taken, or does not count: the reason in a record.
 Refusal: TypeAlias = Literal[
     "approval-unknown", "approval-mismatch", "approval-expired", "approval-used", "approval-answered",
-    "approval-own", "approval-role", "approval-pending", "approval-refused",
+    "approval-own", "approval-role", "approval-tenant", "approval-pending", "approval-refused",
 ]  # fmt: skip
 State: TypeAlias = Literal["open", "approved", "refused", "used", "expired"]
 Roles: TypeAlias = Callable[[Principal], "tuple[str, ...]"]
@@ -68,9 +68,11 @@ class Terms:
     def refuse(self, request: ApprovalRequest, approver: Principal, held: tuple[str, ...]) -> Refusal | None:
         """Why ``approver``, who holds the roles ``held``, may not answer; None when that is fine.
 
-        The requester is the agent: the user it acts for may confirm, unless a role is asked for; then somebody else
-        than anyone in the chain must.
+        Whoever belongs to a tenant answers for that tenant's calls only. The requester is the agent: the user it acts
+        for may confirm, unless a role is asked for; then somebody else than anyone in the chain must.
         """
+        if approver.tenant is not None and approver.tenant not in _tenants(request.principal):
+            return "approval-tenant"
         requester: Principal | None = request.principal
         while requester is not None and not self.own:
             if requester.id == approver.id:
@@ -358,6 +360,14 @@ def _run(connection: Connection, statement: str, **values: Any) -> Any:
     from sqlalchemy import text
 
     return connection.execute(text(statement), values)
+
+
+def _tenants(principal: Principal) -> set[str | None]:
+    found = {principal.tenant}
+    while principal.on_behalf_of is not None:
+        principal = principal.on_behalf_of
+        found.add(principal.tenant)
+    return found
 
 
 def _bound(kind: str, digest: str) -> bytes:

@@ -16,6 +16,7 @@ import typer
 
 from agentguard.access.approval import escaped
 from agentguard.access.queue import Answer, ApprovalQueue, Question
+from agentguard.accounts import SecureSessionManager
 from agentguard.assembly import approval_queue
 from agentguard.audit import AuditEventType, AuditLog, EventLogger
 from agentguard.cli.option import HomeOption, JsonOption
@@ -34,11 +35,15 @@ QuestionArgument: TypeAlias = Annotated[
 ]
 PolicyOption: TypeAlias = Annotated[Path, typer.Option("--policy", help="The policy that defines the roles.")]
 
+# A token stands on no command line: others could read it there.
+SESSION_VARIABLE = "AGENTGUARD_SESSION"
+
 _WHY_NOT = {
     "approval-unknown": "no single question begins so; `agentguard approvals list` shows them",
     "approval-expired": "it came too late: the question has expired",
     "approval-answered": "it was answered before",
     "approval-own": "whoever asks may not approve it; somebody else must",
+    "approval-tenant": "it belongs to another tenant than your session",
     "approval-role": "you do not hold the role it asks for; `agentguard roles list` shows who does",
 }
 
@@ -125,7 +130,7 @@ def _answer(question: str, home: Path, policy: Path, *, approved: bool, sure: bo
             return
         if not sure:
             _confirm(found)
-        by = Principal(_operator(), kind="user")
+        by = _operator(home, log)
         refusal = queue.answer(found.digest, by=by, approved=approved, record=_Recorder(log))
     if refusal is not None:
         _refuse(refusal)
@@ -211,9 +216,13 @@ def _opened(home: Path, policy: Path) -> Iterator[tuple[ApprovalQueue, AuditLog]
         yield queue, log
 
 
-def _operator() -> str:
-    """Who runs this, by the system's word: the environment's could be anybody's."""
+def _operator(home: Path, log: AuditLog) -> Principal:
+    """Whoever the session in the environment is of; else who runs this by the system's word, not by ``USER``."""
+    token = os.environ.get(SESSION_VARIABLE)
+    if token is not None:
+        with closing(SecureSessionManager(home=home, log=log, strict=True)) as sessions:
+            return sessions.authenticate(token).principal
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return Principal(pwd.getpwuid(os.getuid()).pw_name, kind="user")
     except KeyError:
-        return f"uid-{os.getuid()}"
+        return Principal(f"uid-{os.getuid()}", kind="user")

@@ -122,6 +122,7 @@ def test_a_yes_counts_in_its_time(queue: ApprovalQueue, clock: FakeClock) -> Non
         pytest.param(Terms("manager"), ANN, None, id="role-held"),
         pytest.param(Terms("manager"), BOB, "approval-role", id="role-missing"),
         pytest.param(Terms("manager"), ALICE, "approval-own", id="another-role-means-somebody-else"),
+        pytest.param(Terms(), Principal("ann", kind="user", tenant="other"), "approval-tenant", id="other-tenant"),
         pytest.param(Terms("manager", own=True), ALICE, "approval-role", id="own-permitted-but-no-role"),
     ],
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from agentguard import AuditLog, Guard, Home, Principal, ToolCall
+from agentguard import AuditLog, Guard, Home, Principal, SecureSessionManager, ToolCall
 from tests.cli.test_cli import run
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -141,6 +142,49 @@ def test_an_answer_is_recorded_with_who_gave_it(project: Path) -> None:
     assert record["user_id"] == ME
     assert isinstance(record["details"], dict)
     assert (record["details"]["action"], record["details"]["question"]) == ("approve", digest)
+
+
+def test_the_operator_is_who_the_system_says(project: Path) -> None:
+    """Environment variables with a name in them name nobody."""
+    answered = run(project, "approvals", "approve", question(project), "--yes", "--json", USER="boss", LOGNAME="boss")
+
+    assert json.loads(answered.stdout)["by"] == ME
+
+
+@pytest.mark.parametrize(
+    ("tenant", "roles", "code", "said"),
+    [
+        pytest.param(None, ("manager",), 0, "approved by ann", id="role-of-the-session"),
+        pytest.param(None, (), 1, "approval-role", id="no-role"),
+        pytest.param("other", ("manager",), 1, "approval-tenant", id="other-tenant"),
+    ],
+)
+def test_a_session_says_who_approves(
+    project: Path, tenant: str | None, roles: tuple[str, ...], code: int, said: str
+) -> None:
+    (project / "agentguard.yaml").write_text(POLICY.replace("approval: always", "approval: always, approver: manager"))
+    attempt(project)
+    digest = next(
+        found["digest"]
+        for found in map(json.loads, run(project, "approvals", "list", "--json").stdout.splitlines())
+        if found["role"] == "manager"
+    )
+    with closing(SecureSessionManager(home=project / ".agentguard")) as sessions:
+        token = sessions.open_session("ann", roles=roles, tenant=tenant).access
+
+    done = run(project, "approvals", "approve", digest, "--yes", AGENTGUARD_SESSION=token)
+
+    assert (done.returncode, said in done.stderr) == (code, True)
+    assert token not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c"])
+def test_a_session_that_is_none_answers_nothing(project: Path, token: str) -> None:
+    """Not even under the system's name."""
+    done = run(project, "approvals", "approve", question(project), "--yes", AGENTGUARD_SESSION=token)
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert attempt(project) == "approval-pending"
 
 
 def test_an_empty_list_says_so(tmp_path: Path) -> None:
