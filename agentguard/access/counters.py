@@ -279,7 +279,10 @@ def _impatient(home: Home) -> Home:
     """The home, with its server given no longer than ``WAIT_SECONDS`` for an answer."""
     if home.state_server is None:
         return home
-    return replace(home, state_server=replace(home.state_server, statement_timeout_s=WAIT_SECONDS))
+    server = home.state_server
+    given = {} if "connect_timeout" in server.url.query else {"connect_timeout": f"{WAIT_SECONDS:.0f}"}
+    url = server.url.update_query_dict(given)
+    return replace(home, state_server=replace(server, url=url, statement_timeout_s=WAIT_SECONDS))
 
 
 def _bound_waits(engine: Engine) -> None:

@@ -324,6 +324,24 @@ class TestDown:
         assert during == expected
         assert after == [Effect.ALLOW, Effect.DENY]
 
+    def test_a_postgresql_that_does_not_answer(
+        self, when_down: str, expected: list[Effect], tmp_path: Path, postgres_private: PostgresServer
+    ) -> None:
+        """Frozen in the middle: the wait ends within a stage's time."""
+        with postgres_private.database() as name:
+            home = Home.create(tmp_path / ".agentguard", state_url=postgres_private.url(name))
+            with Guard.from_policy(policy("store", when_down), home=home.path) as guard:
+                effects(guard, 1)
+                postgres_private.signal(signal.SIGSTOP)
+                try:
+                    during = effects(guard, 2)
+                finally:
+                    postgres_private.signal(signal.SIGCONT)
+
+        # The first one may be over a stage's time on a busy machine: a deny either way.
+        assert during[0] in (Effect.DENY, expected[0])
+        assert during[1] == expected[0]
+
     @pytest.mark.parametrize("how", ["deleted", "replaced"])
     def test_a_state_file_that_is_no_longer_the_one_it_was(
         self, when_down: str, expected: list[Effect], how: str, tmp_path: Path
