@@ -120,6 +120,13 @@ if TYPE_CHECKING:
         Guard,
         StreamFilter,
     )
+    from agentguard.http import (
+        SecurityHeaders,
+        SecurityHeadersASGI,
+        SecurityHeadersWSGI,
+        add_security_headers,
+        csp_nonce,
+    )
     from agentguard.keys import (
         DataEncryption,
         DataKeyring,
@@ -249,6 +256,13 @@ _HOMES = {
         "Guard",
         "StreamFilter",
     ),
+    "agentguard.http": (
+        "SecurityHeaders",
+        "SecurityHeadersASGI",
+        "SecurityHeadersWSGI",
+        "add_security_headers",
+        "csp_nonce",
+    ),
     "agentguard.keys": (
         "DataEncryption",
         "DataKeyring",
@@ -321,6 +335,9 @@ __all__ = [
     "SecureSessionManager",
     "SecurityAuditLogger",
     "SecurityError",
+    "SecurityHeaders",
+    "SecurityHeadersASGI",
+    "SecurityHeadersWSGI",
     "Session",
     "SessionError",
     "SessionIdle",
@@ -350,8 +367,10 @@ __all__ = [
     "WrongIssuer",
     "WrongKeyError",
     "WrongPasswordError",
+    "add_security_headers",
     "ask_terminal",
     "combine",
+    "csp_nonce",
     "current_conversation",
     "error_text",
     "json_copy",

@@ -86,6 +86,15 @@ class AccessLog:
         details: dict[str, object] = {"action": record.action, "kind": record.kind, "by": record.by}
         optional = {"tenant": record.tenant, "resource": record.resource, "reason": record.reason}
         details.update({name: value for name, value in optional.items() if value})
+        if record.action == "rate-limited":
+            self._events.log_refusal(
+                AuditEventType.SECURITY_ALERT,
+                record.subject,
+                details,
+                reason="rate-limited",
+                rules=(record.detail,),
+            )
+            return
         if record.action in ("deny", "shadow-deny"):
             self._events.log_refusal(
                 _REFUSED.get(record.detail, AuditEventType.SECURITY_ALERT),

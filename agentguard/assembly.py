@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING, Literal
 from agentguard.access import (
     Access,
     AgentGrants,
+    ApprovalQueue,
     Assignment,
+    Counter,
+    FailoverCounter,
     PendingApprovals,
     ProcessCounter,
+    QueueApprover,
     RateLimit,
     Rates,
     RateSettings,
     RBACManager,
+    RedisCounter,
     Role,
     StoreCounter,
+    Terms,
 )
 from agentguard.access.role import BUILT_IN
 from agentguard.accounts import AccessLog
@@ -36,13 +42,14 @@ from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redac
 from agentguard.detect.recognizers import Choice, own_recognizer
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.errors import ConfigError, KeySourceError, WriteError
-from agentguard.event import Event, Json, ToolCall, ToolResult
+from agentguard.event import Event, Json, Principal, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
-from agentguard.keys import DataKeyEntry, DataKeyring, KeyAccess, KeySource, KeyVault, home_keys
+from agentguard.keys import DataEncryption, DataKeyEntry, DataKeyring, KeyAccess, KeySource, KeyVault, home_keys
 from agentguard.policy import Arguments, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_state
+from agentguard.store.files import check_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,10 +59,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditSink",
     "SecureAPIKeyManager",
+    "approval_queue",
     "SecurityAuditLogger",
     "default_stages",
     "open_sink",
     "pending_approvals",
+    "queue_approver",
     "rewrites_output",
     "roles_of",
     "rotate_data_key",
@@ -370,16 +379,80 @@ def _rates(policy: Policy, home: Home | None) -> Rates:
         model=_limit(policy.rates.model) if policy.rates.model else None,
         message=_limit(policy.rates.message) if policy.rates.message else None,
         default=_limit(policy.rates.default) if policy.rates.default else None,
+        costs={name: rule.cost for name, rule in policy.tools.items()},
     )
-    shared = any(limit.scope == "store" for limit in settings.limits())
     process = ProcessCounter()
-    if not shared:
-        return Rates(settings, process=process)
-    return Rates(settings, process=process, store=process if home is None else _store_counter(home))
+    counters: dict[str, Counter] = {"process": process}
+    for scope in {limit.scope for limit in settings.limits()} - {"process"}:
+        if home is None:
+            counters[scope] = process
+            continue
+        shared = RedisCounter(_redis_url(policy, home)) if scope == "redis" else StoreCounter.of(home)
+        counters[scope] = FailoverCounter(shared, process if policy.rates.when_down == "local" else None)
+    return Rates(settings, counters=counters)
+
+
+def _redis_url(policy: Policy, home: Home) -> str:
+    if policy.rates.redis is not None:
+        return policy.rates.redis
+    path = home.path / "redis.url"
+    if not path.exists():
+        raise ConfigError(f"a rate has scope redis; set rates.redis, or write the server's URL into {path} (mode 600)")
+    check_file(path)
+    return path.read_text("utf-8", "replace").strip()
 
 
 def _limit(rule: RateRule) -> RateLimit:
-    return RateLimit(count=rule.count, seconds=rule.seconds, burst=rule.burst, scope=rule.scope)
+    return RateLimit(count=rule.count, seconds=rule.seconds, burst=rule.burst, scope=rule.scope, per=rule.per)
+
+
+def approval_queue(policy: Policy, home: Home, log: AuditLog) -> ApprovalQueue:
+    """The home's questions to people; roles are those of the policy and the home, read anew for every answer."""
+
+    def opened() -> tuple[Engine, DataEncryption]:
+        from sqlalchemy import MetaData
+
+        metadata = MetaData()
+        ApprovalQueue.define(metadata)
+        # FULL: a used approval must not come back after a power cut.
+        return open_state(home, metadata), DataEncryption.from_home(home)
+
+    return ApprovalQueue(opened, roles=_HeldRoles(roles_of(policy, home=home, log=log, strict=True)))
+
+
+def queue_approver(policy: Policy, home: Home, log: AuditLog) -> QueueApprover | None:
+    """Asks through the queue, when the policy says so."""
+    if policy.approval.approver != "queue":
+        return None
+    rules = policy.approval
+    own = rules.own == "allow"
+    roles = {name: rule.approver or rules.role for name, rule in policy.tools.items()}
+    return QueueApprover(
+        approval_queue(policy, home, log),
+        terms=lambda tool: Terms(roles.get(tool, rules.role), own),
+        wait=rules.wait,
+        expires=rules.expires,
+    )
+
+
+class _HeldRoles:
+    """The roles a principal holds, with those they inherit from."""
+
+    def __init__(self, rbac: RBACManager) -> None:
+        self._rbac = rbac
+
+    def __call__(self, principal: Principal) -> tuple[str, ...]:
+        known = {role.name: role for role in self._rbac.roles}
+        found = dict.fromkeys(self._rbac.roles_for(principal))
+        for name in (pending := list(found)):
+            fresh = [parent for parent in known[name].inherits if parent not in found] if name in known else []
+            found.update(dict.fromkeys(fresh))
+            pending.extend(fresh)
+        return tuple(found)
+
+    def close(self) -> None:
+        """Close the roles' database."""
+        self._rbac.close()
 
 
 def pending_approvals(home: Home) -> PendingApprovals:
@@ -394,15 +467,6 @@ def pending_approvals(home: Home) -> PendingApprovals:
         return open_state(home, metadata)
 
     return PendingApprovals(opened)
-
-
-def _store_counter(home: Home) -> StoreCounter:
-    from sqlalchemy import MetaData
-
-    metadata = MetaData()
-    StoreCounter.define(metadata)
-    # A count lost in a power cut costs at most one refill; a sync per call would cost every call.
-    return StoreCounter(open_state(home, metadata, synchronous="NORMAL"))
 
 
 def _labels(rule: ToolRule) -> ToolLabels:

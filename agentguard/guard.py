@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,10 +26,12 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeV
 from agentguard.access.access import Access
 from agentguard.access.approval import DEFAULT_TTL, ApprovalRequest
 from agentguard.access.pending import PendingApprovals
+from agentguard.access.queue import QueueApprover
 from agentguard.access.rbac import RBACManager
 from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
 from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError, UnsupportedValueError
+from agentguard.escalation import Approver, Escalations
 from agentguard.event import Event, Principal, ToolCall
 from agentguard.wrapping import wrap_callable
 
@@ -76,10 +77,6 @@ class StreamFilter(Protocol):
     def flush(self) -> str: ...
 
 
-# Asks a person about one escalated call, given as it would run. May be sync or async; only ``True`` is a yes.
-Approver = Callable[[ApprovalRequest], "bool | Awaitable[bool]"]
-
-
 class Guard:
     """One pipeline for every event of one or many agents. Thread-safe; share one per process.
 
@@ -91,7 +88,7 @@ class Guard:
         side_effects: tool name to side effect; a call of a tool that is not ``read`` (unknown ones included)
             is recorded durably before it may run.
         shadowed: says whether policy puts this one event in shadow mode.
-        approver: asks a person about escalated calls; without one an escalation is a deny.
+        approver: asks a person about escalated calls, at once or through a queue; without one an escalation is a deny.
         approvals: where questions wait that are answered later, maybe in another process.
         stream: makes a filter for streamed answers; without one a streamed answer is held back whole.
         stage_budget_s: seconds after which a stage's answer comes too late.
@@ -110,7 +107,7 @@ class Guard:
         agent: str | None = None,
         side_effects: Mapping[str, str] | None = None,
         shadowed: Callable[[Event, Conversation], bool] | None = None,
-        approver: Approver | None = None,
+        approver: Approver | QueueApprover | None = None,
         approvals: PendingApprovals | None = None,
         stream: Callable[[], StreamFilter] | None = None,
         stage_budget_s: float = STAGE_BUDGET_S,
@@ -120,8 +117,6 @@ class Guard:
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
-        if approver is not None and not callable(approver):
-            raise ConfigError(f"approver is a {type(approver).__name__}; pass a function that takes an ApprovalRequest")
         if mode not in ("enforce", "shadow"):
             raise ConfigError(f"mode is {mode!r}; use 'enforce' or 'shadow'")
         self.stages = tuple(stages)
@@ -131,11 +126,14 @@ class Guard:
         self._audit = audit
         self._side_effects = dict(side_effects or {})
         self._shadowed = shadowed
-        self._approver = approver
-        self._approvals = approvals
+        self._escalations = Escalations(
+            approver=approver,
+            approvals=approvals,
+            policy_digest=policy_digest,
+            reconsider=functools.partial(self._decide, again=True),
+        )
         self._stream = stream
         self._budget_ns = int(stage_budget_s * 1e9)
-        self._policy_digest = policy_digest
         self._unsafe_open = unsafe_open
 
     @classmethod
@@ -193,7 +191,7 @@ class Guard:
             agent=agent,
             side_effects={name: rule.side_effect for name, rule in policy.tools.items()},
             shadowed=assembly.shadow_rule(policy),
-            approver=approver,
+            approver=approver or assembly.queue_approver(policy, opened, sink.log),
             approvals=assembly.pending_approvals(opened),
             stream=assembly.stream_factory(policy),
             policy_digest=policy.digest,
@@ -210,8 +208,8 @@ class Guard:
         """
         run = _conversation(run)
         decision = self._decide(event, run)
-        if self._asks(decision):
-            decision = self._answered(decision, self._ask(decision, run))
+        if self._escalations.asks(decision):
+            decision = self._escalations.settle(decision, event, run)
         return self._recorded(decision, event, run)
 
     async def acheck(self, event: Event, *, run: Conversation | None = None) -> Decision:
@@ -221,8 +219,8 @@ class Guard:
             decision = await asyncio.to_thread(self._decide, event, run)
         else:
             decision = self._decide(event, run)
-        if self._asks(decision):
-            decision = self._answered(decision, await self._aask(decision, run))
+        if self._escalations.asks(decision):
+            decision = await self._escalations.asettle(decision, event, run)
         return await self._arecorded(decision, event, run)
 
     def failed(self, event: Event, error: Exception, *, run: Conversation | None = None) -> Decision:
@@ -243,7 +241,7 @@ class Guard:
     @property
     def can_ask_later(self) -> bool:
         """Whether a call may wait for a person's answer: nobody answers at once, and there is a place to wait in."""
-        return self._approver is None and self._approvals is not None
+        return self._escalations.can_wait
 
     def question(
         self, decision: Decision, run: Conversation, *, schema: str = "", ttl: float = DEFAULT_TTL
@@ -253,17 +251,7 @@ class Guard:
         Raises:
             ConfigError: ``decision`` is not about a tool call, or ``ttl`` (seconds) is out of range.
         """
-        if not isinstance(decision.event, ToolCall):
-            raise ConfigError(f"got a decision about a {type(decision.event).__name__}; only tool calls are approved")
-        return ApprovalRequest.of(
-            decision.event,
-            run,
-            policy_digest=self._policy_digest,
-            findings=decision.findings,
-            origins=decision.origins,
-            schema=schema,
-            ttl=ttl,
-        )
+        return self._escalations.question(decision, run, schema=schema, ttl=ttl)
 
     def ask_later(self, request: ApprovalRequest) -> None:
         """Keep the question, so that a later answer to it can count.
@@ -271,9 +259,7 @@ class Guard:
         Raises:
             ConfigError: this guard has no place where questions wait.
         """
-        if self._approvals is None:
-            raise ConfigError("this guard keeps no questions; make it with Guard.from_file, or pass approvals=")
-        self._approvals.keep(request)
+        self._escalations.keep(request)
 
     def answer(
         self, decision: Decision, request: ApprovalRequest, digest: str | None, *, run: Conversation
@@ -283,19 +269,18 @@ class Guard:
         ``decision`` and ``request`` are made anew from what is about to run, so a deny of today's policy wins, and a
         yes to another call, a used or an expired one is a deny with its own reason.
         """
-        return self._recorded(self._settled(decision, request, digest), decision.event, run)
+        return self._recorded(self._escalations.settled(decision, request, digest), decision.event, run)
 
     async def aanswer(
         self, decision: Decision, request: ApprovalRequest, digest: str | None, *, run: Conversation
     ) -> Decision:
         """As ``answer``, without blocking the event loop."""
-        settled = await asyncio.to_thread(self._settled, decision, request, digest)
+        settled = await asyncio.to_thread(self._escalations.settled, decision, request, digest)
         return await self._arecorded(settled, decision.event, run)
 
     def give_back(self, digest: str) -> None:
         """Let a yes count again: the call it was used for paused itself, and will start again from its beginning."""
-        if self._approvals is not None:
-            self._approvals.give_back(digest)
+        self._escalations.give_back(digest)
 
     # -- tools ---------------------------------------------------------------------------------------------------
 
@@ -370,8 +355,7 @@ class Guard:
             close = getattr(stage, "close", None)
             if close is not None:
                 close()
-        if self._approvals is not None:
-            self._approvals.close()
+        self._escalations.close()
         self._audit.close()
 
     def __enter__(self) -> Self:
@@ -382,9 +366,12 @@ class Guard:
 
     # -- one decision --------------------------------------------------------------------------------------------
 
-    def _decide(self, event: Event, run: Conversation) -> Decision:
+    def _decide(self, event: Event, run: Conversation, *, again: bool = False) -> Decision:
+        """``again``: after a wait for a person; what was spent when the call first came is not spent twice."""
         trail = _Trail(event, in_shadow=self._in_shadow(event, run))
         for stage in self.stages:
+            if again and getattr(stage, "spends", False):
+                continue
             trail.add(stage.name, self._inspect(stage, trail.current, run))
             # Shadow mode goes on past a deny, so that the record shows everything that would have been found.
             if trail.denied and not trail.in_shadow:
@@ -423,69 +410,6 @@ class Guard:
 
     def _in_shadow(self, event: Event, run: Conversation) -> bool:
         return self.mode == "shadow" or (self._shadowed is not None and self._shadowed(event, run))
-
-    # -- approval ------------------------------------------------------------------------------------------------
-
-    def _asks(self, decision: Decision) -> bool:
-        return (
-            decision.effect is Effect.REQUIRE_APPROVAL
-            and decision.mode == "enforce"
-            and self._approver is not None
-            and isinstance(decision.event, ToolCall)
-        )
-
-    def _ask(self, decision: Decision, run: Conversation) -> bool:
-        try:
-            approver, request = self._question(decision, run)
-            answer = approver(request)
-            if inspect.isawaitable(answer):
-                answer = _run_to_end(answer)
-        except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
-            _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
-            return False
-        return answer is True and not request.expired(time.time())
-
-    async def _aask(self, decision: Decision, run: Conversation) -> bool:
-        try:
-            approver, request = self._question(decision, run)
-            answer = await asyncio.to_thread(approver, request)
-            if inspect.isawaitable(answer):
-                answer = await answer
-        except Exception as error:  # noqa: BLE001  # an approver that breaks has approved nothing
-            _log.error("the approver failed, so nothing was approved: %s", type(error).__name__)
-            return False
-        return answer is True and not request.expired(time.time())
-
-    def _question(self, decision: Decision, run: Conversation) -> tuple[Approver, ApprovalRequest]:
-        if self._approver is None or not isinstance(decision.event, ToolCall):
-            raise StageError("there is nobody to ask, or nothing to ask about")
-        request = ApprovalRequest.of(
-            decision.event,
-            run,
-            policy_digest=self._policy_digest,
-            findings=decision.findings,
-            origins=decision.origins,
-        )
-        return self._approver, request
-
-    def _settled(self, decision: Decision, request: ApprovalRequest, digest: str | None) -> Decision:
-        if decision.effect is not Effect.REQUIRE_APPROVAL:
-            return decision
-        if digest is None:
-            return self._answered(decision, approved=False)
-        try:
-            refusal = "approval-unknown" if self._approvals is None else self._approvals.use(request, digest)
-        except Exception as error:  # noqa: BLE001  # a yes that cannot be looked up is no yes
-            _log.error("the approval could not be looked up, so nothing was approved: %s", type(error).__name__)
-            refusal = "approval-unknown"
-        if refusal is None:
-            return self._answered(decision, approved=True)
-        return replace(self._answered(decision, approved=False), reason=refusal, message=_NOT_APPROVED[refusal])
-
-    def _answered(self, decision: Decision, approved: bool) -> Decision:
-        if approved:
-            return replace(decision, effect=Effect.ALLOW, reason="approved", message="")
-        return replace(decision, effect=Effect.DENY, reason="approval-refused", message="Nobody approved this call.")
 
     # -- recording -----------------------------------------------------------------------------------------------
 
@@ -540,14 +464,6 @@ class Guard:
             rewritten=False,
             cause=error,
         )
-
-
-_NOT_APPROVED = {
-    "approval-unknown": "No open question matches this approval.",
-    "approval-mismatch": "The approval was given for another call.",
-    "approval-expired": "The approval came too late.",
-    "approval-used": "The approval has been used already.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -640,18 +556,3 @@ def _is_long(event: Event) -> bool:
         # A number of more digits than Python writes out. Whoever inspects it will refuse it.
         return True
     return False
-
-
-def _run_to_end(answer: Awaitable[bool]) -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(_awaited(answer))
-    if inspect.iscoroutine(answer):
-        answer.close()
-    _log.error("check() inside an event loop cannot wait for an async approver; use acheck()")
-    return False
-
-
-async def _awaited(answer: Awaitable[bool]) -> bool:
-    return await answer

@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "audit": {*VOCABULARY, "keys", "store"},
     "wrapping": VOCABULARY,
     "scan": {*VOCABULARY, "text", "detect"},
-    "guard": {*BELOW_GUARD, "assembly"},
+    "http": {"errors", "audit"},
+    "escalation": {*VOCABULARY, "access"},
+    "guard": {*BELOW_GUARD, "assembly", "escalation"},
     "accounts": {*VOCABULARY, "store", "keys", "access", "audit"},
     "assembly": {*BELOW_GUARD, "accounts"},
     "testing": {*BELOW_GUARD, "guard"},
@@ -60,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "explain",
         "scan",
     },
-    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts"},
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http"},
 }
 
 

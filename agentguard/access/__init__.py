@@ -3,8 +3,10 @@
 from agentguard.access.access import Access, AgentGrants
 from agentguard.access.approval import ApprovalRequest, Approver, TerminalApprover, ask_terminal
 from agentguard.access.assignment import Assignment
+from agentguard.access.counters import FailoverCounter, RedisCounter, StoreCounter
 from agentguard.access.pending import PendingApprovals
-from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, StoreCounter, rate_limit_security
+from agentguard.access.queue import ApprovalQueue, QueueApprover, Terms
+from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
 from agentguard.access.rbac import AccessRecord, RBACManager
 from agentguard.access.role import Grant, Permission, Role
@@ -26,21 +28,26 @@ __all__ = [
     "Access",
     "AccessRecord",
     "AgentGrants",
+    "ApprovalQueue",
     "ApprovalRequest",
     "Approver",
     "Assignment",
     "Counter",
+    "FailoverCounter",
     "Grant",
     "PendingApprovals",
     "Permission",
     "ProcessCounter",
+    "QueueApprover",
     "RBACManager",
     "RateLimit",
     "RateSettings",
     "Rates",
+    "RedisCounter",
     "Role",
     "StoreCounter",
     "TerminalApprover",
+    "Terms",
     "ask_terminal",
     "rate_limit_security",
 ]

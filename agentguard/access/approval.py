@@ -14,14 +14,25 @@ import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from agentguard.conversation import Conversation
-from agentguard.decision import Effect, Finding, Origin
+from agentguard.decision import Effect, Finding, Letter, Origin
 from agentguard.errors import ConfigError
 from agentguard.event import Json, Principal, ToolCall, json_copy
 
-__all__ = ["ApprovalRequest", "Approver", "TerminalApprover", "ask_terminal", "escaped"]
+__all__ = [
+    "ApprovalRequest",
+    "Approver",
+    "TerminalApprover",
+    "ask_terminal",
+    "canonical",
+    "escaped",
+    "principal_json",
+    "principal_of",
+    "request_json",
+    "request_of",
+]
 
 # A person who is shown more than this reads none of it; the digest and the count say what was left out.
 MAX_SHOWN_CHARS = 2_000
@@ -29,6 +40,8 @@ MAX_SHOWN_CHARS = 2_000
 DEFAULT_TTL = 300.0
 # More values than this in doubt are no question a person can answer one by one.
 MAX_SHOWN_ORIGINS = 20
+# What a question that waits keeps of findings, and of values in doubt.
+MAX_KEPT = 200
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Joined with their neighbours or drawn as nothing, though Unicode does not call them control characters.
@@ -84,7 +97,7 @@ class ApprovalRequest:
     @property
     def digest(self) -> str:
         """SHA-256 (hexadecimal) over everything the answer is bound to. Findings and origins explain only."""
-        return hashlib.sha256(_canonical(self._bound()).encode("utf-8", "surrogatepass")).hexdigest()
+        return hashlib.sha256(canonical(self._bound()).encode("utf-8", "surrogatepass")).hexdigest()
 
     def expired(self, now: float) -> bool:
         """Whether an answer given at ``now`` (seconds since 1970) comes too late."""
@@ -125,7 +138,7 @@ class ApprovalRequest:
             "tool": self.tool,
             "schema": self.schema,
             "args": self.args,
-            "principal": _principal(self.principal),
+            "principal": principal_json(self.principal),
             "conversation": self.conversation,
             "policy": self.policy_digest,
             "expires_at": self.expires_at,
@@ -210,7 +223,8 @@ def _origin_line(origin: Origin) -> str:
     return f"  {escaped(origin.argument)}: {_shown(origin.value)} {origin.meaning}{where}{stood}"
 
 
-def _principal(principal: Principal | None) -> Json:
+def principal_json(principal: Principal | None) -> Json:
+    """A principal and whom it acts for, as JSON."""
     if principal is None:
         return None
     return {
@@ -219,9 +233,63 @@ def _principal(principal: Principal | None) -> Json:
         "roles": [*sorted(principal.roles)],
         "session": principal.session,
         "tenant": principal.tenant,
-        "on_behalf_of": _principal(principal.on_behalf_of),
+        "on_behalf_of": principal_json(principal.on_behalf_of),
     }
 
 
-def _canonical(value: Json) -> str:
+def principal_of(said: Any) -> Principal:
+    """What ``principal_json`` wrote."""
+    behind = said["on_behalf_of"]
+    return Principal(
+        said["id"],
+        said["kind"],
+        tuple(said["roles"]),
+        None if behind is None else principal_of(behind),
+        said["session"],
+        said["tenant"],
+    )
+
+
+def request_json(request: ApprovalRequest) -> Json:
+    """The question with what explains it, for ``request_of``. Of values in doubt the first two hundred."""
+    doubtful = [origin for origin in request.origins if origin.effect is not Effect.ALLOW]
+    return {
+        "tool": request.tool,
+        "args": request.args,
+        "principal": principal_json(request.principal),
+        "conversation": request.conversation,
+        "policy": request.policy_digest,
+        "expires_at": request.expires_at,
+        "schema": request.schema,
+        "findings": [[finding.type, finding.rule, finding.message] for finding in request.findings[:MAX_KEPT]],
+        "origins": [
+            [origin.argument, origin.letter.name, origin.effect.value, origin.value, origin.source, origin.excerpt]
+            for origin in doubtful[:MAX_KEPT]
+        ],
+    }
+
+
+def request_of(said: Any) -> ApprovalRequest:
+    """What ``request_json`` wrote; the digest is the same."""
+    return ApprovalRequest(
+        said["tool"],
+        said["args"],
+        principal_of(said["principal"]),
+        said["conversation"],
+        said["policy"],
+        said["expires_at"],
+        tuple(Finding(kind, rule, message=message) for kind, rule, message in said["findings"]),
+        tuple(
+            Origin(argument, (), Letter[letter], _DOUBTS[effect], value, source, None, excerpt)
+            for argument, letter, effect, value, source, excerpt in said["origins"]
+        ),
+        said["schema"],
+    )
+
+
+_DOUBTS = {each.value: each for each in (Effect.DENY, Effect.REQUIRE_APPROVAL)}
+
+
+def canonical(value: Json) -> str:
+    """JSON with sorted keys and no spaces (after RFC 8785): equal values have equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

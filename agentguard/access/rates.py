@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from agentguard.access.ratelimit import Counter, RateLimit, principal_key
+from agentguard.access.ratelimit import Counter, RateLimit, rate_key
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Verdict
 from agentguard.errors import ConfigError
@@ -16,12 +17,13 @@ __all__ = ["RateSettings", "Rates"]
 
 @dataclass(frozen=True, slots=True)
 class RateSettings:
-    """Limits per principal. ``tools`` by name; ``default`` for each tool that has none of its own."""
+    """Limits. ``tools`` by name; ``default`` for each tool that has none of its own; ``costs`` of one call, by tool."""
 
     tools: Mapping[str, RateLimit]
     model: RateLimit | None = None
     message: RateLimit | None = None
     default: RateLimit | None = None
+    costs: Mapping[str, int] = field(default_factory=dict)
 
     def limits(self) -> list[RateLimit]:
         """Every limit that is set."""
@@ -29,44 +31,50 @@ class RateSettings:
 
 
 class Rates:
-    """Spends one action per tool call, model call and agent message.
+    """Spends one action per model call and agent message, and the cost of a tool per tool call.
 
-    The count belongs to the verified principal together with whom it acts for, never to an argument. An attempt that a
-    later stage refuses has still been spent: probing is what a limit is for.
+    The count belongs to a verified identity (whose, the limit says), never to an argument. An attempt that a later
+    stage refuses has still been spent: probing is what a limit is for.
 
     Args:
         settings: the limits.
-        process: counts limits of scope ``process``.
-        store: counts limits of scope ``store``.
+        counters: what counts the limits of each scope.
 
     Raises:
-        ConfigError: a limit has scope ``store`` and there is no store.
+        ConfigError: a limit has a scope that nothing counts.
     """
 
     name = "rates"
+    # An attempt is spent once, also when the guard decides about it again after a person approved it.
+    spends = True
 
-    def __init__(self, settings: RateSettings, *, process: Counter, store: Counter | None = None) -> None:
-        shared = any(limit.scope == "store" for limit in settings.limits())
-        if shared and store is None:
-            raise ConfigError("a rate has scope store and no state database was given; open one or use scope: process")
+    def __init__(self, settings: RateSettings, *, counters: Mapping[str, Counter]) -> None:
+        scopes = {limit.scope for limit in settings.limits()}
+        if missing := scopes - counters.keys():
+            raise ConfigError(f"a rate has scope {min(missing)} and nothing counts it; open one or use scope: process")
         self._settings = settings
-        self._process = process
-        self._store = store
-        self.blocking = (shared and store is not None and store.blocking) or process.blocking
+        self._counters = dict(counters)
+        self.blocking = any(self._counters[scope].blocking for scope in scopes)
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
-        """Deny ``rate-limited`` with ``retry_after``, or allow."""
+        """Deny ``rate-limited`` with ``retry_after``, or allow.
+
+        Raises:
+            StoreError: the count is down; the guard makes that a deny.
+        """
         rule, limit = self._limit(event)
         if limit is None:
             return ALLOW
-        wait = self._counter(limit).take(f"{rule}|{principal_key(run.principal)}", limit)
+        cost = self._settings.costs.get(event.tool, 1) if isinstance(event, ToolCall) else 1
+        wait = self._counters[limit.scope].take(f"{rule}|{rate_key(run.principal, limit.per)}", limit, cost)
         return ALLOW if wait is None else _refusal(rule, wait)
 
     def close(self) -> None:
-        """Close the store's connections, if there is a store."""
-        close = getattr(self._store, "close", None)
-        if close is not None:
-            close()
+        """Close the counters' connections, where they have some."""
+        for counter in self._counters.values():
+            close = getattr(counter, "close", None)
+            if close is not None:
+                close()
 
     def _limit(self, event: Event) -> tuple[str, RateLimit | None]:
         if isinstance(event, ToolCall):
@@ -79,14 +87,9 @@ class Rates:
             return "rates.message", self._settings.message
         return "", None
 
-    def _counter(self, limit: RateLimit) -> Counter:
-        if limit.scope == "store" and self._store is not None:
-            return self._store
-        return self._process
-
 
 def _refusal(rule: str, wait: float) -> Verdict:
-    message = f"Too many calls; try again in {max(1, round(wait))} seconds."
+    message = f"Too many calls; try again in {max(1, math.ceil(wait))} seconds."
     return Verdict(
         Effect.DENY,
         findings=(Finding("access.rate-limited", rule, message=message),),

@@ -35,7 +35,7 @@ from agentguard.store import Home
 __all__ = ["AccessRecord", "Held", "RBACManager", "delegation", "tool_matches"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-Action: TypeAlias = Literal["assign", "unassign", "add-role", "remove-role", "deny", "shadow-deny"]
+Action: TypeAlias = Literal["assign", "unassign", "add-role", "remove-role", "deny", "shadow-deny", "rate-limited"]
 Resource: TypeAlias = "str | Callable[..., str] | None"
 
 # Delegation chains deeper than this are refused: no honest one was seen, and each link costs a check.

@@ -7,10 +7,11 @@ is the simple form for applications; ``decision_record`` is what the guard recor
 
 from agentguard.audit.generation import NewGeneration, begin_generation
 from agentguard.audit.log import AuditLog
-from agentguard.audit.logger import AuditEventType, EventLogger, request_context
+from agentguard.audit.logger import AuditEventType, EventLogger
 from agentguard.audit.proof import ConsistencyProof, InclusionProof
 from agentguard.audit.reader import LogRecord
 from agentguard.audit.record import decision_record, repeat_key
+from agentguard.audit.request import request_context
 from agentguard.audit.rotation import RotationReport, rotate_kek
 from agentguard.audit.shred import ShredReport, shred_before
 from agentguard.audit.verify import Verdict, VerifyReport, verify

@@ -64,7 +64,7 @@ def ocsf(record: LogRecord) -> str:
         "api": {
             "operation": data.get("gen_ai.tool.name") or data.get("event") or data.get("event_type") or data.get("type")
         },
-        "src_endpoint": _present(ip=data.get("ip_address")),
+        "src_endpoint": _present(ip=data.get("client.address") or data.get("ip_address")),
         "status_detail": data.get("reason"),
         "unmapped": data,
     }

@@ -8,27 +8,25 @@ objects are never touched. When the redactor fails the details are dropped, neve
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import datetime
 import enum
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from agentguard.audit.log import AuditLog
 from agentguard.audit.record import digest
+from agentguard.audit.request import current_peer
 from agentguard.errors import ConfigError
 from agentguard.event import Json, json_copy
 from agentguard.keys import KeySource
 from agentguard.store import Home
 
-__all__ = ["AuditEventType", "EventLogger", "request_context"]
+__all__ = ["AuditEventType", "EventLogger"]
 
 MAX_FIELD_BYTES = 8 * 1024
 MAX_DETAILS_BYTES = 64 * 1024
@@ -50,26 +48,6 @@ class AuditEventType(enum.Enum):
     AGENT_EXECUTE = "agent_execute"
     PERMISSION_CHANGE = "permission_change"
     SECURITY_ALERT = "security_alert"
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    ip_address: str | None = None
-    session_id: str | None = None
-
-
-_NO_REQUEST = _Request()
-_request: contextvars.ContextVar[_Request] = contextvars.ContextVar("agentguard_audit_request", default=_NO_REQUEST)
-
-
-@contextmanager
-def request_context(*, ip_address: str | None = None, session_id: str | None = None) -> Iterator[None]:
-    """Name the peer of the current thread or task; events recorded inside carry it. Absent means null."""
-    token = _request.set(_Request(ip_address, session_id))
-    try:
-        yield
-    finally:
-        _request.reset(token)
 
 
 class EventLogger:
@@ -191,14 +169,14 @@ class EventLogger:
     def _record(
         self, event_type: AuditEventType, user_id: str, details: Mapping[str, object], success: bool
     ) -> dict[str, Json]:
-        request = _request.get()
+        peer = current_peer()
         return {
             "type": "application",
             "event_type": AuditEventType(event_type).value,
             "user_id": str(user_id),
             "success": bool(success),
-            "ip_address": request.ip_address,
-            "session_id": request.session_id,
+            "ip_address": peer.ip_address,
+            "session_id": peer.session_id,
             "details": self._cleaned(details),
         }
 

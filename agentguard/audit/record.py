@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from agentguard.audit.request import current_peer
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Effect, Finding, Origin
 from agentguard.errors import ConfigError, DecryptError
@@ -137,6 +138,7 @@ def decision_record(
         "run.parent_id": run.parent.id if run.parent else None,
         "framework": run.framework,
         "gen_ai.conversation.id": run.thread,
+        "client.address": current_peer().ip_address,
         **_about(event),
         **_origins(decision, event, payloads),
         **_payload(event, payloads),

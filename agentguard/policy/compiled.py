@@ -12,6 +12,7 @@ from agentguard.policy.constraint import Constraint, OneLine
 
 __all__ = [
     "AgentRule",
+    "ApprovalRules",
     "ArgRule",
     "AuditRules",
     "FlowRules",
@@ -33,12 +34,13 @@ CleanAction: TypeAlias = Literal["block", "strip", "off"]
 
 @dataclass(frozen=True, slots=True)
 class RateRule:
-    """``count`` per ``seconds``, at most ``burst`` at once; ``scope`` says whether processes share the count."""
+    """``count`` per ``seconds``, at most ``burst`` at once; ``scope``: who shares the count; ``per``: whose it is."""
 
     count: int
     seconds: float
     burst: int
-    scope: Literal["process", "store"] = "store"
+    scope: Literal["process", "store", "redis"] = "store"
+    per: Literal["principal", "session", "tenant", "tool"] = "principal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class ToolRule:
     repeat: Literal["ask", "allow"] = "ask"
     clears: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     constraints: str = ""
+    cost: int = 1
+    approver: str = ""
 
     def arg(self, name: str) -> ArgRule:
         """The rule for ``name``.
@@ -203,11 +207,24 @@ class RecognizerRules:
 
 @dataclass(frozen=True, slots=True)
 class RateRules:
-    """Limits per principal; ``default`` is for each tool without its own."""
+    """``default`` is for each tool without its own; ``redis`` is where scope redis counts, None: as the home says."""
 
     model: RateRule | None = None
     message: RateRule | None = None
     default: RateRule | None = None
+    redis: str | None = None
+    when_down: Literal["deny", "local"] = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRules:
+    """How a person is asked: ``wait`` and ``expires`` in seconds; ``role`` is empty when any user may answer."""
+
+    approver: Literal["none", "queue"] = "none"
+    wait: int = 300
+    expires: int = 86_400
+    role: str = ""
+    own: Literal["deny", "allow"] = "deny"
 
 
 @dataclass(frozen=True, slots=True)

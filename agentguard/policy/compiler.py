@@ -17,10 +17,12 @@ from typing import Any, NoReturn
 from agentguard.event import Label
 from agentguard.policy.compiled import (
     AgentRule,
+    ApprovalRules,
     ArgRule,
     FlowRules,
     OwnRecognizer,
     RateRule,
+    RateRules,
     RecognizerRules,
     RoleRule,
     ToolRule,
@@ -61,6 +63,7 @@ _WHOLE_TEXT = re.compile(r"\\[AzC]|\(\?[a-zA-Z]*-")
 KEYWORD_REACH = 60
 _RATE = re.compile(r"([1-9][0-9]{0,8})/(?:([1-9][0-9]{0,5}) ?)?(s|second|m|minute|h|hour|d|day)s?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_REDIS_URL = re.compile(r"(?:rediss?://[^\s/]+(?:/[0-9]{0,4})?|unix:///[^\s?]+)(?:\?\S*)?")
 _URL_ENTRY = re.compile(
     r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://)?(?P<host>[A-Za-z0-9._*?-]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/.*)?"
 )
@@ -124,7 +127,55 @@ class Compiler:
         burst = count if row.burst is None else row.burst
         if burst > count:
             self._fail((*steps, "burst"), f"burst {burst} is above the count {count}; raise the count or lower it")
-        return RateRule(count, float(seconds), burst, row.scope)
+        return RateRule(count, float(seconds), burst, row.scope, row.per)
+
+    def rates(self) -> RateRules:
+        """The limits that belong to no single tool, and where shared ones are counted."""
+        row = self._file.rates
+        if row.redis is not None:
+            self._check_redis(("rates", "redis"), row.redis)
+        return RateRules(
+            model=self.rate(("rates", "model"), row.model),
+            message=self.rate(("rates", "message"), row.message),
+            default=self.rate(("rates", "default"), row.default),
+            redis=row.redis,
+            when_down=row.when_down,
+        )
+
+    def approval(self) -> ApprovalRules:
+        """How a person is asked about a call."""
+        row = self._file.approval
+        if row.wait > row.expires:
+            self._fail(
+                ("approval", "wait"), f"a call would wait {row.wait} s for a question that ends in {row.expires} s"
+            )
+        role = self._approver(("approval", "role"), row.role)
+        return ApprovalRules(row.approver, row.wait, row.expires, role, row.own)
+
+    def _approver(self, steps: _Steps, role: str | None) -> str:
+        if role is None:
+            return ""
+        known = {*self._file.roles, "viewer", "user", "admin"}
+        if role not in known:
+            self._fail(steps, f"unknown role {role[:60]!r}; {_listing(known)}{did_you_mean(role, known)}")
+        return role
+
+    def _check_redis(self, steps: _Steps, url: str) -> None:
+        # The URL itself stands in no message: it may hold a password after all.
+        if not _REDIS_URL.fullmatch(url):
+            self._fail(steps, "write redis://host:6379/0, rediss://host or unix:///path")
+        if "@" in url or "password" in url.lower():
+            self._fail(steps, "no password in a policy: put the URL into the file redis.url of the project's folder")
+
+    def _cost(self, steps: _Steps, row: ToolRow, own: RateRule | None) -> int:
+        if row.cost == 1:
+            return 1
+        rate = own or self.rate(("rates", "default"), self._file.rates.default)
+        if rate is None:
+            self._fail((*steps, "cost"), "nothing limits this tool, so it has no cost; give it a rate or remove it")
+        if row.cost > rate.burst:
+            self._fail((*steps, "cost"), f"one call costs {row.cost} and at most {rate.burst} fit: it would never pass")
+        return row.cost
 
     def hosts(self) -> tuple[str, ...]:
         """The hosts that markup may point to: exact names, no globs."""
@@ -232,6 +283,7 @@ class Compiler:
             self._fail((*steps, "inbound"), "inbound is for `output: mixed` only; say mixed or remove it")
         self._check_intent(steps, row)
         args = {arg: self._arg((*steps, "args", arg), row.args[arg], row) for arg in row.args}
+        rate = self.rate((*steps, "rate"), row.rate)
         return ToolRule(
             name=name,
             side_effect=row.side_effect,
@@ -242,7 +294,9 @@ class Compiler:
             required=tuple(arg for arg, rule in args.items() if rule.required),
             extra_args=row.extra_args,
             approval=row.approval,
-            rate=self.rate((*steps, "rate"), row.rate),
+            rate=rate,
+            cost=self._cost(steps, row, rate),
+            approver=self._approver((*steps, "approver"), row.approver),
             mode=row.mode,
             line=self._document.line(*steps),
             inbound=row.inbound,

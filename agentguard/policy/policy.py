@@ -18,6 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from agentguard.policy.compiled import (
     AgentRule,
+    ApprovalRules,
     AuditRules,
     FlowRules,
     InjectionRules,
@@ -53,6 +54,7 @@ class Policy:
     input: InputRules
     output: OutputRules
     rates: RateRules
+    approval: ApprovalRules
     audit: AuditRules
     flow: FlowRules
     recognizers: RecognizerRules
@@ -96,11 +98,8 @@ class Policy:
             agents=MappingProxyType(compiler.agents()),
             input=_input(file),
             output=_output(file, compiler),
-            rates=RateRules(
-                model=compiler.rate(("rates", "model"), file.rates.model),
-                message=compiler.rate(("rates", "message"), file.rates.message),
-                default=compiler.rate(("rates", "default"), file.rates.default),
-            ),
+            rates=compiler.rates(),
+            approval=compiler.approval(),
             audit=AuditRules(payloads=file.audit.payloads, fail=file.audit.fail),
             flow=compiler.flow(),
             recognizers=compiler.recognizers(),

@@ -31,6 +31,7 @@ ROWS = {
     "recognizers.own.*": "OwnRecognizerRow",
     "flow": "FlowRow",
     "rates": "RatesRow",
+    "approval": "ApprovalRow",
     "audit": "AuditRow",
 }
 

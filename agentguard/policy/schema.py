@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "AgentRow",
+    "ApprovalRow",
     "ArgRow",
     "AuditRow",
     "FlowRow",
@@ -70,9 +71,19 @@ class RateRow(_Row):
         Count | None, Field(description="How many may come at once; the count when absent, and never above it.")
     ] = None
     scope: Annotated[
-        Literal["process", "store"],
-        Field(description="store: counted exactly across processes. process: in this process's memory."),
+        Literal["process", "store", "redis"],
+        Field(
+            description="store: counted exactly across processes. redis: across hosts. "
+            "process: in this process's memory."
+        ),
     ] = "store"
+    per: Annotated[
+        Literal["principal", "session", "tenant", "tool"],
+        Field(
+            description="Whose count it is. principal: an agent and the user it acts for. "
+            "tool: everybody's who calls it."
+        ),
+    ] = "principal"
 
 
 RateField: TypeAlias = Annotated[RateRow, BeforeValidator(_rate_from_text, json_schema_input_type=str | RateRow)]
@@ -209,6 +220,13 @@ class ToolRow(_Row):
             description="When a person must confirm a call. when-untrusted: once the run has read text of strangers."
         ),
     ] = "never"
+    approver: Annotated[
+        Name | None, Field(description="Role that whoever approves must hold; approval.role when absent.")
+    ] = None
+    cost: Annotated[
+        Count,
+        Field(description="Actions that one call spends: of its own rate, or of rates.default, which tools share."),
+    ] = 1
     rate: Annotated[
         RateField | None, Field(description="How often, per agent and the user it acts for; rates.default when absent.")
     ] = None
@@ -273,11 +291,44 @@ class OutputRow(_Row):
 
 
 class RatesRow(_Row):
-    """Limits per principal: model calls, agent messages, and ``default`` for each tool without a rate of its own."""
+    """Limits on model calls, agent messages, and ``default`` for each tool without a rate of its own."""
 
     model: Annotated[RateField | None, Field(description="Calls of a model.")] = None
     message: Annotated[RateField | None, Field(description="Messages to other agents.")] = None
     default: Annotated[RateField | None, Field(description="Each tool without a rate of its own.")] = None
+    redis: Annotated[
+        str | None,
+        Field(
+            description="Where scope redis counts: redis://host:6379/0, rediss:// or unix://, without a password. When "
+            "absent, the line in redis.url of the project's folder."
+        ),
+    ] = None
+    when_down: Annotated[
+        Literal["deny", "local"],
+        Field(description="While the count is down. deny: nothing is admitted. local: each process counts for itself."),
+    ] = "deny"
+
+
+class ApprovalRow(_Row):
+    """How a person is asked about a call that needs one, where the program gives the guard no approver of its own."""
+
+    approver: Annotated[
+        Literal["none", "queue"],
+        Field(description="none: such calls are refused. queue: they wait for `agentguard approvals`."),
+    ] = "none"
+    wait: Annotated[
+        int, Field(ge=0, le=3600, description="Seconds a call waits for its answer before it is refused for now.")
+    ] = 300
+    expires: Annotated[
+        int, Field(ge=1, le=2_592_000, description="Seconds for which a question can be answered and its yes be used.")
+    ] = 86_400
+    role: Annotated[Name | None, Field(description="Role that whoever approves must hold; any user when absent.")] = (
+        None
+    )
+    own: Annotated[
+        Literal["deny", "allow"],
+        Field(description="Whether the requester may approve: the agent, and where a role is asked for also its user."),
+    ] = "deny"
 
 
 class AuditRow(_Row):
@@ -361,6 +412,7 @@ class PolicyFile(_Row):
     input: Annotated[InputRow, Field(description="What models and tools may be handed.")] = InputRow()
     output: Annotated[OutputRow, Field(description="What a model's answer may hold.")] = OutputRow()
     rates: Annotated[RatesRow, Field(description="How often, per agent and the user it acts for.")] = RatesRow()
+    approval: Annotated[ApprovalRow, Field(description="How a person is asked about a call.")] = ApprovalRow()
     audit: Annotated[AuditRow, Field(description="What the log keeps, and what happens when it cannot.")] = AuditRow()
     recognizers: Annotated[
         RecognizersRow, Field(description="Formats of your own, texts always taken out, values never taken out.")

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import gc
 import math
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentguard.access import Counter, ProcessCounter, RateLimit, Rates, RateSettings, StoreCounter, rate_limit_security
-from agentguard.access.ratelimit import principal_key
+from agentguard import AuditLog, SecurityAuditLogger
+from agentguard.access import (
+    AccessRecord,
+    Counter,
+    ProcessCounter,
+    RateLimit,
+    Rates,
+    RateSettings,
+    StoreCounter,
+    rate_limit_security,
+)
+from agentguard.access.ratelimit import principal_key, rate_key
+from agentguard.accounts import AccessLog
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect
-from agentguard.errors import ConfigError, RateLimited, SecurityError
+from agentguard.errors import ConfigError, RateLimited, SecurityError, StoreError
 from agentguard.event import AgentMessage, Event, Message, ModelInput, ModelOutput, Principal, ToolCall
+from agentguard.store import Home
 
 FIVE = RateLimit.parse("5/minute")
 
@@ -185,7 +200,7 @@ def test_never_more_than_burst_plus_refill(steps: list[float], count: int, burst
         assert (store.take("k", limit) is None) is (answer is None)
         admitted += answer is None
 
-    assert admitted <= limit.burst + clock.now / limit.interval + 1e-3
+    assert admitted <= limit.burst + (clock.now * 1e6 + 1) / limit.interval
 
 
 def test_eviction_never_resets_an_active_limit(clock: Clock) -> None:
@@ -199,6 +214,57 @@ def test_eviction_never_resets_an_active_limit(clock: Clock) -> None:
 
     assert counter.take("attacker", once) is not None
     assert len(counter._full_at) <= 10
+
+
+@pytest.mark.parametrize("cost", [0, -1, 6, 1.0, True])
+def test_a_cost_that_could_never_be_spent_is_refused(counter: Counter, cost: Any) -> None:
+    with pytest.raises(ConfigError, match="cost"):
+        counter.take("k", FIVE, cost)
+
+
+def test_costs_are_spent_together_or_not_at_all(counter: Counter, clock: Clock) -> None:
+    """Three of five, then three do not fit and take nothing, then two do."""
+    answers = [counter.take("k", FIVE, cost) for cost in (3, 3, 2, 1)]
+
+    assert answers == [None, pytest.approx(12.0), None, pytest.approx(12.0)]
+    clock.now += 60
+    assert counter.take("k", FIVE, 5) is None
+
+
+@pytest.mark.parametrize("per", ["principal", "session", "tenant", "tool"])
+def test_whose_count_it_is(per: Any) -> None:
+    """Which of these share a bucket with the first: a verified identity decides, never an argument."""
+    ann = Principal("ann", kind="user", session="s1", tenant="t1")
+    others = {
+        "other agent, same session": Principal("bot2", on_behalf_of=ann),
+        "other session": Principal("bot", on_behalf_of=dataclasses.replace(ann, session="s2")),
+        "other user, same tenant": Principal("bot", on_behalf_of=Principal("bob", session="s3", tenant="t1")),
+        "same session name, other tenant": Principal("bot", on_behalf_of=dataclasses.replace(ann, tenant="t2")),
+        "nobody": Principal("anonymous", kind="service"),
+    }
+    mine = rate_key(Principal("bot", on_behalf_of=ann), per)
+
+    shared = {name for name, principal in others.items() if rate_key(principal, per) == mine}
+
+    assert (
+        shared
+        == {
+            "principal": {"other session"},
+            "session": {"other agent, same session"},
+            "tenant": {"other agent, same session", "other session", "other user, same tenant"},
+            "tool": set(others),
+        }[per]
+    )
+
+
+def test_without_a_session_opening_another_run_opens_no_other_bucket() -> None:
+    assert rate_key(Principal("bot"), "session") == rate_key(Principal("bot"), "principal")
+
+
+def test_without_a_tenant_all_share_one_count() -> None:
+    """Minting identities without a tenant opens no bucket."""
+    assert rate_key(Principal("a"), "tenant") == rate_key(Principal("b"), "tenant")
+    assert rate_key(Principal("a"), "tenant") != rate_key(Principal("a", tenant="tenant:"), "tenant")
 
 
 def test_full_table_makes_newcomers_share_one_bucket(clock: Clock) -> None:
@@ -235,7 +301,8 @@ WORKER = """
 import sys
 from pathlib import Path
 import sqlalchemy
-from agentguard.access.ratelimit import RateLimit, StoreCounter
+from agentguard.access.counters import StoreCounter
+from agentguard.access.ratelimit import RateLimit
 from agentguard.store import open_engine
 metadata = sqlalchemy.MetaData()
 StoreCounter.define(metadata)
@@ -261,7 +328,7 @@ def rates(clock: Clock) -> Rates:
     """The stage, counting in memory."""
     once = RateLimit.parse("1/minute", scope="process")
     limits = RateSettings({"t": once}, model=once, message=once, default=once)
-    return Rates(limits, process=ProcessCounter(clock=clock))
+    return Rates(limits, counters={"process": ProcessCounter(clock=clock)})
 
 
 def run_of(id: str, **fields: object) -> Conversation:
@@ -310,12 +377,32 @@ def test_output_is_not_counted(clock: Clock) -> None:
 def test_shared_limit_without_a_store_is_refused() -> None:
     """A limit that would silently hold per process only."""
     with pytest.raises(ConfigError, match="scope"):
-        Rates(RateSettings({}, model=FIVE), process=ProcessCounter())
+        Rates(RateSettings({}, model=FIVE), counters={"process": ProcessCounter()})
+
+
+def test_tools_spend_their_cost_of_a_shared_limit(clock: Clock) -> None:
+    """Five a minute for all tools together; the dear one takes four of them."""
+    limit = RateLimit.parse("5/minute", scope="process")
+    settings = RateSettings({}, default=limit, costs={"dear": 4, "cheap": 1})
+    stage = Rates(settings, counters={"process": ProcessCounter(clock=clock)})
+
+    effects = [stage.inspect(ToolCall(tool, {}), run_of("a")).effect for tool in ("dear", "dear", "cheap", "cheap")]
+
+    assert effects == [Effect.ALLOW, Effect.DENY, Effect.ALLOW, Effect.DENY]
+
+
+def test_everybody_shares_a_limit_per_tool(clock: Clock) -> None:
+    once = RateLimit.parse("1/minute", scope="process", per="tool")
+    stage = Rates(RateSettings({"t": once}), counters={"process": ProcessCounter(clock=clock)})
+
+    effects = [stage.inspect(ToolCall("t", {}), run_of(name)).effect for name in ("a", "b")]
+
+    assert effects == [Effect.ALLOW, Effect.DENY]
 
 
 def test_stage_blocks_only_with_a_store(clock: Clock) -> None:
     """``acheck`` then leaves the event loop."""
-    shared = Rates(RateSettings({}, model=FIVE), process=ProcessCounter(), store=store_counter(clock))
+    shared = Rates(RateSettings({}, model=FIVE), counters={"store": store_counter(clock)})
 
     assert (rates(clock).blocking, shared.blocking) == (False, True)
 
@@ -395,8 +482,113 @@ async def test_decorator_limits_coroutines(clock: Clock, kind: str) -> None:
             await fetch()
 
 
-def test_default_decorator_is_five_a_minute() -> None:
+def test_decorator_tells_of_every_blocked_attempt(clock: Clock) -> None:
+    """Who was refused what, for the audit log; an attempt that cannot be recorded is refused with that error."""
+    told: list[AccessRecord] = []
+
+    @rate_limit_security(1, 60, counter=ProcessCounter(clock=clock), record=told.append)
+    def login() -> None:
+        """Log in."""
+
+    with run_of("mallory").active():
+        login()
+        for _ in range(2):
+            with pytest.raises(RateLimited):
+                login()
+
+    assert [(each.action, each.subject, each.by) for each in told] == [("rate-limited", "mallory", "mallory")] * 2
+    assert all("login" in each.detail for each in told)
+
+
+def test_blocked_attempts_are_in_the_audit_log(tmp_path: Path) -> None:
+    """End to end, with the application's own logger."""
+    with AuditLog.open(Home.create(tmp_path / ".agentguard")) as log:
+
+        @rate_limit_security(1, 60, counter=ProcessCounter(), record=AccessLog(log))
+        def login() -> None:
+            """Log in."""
+
+        with run_of("mallory").active():
+            login()
+            with pytest.raises(RateLimited):
+                login()
+
+        (event,) = SecurityAuditLogger(log=log).query_logs({"user_id": "mallory"})
+
+    assert (event["event_type"], event["success"]) == ("security_alert", False)
+
+
+def test_decorator_spends_what_a_call_costs(clock: Clock) -> None:
+    """A number, or a function of the call's arguments."""
+
+    @rate_limit_security(5, 60, counter=ProcessCounter(clock=clock), per="tool", cost=lambda pages: pages)
+    def fetch(pages: int) -> int:
+        return pages
+
+    assert [fetch(3), fetch(2)] == [3, 2]
+    with pytest.raises(RateLimited) as caught:
+        fetch(1)
+    assert caught.value.retry_after == pytest.approx(12.0)
+    with pytest.raises(ConfigError):
+        rate_limit_security(5, 60, cost=6)
+
+
+def test_wall_clock_jumps_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Setting it back locks nobody out, setting it ahead opens nothing: it is not read."""
+    shared = StoreCounter.of(Home.create(tmp_path / ".agentguard"))
+    opened.append(shared)
+    counters = (ProcessCounter(), shared)
+    once = RateLimit.parse("1/hour")
+    for counter in counters:
+        assert counter.take("k", once) is None
+
+    for jump in (-1e8, 1e8):
+        monkeypatch.setattr("time.time", lambda jump=jump: 1.7e9 + jump)
+        waits = [counter.take("k", once) for counter in counters]
+        fresh = [counter.take(f"other{jump}", once) for counter in counters]
+
+        assert all(wait is not None and 3500 < wait <= 3600 for wait in waits)
+        assert fresh == [None, None]
+
+
+def test_decorator_counts_across_processes_where_there_is_a_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two functions of one name are what two workers have: one count, in the project's folder."""
+    Home.create(tmp_path / ".agentguard")
+    monkeypatch.chdir(tmp_path)
+
+    def worker() -> Any:
+        @rate_limit_security(1, 60, per="tool")
+        def login() -> str:
+            return "in"
+
+        return login
+
+    first, second = worker(), worker()
+
+    assert first() == "in"
+    with pytest.raises(RateLimited):
+        second()
+    gc.collect()
+
+
+def test_decorator_on_an_unsafe_home_lets_nobody_in(tmp_path: Path) -> None:
+    """It exists and cannot be used: not the same as not being there."""
+    home = Home.create(tmp_path / ".agentguard")
+    home.path.chmod(0o777)
+
+    @rate_limit_security(1, 60, per="tool", home=home.path)
+    def login() -> str:
+        return "in"
+
+    with pytest.raises(StoreError):
+        login()
+
+
+def test_default_decorator_is_five_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The contract's numbers."""
+    monkeypatch.chdir(tmp_path)
 
     @rate_limit_security()
     def login() -> None:

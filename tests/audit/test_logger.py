@@ -139,6 +139,14 @@ def test_peer_comes_from_the_context_or_is_null(logger: EventLogger) -> None:
     assert peers == [("192.0.2.7", "s-1"), (None, None)]
 
 
+def test_a_session_opened_during_a_request_keeps_its_address(logger: EventLogger) -> None:
+    with request_context(ip_address="192.0.2.7"), request_context(session_id="s-1"):
+        logger.log_event(AuditEventType.LOGIN, "ann", {})
+
+    (event,) = logger.query_logs()
+    assert (event["ip_address"], event["session_id"]) == ("192.0.2.7", "s-1")
+
+
 async def test_async_form_records_the_same(logger: EventLogger) -> None:
     await logger.alog_event(AuditEventType.AGENT_EXECUTE, "ann", {"note": SECRET})
 

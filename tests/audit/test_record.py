@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentguard.audit import AuditLog, decision_record, verify
+from agentguard.audit import AuditLog, decision_record, request_context, verify
 from agentguard.audit.record import decode, encode, stamp
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Effect, Finding, Letter, Origin, Span
@@ -68,6 +68,18 @@ def test_record_carries_who_what_and_why_but_no_free_text(event: Event) -> None:
     )
     assert len(str(record["payload.sha256"])) == 64
     assert "payload.body" not in record
+
+
+def test_record_names_the_address_of_the_request_it_was_made_in() -> None:
+    """Absent is null, never invented."""
+    call = ToolCall("t", {})
+    decision = Decision(Effect.ALLOW, call, "d")
+
+    outside = decision_record(decision, call, Conversation())
+    with request_context(ip_address="192.0.2.7"):
+        inside = decision_record(decision, call, Conversation())
+
+    assert (outside["client.address"], inside["client.address"]) == (None, "192.0.2.7")
 
 
 def test_payload_is_stored_only_when_opted_in() -> None:
