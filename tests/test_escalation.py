@@ -13,6 +13,7 @@ import pytest
 
 from agentguard import AuditLog, Decision, Effect, Guard, Home, Policy, Principal, ToolCall, Verdict
 from agentguard.access import ApprovalQueue, ApprovalRequest
+from agentguard.accounts import rotate_kek
 from agentguard.assembly import approval_queue
 from agentguard.testing import ScriptedStage
 
@@ -82,6 +83,18 @@ def test_a_call_is_refused_for_now_and_runs_once_after_the_yes(home: Home) -> No
     assert (second.effect, second.reason) == (Effect.ALLOW, "approved")
     # The yes is used up; two an hour were spent as well.
     assert third.effect is not Effect.ALLOW
+
+
+def test_an_open_question_outlives_a_new_key_encryption_key(home: Home) -> None:
+    """It is sealed under a data key of the home, which is wrapped anew."""
+    rules = policy()
+    with Guard.from_policy(rules, home=home.path) as guard:
+        pay(guard)
+    rotate_kek(home)
+    decide(home, rules)
+
+    with Guard.from_policy(rules, home=home.path) as guard:
+        assert pay(guard).reason == "approved"
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

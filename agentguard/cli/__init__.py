@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit, keys, policy, upkeep
+from agentguard.cli import audit, keys, policy
 from agentguard.cli.approvals import approvals
 from agentguard.cli.demo import demo
 from agentguard.cli.encrypt import decrypt, encrypt, reencrypt
@@ -40,7 +40,6 @@ app.command()(demo)
 for _command in (encrypt, decrypt, reencrypt):
     app.command()(_command)
 app.command("eval")(evaluate_files)
-app.add_typer(upkeep.keys, name="keys")
 app.add_typer(approvals, name="approvals")
 app.add_typer(roles, name="roles")
 app.add_typer(sessions, name="sessions")
