@@ -112,6 +112,14 @@ def test_home_of_another_user_is_refused(tmp_path: Path) -> None:
     assert "run as its owner" in _as_nobody(home.path, "open")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to make a folder of another user")
+def test_home_behind_a_closed_folder_is_refused(tmp_path: Path) -> None:
+    home = Home.create(tmp_path / "closed" / "h")
+    (tmp_path / "closed").chmod(0o700)
+
+    assert "cannot be examined" in _as_nobody(home.path, "open")
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to give files away")
 def test_unwritable_home_is_refused(tmp_path: Path) -> None:
     home = Home.create(tmp_path / "h")
