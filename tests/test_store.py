@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,24 +100,32 @@ def _as_nobody(path: Path, call: str) -> str:
     return done.stdout
 
 
-def _open_to_walk(path: Path) -> None:
-    for parent in path.parents:
-        if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-            parent.chmod(0o711)
+@pytest.fixture
+def walkable() -> Iterator[Path]:
+    """A folder that other users can walk through; other test runs close the parents of ``tmp_path``."""
+    with tempfile.TemporaryDirectory(prefix="ag-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to make a folder of another user")
-def test_home_of_another_user_is_refused(tmp_path: Path) -> None:
-    home = Home.create(tmp_path / "h")
-    _open_to_walk(home.path)
+def test_home_of_another_user_is_refused(walkable: Path) -> None:
+    home = Home.create(walkable / "h")
 
     assert "run as its owner" in _as_nobody(home.path, "open")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to make a folder of another user")
+def test_home_behind_a_closed_folder_is_refused(walkable: Path) -> None:
+    home = Home.create(walkable / "closed" / "h")
+    (walkable / "closed").chmod(0o700)
+
+    assert "cannot be examined" in _as_nobody(home.path, "open")
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to give files away")
-def test_unwritable_home_is_refused(tmp_path: Path) -> None:
-    home = Home.create(tmp_path / "h")
-    _open_to_walk(home.path)
+def test_unwritable_home_is_refused(walkable: Path) -> None:
+    home = Home.create(walkable / "h")
     for path in (*home.path.iterdir(), home.path):
         os.chown(path, NOBODY, NOBODY)
     assert _as_nobody(home.path, "open") == ""
@@ -128,11 +138,10 @@ def test_unwritable_home_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to make a folder of another user")
-def test_home_in_an_unwritable_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o755)
-    _open_to_walk(tmp_path / "closed" / "h")
+def test_home_in_an_unwritable_place_is_refused(walkable: Path) -> None:
+    (walkable / "closed").mkdir(mode=0o755)
 
-    assert "cannot be made" in _as_nobody(tmp_path / "closed" / "h", "create")
+    assert "cannot be made" in _as_nobody(walkable / "closed" / "h", "create")
 
 
 def test_engine_makes_tables_and_survives_reopening(tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ def exists(path: Path) -> bool:
 
 
 def is_ours(path: Path) -> bool:
-    return path.is_dir() and path.lstat().st_uid == os.geteuid() and os.access(path, os.X_OK)
+    """Whether it is a folder of this user's that can be entered."""
+    with os_errors(path, "cannot be examined"):
+        return path.is_dir() and path.lstat().st_uid == os.geteuid() and os.access(path, os.X_OK)
 
 
 def check_folder(path: Path) -> None:
