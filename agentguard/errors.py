@@ -21,6 +21,7 @@
       AdapterError                    a framework cannot be guarded as asked
       ChannelError                    the channel between agents cannot be used as asked
         IdentityError                 no usable certificate, key, bundle or name
+          EnrolmentRefused            .reason for which a CA gave no certificate
         PeerRefused                   .reason for which the other side was refused, .presented its name
         FrameError                    bytes on the wire that break the protocol
         DeliveryFailed                a message was not delivered
@@ -47,6 +48,7 @@ __all__ = [
     "DecryptError",
     "DeliveryFailed",
     "Denied",
+    "EnrolmentRefused",
     "FrameError",
     "IdentityError",
     "KeySourceError",
@@ -210,6 +212,17 @@ class IdentityError(ChannelError):
     """There is no usable identity: a name, certificate, key or bundle is missing, malformed, expired or mismatched."""
 
     code = "identity-unusable"
+
+
+class EnrolmentRefused(IdentityError):
+    """A CA gave no certificate, or is not the one the join token names; ``reason`` is a word of docs/channel.md."""
+
+    code = "enrolment-refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{message} ({reason})")
+        self.reason = reason
+        self.message = message
 
 
 class PeerRefused(ChannelError):
