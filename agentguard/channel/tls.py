@@ -174,9 +174,10 @@ def refused_handshake(error: ssl.SSLError | OSError) -> PeerRefused:
     if isinstance(error, ssl.SSLCertVerificationError):
         return PeerRefused(_VERIFY_REASONS.get(error.verify_code, "chain-invalid"), None)
     word = getattr(error, "reason", None) or ""
-    if "_ALERT_" in word:
-        return PeerRefused("refused-by-peer", None)
-    return PeerRefused(_HANDSHAKE_REASONS.get(word, "handshake-failed"), None)
+    known = _HANDSHAKE_REASONS.get(word)
+    if known is None:
+        known = "refused-by-peer" if "_ALERT_" in word else "handshake-failed"
+    return PeerRefused(known, None)
 
 
 # openssl/x509_vfy.h
@@ -191,11 +192,12 @@ _VERIFY_REASONS = {
     21: "unknown-ca",
     24: "not-a-ca",
     25: "path-too-long",
-    26: "wrong-extended-key-usage",
+    26: "wrong-usage",
     32: "not-a-ca",
     47: "name-constraint",
     48: "name-constraint",
     79: "not-a-ca",
+    82: "wrong-usage",
     85: "missing-authority-key-id",
 }
 _HANDSHAKE_REASONS = {
