@@ -99,7 +99,6 @@ class Register:
     def __init__(self, home: Home) -> None:
         metadata = MetaData()
         self._tables = self.define(metadata)
-        self._path = home.state_path
         # FULL: a used token or a block must not be forgotten in a power cut.
         self._engine: Engine = open_state(home, metadata)
 
@@ -241,7 +240,7 @@ class Register:
         query = select(leaf).where(leaf.c.not_after > after).order_by(leaf.c.issued_at.desc(), leaf.c.serial)
         with self._reading() as connection:
             rows = connection.execute(query).all()
-            blocked = set(connection.execute(select(block.c.kind, block.c.value)).tuples().all())
+            blocked = {tuple(row) for row in connection.execute(select(block.c.kind, block.c.value))}
         return [
             Issued(
                 int(row.serial, 16), row.spiffe_id, int(row.issuer, 16), row.how, row.issued_at, row.not_after,
@@ -312,7 +311,7 @@ class Register:
         table = self._tables["block"]
         with self._reading() as connection:
             version = self._version(connection)
-            entries = connection.execute(select(table.c.kind, table.c.value)).tuples().all()
+            entries = connection.execute(select(table.c.kind, table.c.value)).all()
         return BlockList(
             trust_domain, version,
             frozenset(SpiffeId.parse(value) for kind, value in entries if kind == "identity"),
@@ -334,12 +333,12 @@ class Register:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with storage_errors(self._path), self._engine.begin() as connection:
+        with storage_errors(self._engine), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with storage_errors(self._path), begin_immediate(self._engine) as connection:
+        with storage_errors(self._engine), begin_immediate(self._engine) as connection:
             yield connection
 
 
