@@ -62,11 +62,26 @@ def init(
         bool,
         typer.Option("--master-password", help="Key from AGENTGUARD_MASTER_PASSWORD (scrypt) instead of a key file."),
     ] = False,
+    state_url: Annotated[
+        str | None,
+        typer.Option("--state-url", envvar="AGENTGUARD_STATE_URL", help="PostgreSQL for the state, instead of a file."),
+    ] = None,
+    audit_url: Annotated[
+        str | None,
+        typer.Option("--audit-url", envvar="AGENTGUARD_AUDIT_URL", help="PostgreSQL for the log, instead of a file."),
+    ] = None,
 ) -> None:
     """Make the project's folder, its key and audit log, and a starter policy. Overwrites nothing."""
     from agentguard.policy import STARTER_POLICY
 
-    init_home(home, policy_path, policy=STARTER_POLICY, master_password=master_password)
+    init_home(
+        home,
+        policy_path,
+        policy=STARTER_POLICY,
+        master_password=master_password,
+        state_url=state_url,
+        audit_url=audit_url,
+    )
 
 
 # Wrong usage, in typer's words. Some versions bring a click of their own: the class is reached through a public name.
