@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit, policy, upkeep
+from agentguard.cli import audit, ca, policy, upkeep
 from agentguard.cli.demo import demo
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
 from agentguard.cli.scan import scan
-from agentguard.errors import AgentGuardError, ConfigError, Denied
+from agentguard.errors import AgentGuardError, ConfigError, Denied, EnrolmentRefused, PeerRefused
 
 __all__ = ["app", "main"]
 
@@ -35,6 +35,7 @@ app.command()(scan)
 app.command()(demo)
 app.command("eval")(evaluate_files)
 app.add_typer(upkeep.keys, name="keys")
+app.add_typer(ca.app, name="ca")
 
 
 def _version(wanted: bool) -> None:
@@ -97,7 +98,7 @@ def main() -> None:
         _misused(error)
     except typer.Abort:
         sys.exit(130)
-    except Denied as error:
+    except (Denied, EnrolmentRefused, PeerRefused) as error:
         _fail(error, 1)
     except ConfigError as error:
         _fail(error, 2)
