@@ -140,6 +140,7 @@ class EnrolmentServer:
         self._exchange_s = exchange_s
         self._refusals = Refusals()
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._stopping = False
         self._workers: set[threading.Thread] = set()
         self._closed = threading.Event()
         try:
@@ -164,7 +165,7 @@ class EnrolmentServer:
 
     def close(self) -> None:
         """Stop accepting, and wait for the exchanges under way, which end by their deadline."""
-        self.stop()
+        self._closed.set()
         # Closing alone does not wake a blocked accept on every platform.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -175,13 +176,12 @@ class EnrolmentServer:
         self._source.close()
 
     def stop(self) -> None:
-        """Have ``wait`` return; safe in a signal handler."""
-        self._closed.set()
+        """Have ``wait`` return soon. Safe in a signal handler, where setting an event could wait for itself."""
+        self._stopping = True
 
     def wait(self) -> None:
         """Block until ``stop`` or ``close``."""
-        # In steps: a wait without end cannot be interrupted by a signal on every platform.
-        while not self._closed.wait(1.0):
+        while not self._stopping and not self._closed.wait(0.5):
             continue
 
     def _changed(self) -> None:
