@@ -257,7 +257,7 @@ class Authority:
         """
         how: How = "service" if spiffe_id == self.service_id else "local"
         return RotatingIdentity(
-            lambda _present: self.identity(spiffe_id, how=how), self.standing, news=self._news,
+            lambda _present: self.identity(spiffe_id, how=how), self.standing, news=self._news, on_close=on_close,
             record=self._record, poll_s=poll_s, clock=self._clock,
         )  # fmt: skip
 
