@@ -178,9 +178,10 @@ class RotatingIdentity:
             self._identity = self._obtain(self._identity)
             self._retry_s, self._alerted = FIRST_RETRY_S, False
             self._due = self._next_due()
-        # The CA that signed may be new: its bundle comes with the next refresh, at once.
-        self.refresh()
         self._subscribers.call()
+        # The CA that signed may be new, and the bundle with it. A failure here is no failed renewal: polling goes on.
+        with contextlib.suppress(AgentGuardError):
+            self.refresh()
         return self._identity
 
     def refresh(self) -> None:
