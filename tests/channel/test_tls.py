@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentguard.channel import SpiffeId, check_peer, client_context, server_context, tls
+from agentguard.channel import SpiffeId, check_peer, client_context, server_context
 from agentguard.errors import PeerRefused
 from tests.channel.forge import RESEARCHER, WRITER, Forge
 
