@@ -43,7 +43,7 @@ from agentguard.channel.protocol import (
     receive,
     send,
 )
-from agentguard.channel.renewal import RotatingIdentity, Standing
+from agentguard.channel.renewal import HALF_LIFE, RotatingIdentity, Standing, moment_of_life
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.channel.tls import (
     check_certificate,
@@ -315,8 +315,7 @@ def _block_list(known: BlockList, document: bytes, bundle: bytes) -> BlockList:
 
 
 def _half_over(identity: Identity) -> bool:
-    start, end = identity.not_before.timestamp(), identity.not_after.timestamp()
-    return time.time() >= (start + end) / 2
+    return time.time() >= moment_of_life(identity, HALF_LIFE)
 
 
 @contextlib.contextmanager
