@@ -260,8 +260,13 @@ def _ask(address: Address, context: ssl.SSLContext, trust_domain: str, request: 
         check_certificate(tls, trust_domain, expected=frozenset({SpiffeId(trust_domain, "/ca")}), alpn=ALPN_CA)
         reply = _exchanged(tls, request)
     if isinstance(reply, Refused):
-        raise EnrolmentRefused(reply.reason[:100], reply.message[:500])
+        raise EnrolmentRefused(_harmless(reply.reason[:100]), _harmless(reply.message[:500]))
     return reply
+
+
+def _harmless(text: str) -> str:
+    """Another machine's words, for a terminal: nothing that moves the cursor or hides text."""
+    return "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in text)
 
 
 @contextlib.contextmanager

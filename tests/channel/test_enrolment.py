@@ -283,6 +283,15 @@ def test_the_right_root_with_another_servers_certificate_is_recognised(domain: D
     assert heard == [Root()]
 
 
+def test_a_refusals_words_cannot_move_the_terminals_cursor(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domain.server, "_join", lambda *_: Refused("no\x1b[2J", "go away\n\u202egnihton"))
+
+    with pytest.raises(EnrolmentRefused) as refused:
+        domain.join()
+
+    assert str(refused.value) == "go away??gnihton (no?[2J)"
+
+
 def test_nobody_there_is_one_clear_line(domain: Domain) -> None:
     token = domain.token()
     with socket.create_server(("127.0.0.1", 0)) as free:
