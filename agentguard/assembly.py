@@ -36,6 +36,7 @@ from agentguard.access.role import BUILT_IN
 from agentguard.accounts import AccessLog
 from agentguard.audit import AuditEventType, AuditLog, EventLogger, decision_record, repeat_key
 from agentguard.audit.record import encode
+from agentguard.channel.identity import IdentityRecord
 from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
@@ -62,6 +63,7 @@ __all__ = [
     "approval_queue",
     "SecurityAuditLogger",
     "default_stages",
+    "identity_log",
     "open_sink",
     "pending_approvals",
     "queue_approver",
@@ -229,6 +231,30 @@ class AuditSink:
     def close(self) -> None:
         """Flush and close the log."""
         self.log.close()
+
+
+def identity_log(log: AuditLog) -> Callable[[IdentityRecord], None]:
+    """A ``record`` for the channel: what happens to identities is on disk when the call returns.
+
+    What is called raises ``WriteError`` when it was not stored, and then it must not happen. Refusals are queued: who
+    knocks must not make us wait for the disk.
+    """
+
+    def record(happened: IdentityRecord) -> None:
+        stored: dict[str, Json] = {
+            "type": "identity",
+            "event": f"identity-{happened.action}",
+            "disposition": "Allowed" if happened.success else "Blocked",
+            "reason": happened.detail,
+            "principal.id": happened.subject or None,
+            "certificate.serial": None if happened.serial is None else f"{happened.serial:x}",
+            "by": happened.by,
+        }
+        pending = log.append(stored, durable=happened.success)
+        if happened.success:
+            pending.result()
+
+    return record
 
 
 def _recorded_labels(policy: Policy) -> Json:

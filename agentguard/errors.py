@@ -45,6 +45,13 @@
         TamperError                   .index of the first record that does not verify
       ScanError                       a file could not be examined, or not be redacted safely
       AdapterError                    a framework cannot be guarded as asked
+      ChannelError                    the channel between agents cannot be used as asked
+        IdentityError                 no usable certificate, key, bundle or name
+          EnrolmentRefused            .reason for which a CA gave no certificate
+        PeerRefused                   .reason for which the other side was refused, .presented its name
+        FrameError                    bytes on the wire that break the protocol
+        DeliveryFailed                a message was not delivered
+        Overloaded                    no room for one message more in time
 
 ``SecurityError`` is the public alias of the root.
 A message says what was got, what is accepted and what to do; never key material, never the text a check matched.
@@ -63,18 +70,25 @@ __all__ = [
     "AuditError",
     "BadSignature",
     "CasesError",
+    "ChannelError",
     "ConfigError",
     "DecryptError",
+    "DeliveryFailed",
     "Denied",
+    "EnrolmentRefused",
     "FileAbsentError",
     "FileRefusedError",
     "ForgedError",
+    "FrameError",
+    "IdentityError",
     "KeyAbsentError",
     "KeyExpiredError",
     "KeySourceError",
     "MissingClaim",
     "MissingPasswordError",
+    "Overloaded",
     "OversizedError",
+    "PeerRefused",
     "PolicyError",
     "RateLimited",
     "RefreshReused",
@@ -409,3 +423,59 @@ class AdapterError(AgentGuardError):
     """A framework, or one object of it, cannot be guarded as asked: wrong version, or a way round remains."""
 
     code = "adapter-refused"
+
+
+class ChannelError(AgentGuardError):
+    """The channel between agents cannot be used as asked."""
+
+    code = "channel-failed"
+
+
+class IdentityError(ChannelError):
+    """There is no usable identity: a name, certificate, key or bundle is missing, malformed, expired or mismatched."""
+
+    code = "identity-unusable"
+
+
+class EnrolmentRefused(IdentityError):
+    """A CA gave no certificate, or is not the one the join token names; ``reason`` is a word of docs/channel.md."""
+
+    code = "enrolment-refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{message} ({reason})")
+        self.reason = reason
+        self.message = message
+
+
+class PeerRefused(ChannelError):
+    """The other side of a connection was refused before it could say anything.
+
+    ``reason`` is a short stable word of docs/channel.md; ``presented`` the name in its certificate, None when there
+    was none to read. Neither is sent to the peer.
+    """
+
+    code = "peer-refused"
+
+    def __init__(self, reason: str, presented: str | None = None) -> None:
+        super().__init__(f"the peer was refused: {reason}; it presented {presented or 'no readable identity'}")
+        self.reason = reason
+        self.presented = presented
+
+
+class FrameError(ChannelError):
+    """Bytes on the wire break the protocol. The connection is closed."""
+
+    code = "frame-invalid"
+
+
+class DeliveryFailed(ChannelError):
+    """A message was not delivered: refused, expired, or its receiver gone."""
+
+    code = "delivery-failed"
+
+
+class Overloaded(ChannelError):
+    """The receiver had no room for one message more before the deadline."""
+
+    code = "overloaded"

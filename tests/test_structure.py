@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "agentguard"
 
 VOCABULARY = {"errors", "event", "conversation", "decision"}
-BELOW_GUARD = {*VOCABULARY, "text", "store", "keys", "policy", "detect", "access", "flow", "audit", "wrapping"}
+BELOW_GUARD = {
+    *VOCABULARY, "text", "store", "keys", "policy", "detect", "access", "flow", "audit", "channel", "wrapping",
+}  # fmt: skip
 # docs/architecture.md, "Who may import whom".
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": {"decision"},  # for the annotation of Denied.decision only
@@ -34,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "access": {*VOCABULARY, "store", "keys"},
     "flow": {*VOCABULARY, "text"},
     "audit": {*VOCABULARY, "keys", "store"},
+    "channel": {*VOCABULARY, "store", "keys"},
     "wrapping": VOCABULARY,
     "scan": {*VOCABULARY, "text", "detect"},
     "http": {"errors", "audit"},

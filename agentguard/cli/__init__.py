@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit, keys, policy
+from agentguard.cli import audit, ca, keys, policy
 from agentguard.cli.approvals import approvals
 from agentguard.cli.demo import demo
 from agentguard.cli.encrypt import decrypt, encrypt, reencrypt
@@ -22,7 +22,7 @@ from agentguard.cli.init import init as init_home
 from agentguard.cli.roles import roles
 from agentguard.cli.scan import scan
 from agentguard.cli.sessions import sessions
-from agentguard.errors import AgentGuardError, ConfigError, Denied
+from agentguard.errors import AgentGuardError, ConfigError, Denied, EnrolmentRefused, PeerRefused
 
 __all__ = ["app", "main"]
 
@@ -41,6 +41,7 @@ for _command in (encrypt, decrypt, reencrypt):
     app.command()(_command)
 app.command("eval")(evaluate_files)
 app.add_typer(approvals, name="approvals")
+app.add_typer(ca.app, name="ca")
 app.add_typer(roles, name="roles")
 app.add_typer(sessions, name="sessions")
 app.add_typer(keys.app, name="keys")
@@ -106,7 +107,7 @@ def main() -> None:
         _misused(error)
     except typer.Abort:
         sys.exit(130)
-    except Denied as error:
+    except (Denied, EnrolmentRefused, PeerRefused) as error:
         _fail(error, 1)
     except ConfigError as error:
         _fail(error, 2)
