@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
 FRAMEWORKS := agents crewai
 
-.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers
+.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,11 @@ bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... a
 
 bench-recognizers: $(READY) ## crafted worst cases for every recognizer, derived from its pattern (ten minutes)
 	@$(BIN)/python -m benchmarks.recognizers
+
+bench-frameworks: $(FRAMEWORKS:%=.venv-%/.ready) ## the guard's price in each framework that has an environment of its own
+	@for name in $(FRAMEWORKS); do \
+		CREWAI_DISABLE_TELEMETRY=true OTEL_SDK_DISABLED=true CREWAI_TRACING_ENABLED=false \
+		.venv-$$name/bin/python -m benchmarks.frameworks || exit 1; done
 
 docs: $(READY) ## build the guide into site/, generated tables included; a link that leads nowhere fails
 	@$(BIN)/python docs/hooks.py
