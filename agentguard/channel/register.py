@@ -241,7 +241,7 @@ class Register:
         query = select(leaf).where(leaf.c.not_after > after).order_by(leaf.c.issued_at.desc(), leaf.c.serial)
         with self._reading() as connection:
             rows = connection.execute(query).all()
-            blocked = set(connection.execute(select(block.c.kind, block.c.value)).tuples().all())
+            blocked = set(connection.execute(select(block.c.kind, block.c.value)).all())
         return [
             Issued(
                 int(row.serial, 16), row.spiffe_id, int(row.issuer, 16), row.how, row.issued_at, row.not_after,
@@ -312,7 +312,7 @@ class Register:
         table = self._tables["block"]
         with self._reading() as connection:
             version = self._version(connection)
-            entries = connection.execute(select(table.c.kind, table.c.value)).tuples().all()
+            entries = connection.execute(select(table.c.kind, table.c.value)).all()
         return BlockList(
             trust_domain, version,
             frozenset(SpiffeId.parse(value) for kind, value in entries if kind == "identity"),
