@@ -12,6 +12,7 @@
       StageError                      a stage failed; the guard turns it into a deny
       ToolFailedError                 a tool raised, and its message had to be rewritten
       StoreError                      a database or its folder cannot be used
+        StoreUnavailable              a database server cannot be reached or does not let us in
       KeySourceError                  a key is missing, unreadable by us or readable by others
       DecryptError                    a ciphertext does not open under this key
       AuditError                      the log cannot be written or trusted
@@ -60,6 +61,7 @@ __all__ = [
     "SecurityError",
     "StageError",
     "StoreError",
+    "StoreUnavailable",
     "TamperError",
     "ToolFailedError",
     "UnsupportedValueError",
@@ -154,6 +156,12 @@ class StoreError(AgentGuardError):
     """A database, or the folder that holds it, cannot be opened safely."""
 
     code = "store-unusable"
+
+
+class StoreUnavailable(StoreError):
+    """A database server cannot be reached, refuses this role, or does not answer in time. What it holds is unknown."""
+
+    code = "store-unavailable"
 
 
 class KeySourceError(AgentGuardError):
