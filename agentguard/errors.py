@@ -12,6 +12,7 @@
       StageError                      a stage failed; the guard turns it into a deny
       ToolFailedError                 a tool raised, and its message had to be rewritten
       StoreError                      a database or its folder cannot be used
+        StoreUnavailable              a database server cannot be reached or does not let us in
       KeySourceError                  a key is missing, unreadable by us or readable by others
       DecryptError                    a ciphertext does not open under this key
       AuditError                      the log cannot be written or trusted
@@ -21,6 +22,7 @@
       AdapterError                    a framework cannot be guarded as asked
       ChannelError                    the channel between agents cannot be used as asked
         IdentityError                 no usable certificate, key, bundle or name
+          EnrolmentRefused            .reason for which a CA gave no certificate
         PeerRefused                   .reason for which the other side was refused, .presented its name
         FrameError                    bytes on the wire that break the protocol
         DeliveryFailed                a message was not delivered; .reason
@@ -47,6 +49,7 @@ __all__ = [
     "DecryptError",
     "DeliveryFailed",
     "Denied",
+    "EnrolmentRefused",
     "FrameError",
     "IdentityError",
     "KeySourceError",
@@ -58,6 +61,7 @@ __all__ = [
     "SecurityError",
     "StageError",
     "StoreError",
+    "StoreUnavailable",
     "TamperError",
     "ToolFailedError",
     "UnsupportedValueError",
@@ -154,6 +158,12 @@ class StoreError(AgentGuardError):
     code = "store-unusable"
 
 
+class StoreUnavailable(StoreError):
+    """A database server cannot be reached, refuses this role, or does not answer in time. What it holds is unknown."""
+
+    code = "store-unavailable"
+
+
 class KeySourceError(AgentGuardError):
     """A key is missing, malformed, or lies in a file that other users can read."""
 
@@ -210,6 +220,17 @@ class IdentityError(ChannelError):
     """There is no usable identity: a name, certificate, key or bundle is missing, malformed, expired or mismatched."""
 
     code = "identity-unusable"
+
+
+class EnrolmentRefused(IdentityError):
+    """A CA gave no certificate, or is not the one the join token names; ``reason`` is a word of docs/channel.md."""
+
+    code = "enrolment-refused"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{message} ({reason})")
+        self.reason = reason
+        self.message = message
 
 
 class PeerRefused(ChannelError):

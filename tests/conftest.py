@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import hypothesis
 import pytest
 
 from tests.adapters.conformance import FAULTS, MODES, SURFACES
+from tests.servers import (  # fixtures for every folder
+    NOT_RUN,
+    postgres_private,
+    postgres_server,
+    postgres_url,
+    redis_server,
+    redis_url,
+    state_home,
+)
+
+__all__ = ["postgres_private", "postgres_server", "postgres_url", "redis_server", "redis_url", "state_home"]
 
 # Wall time says how busy the machine is; what a check costs is measured in benchmarks/.
 hypothesis.settings.register_profile("agentguard", deadline=None)
@@ -16,6 +29,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was injected and what came of it."""
     _print_conformance(terminalreporter)
     _print_faults(terminalreporter)
+    _print_not_run(terminalreporter)
+
+
+def _print_not_run(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests had no server to run against, and what to install."""
+    reasons = Counter(
+        report.longrepr[2].partition(NOT_RUN)[2]
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and NOT_RUN in report.longrepr[2]
+    )
+    if reasons:
+        terminalreporter.section("tests that did not run")
+        for reason, count in reasons.items():
+            terminalreporter.write_line(f"{count:>5}  {reason}")
 
 
 def _print_faults(terminalreporter: pytest.TerminalReporter) -> None:
@@ -29,7 +56,7 @@ def _print_faults(terminalreporter: pytest.TerminalReporter) -> None:
     if found:
         terminalreporter.section("audit log faults (trials, wrong, what came of it)")
         for name, trials, wrong, came in found:
-            terminalreporter.write_line(f"{name:<40}{trials:>7}{wrong:>4}  {came}")
+            terminalreporter.write_line(f"{name:<52}{trials:>7}{wrong:>4}  {came}")
 
 
 def _print_conformance(terminalreporter: pytest.TerminalReporter) -> None:

@@ -43,7 +43,7 @@ from agentguard.audit.writer import Entry, Writer, entry
 from agentguard.errors import AuditError, StoreError, WriteError
 from agentguard.event import Json
 from agentguard.keys import KeySource
-from agentguard.store import Home
+from agentguard.store import Home, Place
 
 __all__ = ["AuditLog"]
 
@@ -77,11 +77,11 @@ class AuditLog:
     """
 
     def __init__(
-        self, engine: Engine, ring: KeyRing, path: Path, *, clock: Clock, heartbeat_s: float, retry_s: float
+        self, engine: Engine, ring: KeyRing, place: Place, *, clock: Clock, heartbeat_s: float, retry_s: float
     ) -> None:
         self._engine = engine
-        self._path = path
-        self._file = _identity(path)
+        self._place = place
+        self._file = _identity(place)
         self._ring = ring
         self._clock = clock
         self._heartbeat_s = heartbeat_s
@@ -120,7 +120,7 @@ class AuditLog:
             TamperError: the log was replaced, or its keys were changed.
         """
         engine, ring = open_database(home, keys, now=clock.time_ns(), generation=generation)
-        return cls(engine, ring, home.audit_path, clock=clock, heartbeat_s=heartbeat_s, retry_s=retry_s)
+        return cls(engine, ring, home.audit, clock=clock, heartbeat_s=heartbeat_s, retry_s=retry_s)
 
     @property
     def verifier_key(self) -> VerifierKey:
@@ -238,7 +238,7 @@ class AuditLog:
 
     def tail(self, count: int) -> list[LogRecord]:
         """The last records on disk, oldest first. Errors as ``query``."""
-        with read_errors(Path(str(self._engine.url.database))):
+        with read_errors(self._place):
             return self._reader.tail(count)
 
     def prove(self, index: int) -> InclusionProof:
@@ -249,7 +249,7 @@ class AuditLog:
             TamperError: the log contradicts itself.
             KeySourceError: the record's key is missing or was shredded.
         """
-        with read_errors(self._path):
+        with read_errors(self._place):
             return prove_inclusion(self._engine, self._ring.identity, self._reader.raw(index), index)
 
     def prove_consistency(self, old_checkpoint: bytes) -> ConsistencyProof:
@@ -258,16 +258,16 @@ class AuditLog:
         Raises:
             TamperError: it is not this log's, or the log does not continue it.
         """
-        with read_errors(self._path):
+        with read_errors(self._place):
             return prove_consistency(self._engine, self._ring.identity, old_checkpoint)
 
     def checkpoint(self) -> bytes:
         """The newest signed checkpoint, a C2SP signed note: keep it outside the log as an anchor."""
-        with read_errors(self._path), self._engine.begin() as connection:
+        with read_errors(self._place), self._engine.begin() as connection:
             return newest_checkpoint(connection, self._ring.identity)[1]
 
     def _guarded(self, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
-        with read_errors(Path(str(self._engine.url.database))):
+        with read_errors(self._place):
             yield from records
 
     # -- the queue ---------------------------------------------------------------------------------------------------
@@ -424,8 +424,8 @@ class AuditLog:
             entries.insert(0, entry(gap, now, monotonic))
         try:
             # An unlinked file takes commits and loses them: what is written must be what will be read.
-            if _identity(self._path) != self._file:
-                raise WriteError(f"{self._path} was moved, deleted or replaced while the log was open")
+            if _identity(self._place) != self._file:
+                raise WriteError(f"{self._place} was moved, deleted or replaced while the log was open")
             with self._commit_lock:
                 first = self._writer.commit(entries, now=now, closed=closed)
         except Exception as error:  # noqa: BLE001  # this thread must outlive any failure: callers wait for it
@@ -482,10 +482,12 @@ class AuditLog:
         self._writer.forget()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to now: device and inode; None when to none."""
+def _identity(place: Place) -> tuple[int, int] | None:
+    """Which file a path leads to now: device and inode; None when to none, and for a server."""
+    if not isinstance(place, Path):
+        return None
     try:
-        status = path.stat()
+        status = place.stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -67,7 +67,7 @@ def rotate_kek(
     old = home_keys(home, password=password)
     engine, ring = open_database(home, _Either(old, new), now=clock.time_ns(), create=False)
     try:
-        with read_errors(home.audit_path):
+        with read_errors(home.audit):
             count = _rewrap(engine, ring, old, new, clock)
             step("re-wrapped")
             move_file(next_path(path), path)

@@ -1,14 +1,19 @@
-"""The tables of ``audit.db``. No row is ever updated but a key's wrapping; only shredding and retention delete.
+"""The tables of the audit log. No row is ever updated but a key's wrapping; only shredding and retention delete.
 
 ``generation`` counts logs begun anew after a proven loss; each has its own tree, keys and origin.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+
+from agentguard.store import Migration
 
 __all__ = [
     "APPLICATION_ID",
+    "MIGRATIONS",
     "SCHEMA_VERSION",
     "checkpoints",
     "frames",
@@ -24,6 +29,8 @@ __all__ = [
 # "AGal" in ASCII.
 APPLICATION_ID = 0x4147616C
 SCHEMA_VERSION = 2
+# Schema 1 was never released.
+MIGRATIONS: Mapping[int, Migration] = {}
 
 metadata = MetaData()
 

@@ -116,7 +116,7 @@ def shred_before(
     cutoff, now = to_ns(moment), clock.time_ns()
     engine, ring = open_database(home, keys, now=now, create=False)
     try:
-        with read_errors(home.audit_path):
+        with read_errors(home.audit):
             doomed = _doomed(engine, ring, cutoff, now)
             if doomed:
                 Writer(engine, ring).commit(

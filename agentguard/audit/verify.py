@@ -11,16 +11,17 @@ import enum
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import Connection, CursorResult, RowMapping, Select, func, select
 
 from agentguard.audit import schema
 from agentguard.audit.checkpoint import ZERO_HASH, Checkpoint, VerifierKey
 from agentguard.audit.clock import Clock
-from agentguard.audit.database import DAMAGE
+from agentguard.audit.database import DAMAGE, storage_damage, unavailable
 from agentguard.audit.frame import PREFIX_BYTES, Frame, tokens_digest
 from agentguard.audit.keyring import RECORD, KeyRing, LogIdentity
 from agentguard.audit.log import HEARTBEAT_S
@@ -28,9 +29,9 @@ from agentguard.audit.merkle import Frontier
 from agentguard.audit.record import decode, decode_indexed, stamp, terms_of_frame
 from agentguard.audit.shred import EVENT as SHRED_EVENT
 from agentguard.audit.shred import Shred
-from agentguard.errors import ConfigError, DecryptError, KeySourceError, StoreError, TamperError
+from agentguard.errors import ConfigError, DecryptError, KeySourceError, StoreError, StoreUnavailable, TamperError
 from agentguard.keys import KeySource, home_keys
-from agentguard.store import Home, atomic_file, open_engine
+from agentguard.store import Home, atomic_file, begin_snapshot, open_engine
 
 __all__ = ["Verdict", "VerifyReport", "verify"]
 
@@ -109,6 +110,7 @@ def verify(
 
     Raises:
         ConfigError: the anchor file is not one.
+        StoreUnavailable: a server could not be asked, so nothing is known of the log.
         StoreError: the database cannot be examined for want of permissions.
     """
     remembered = _Anchor.load(anchor) if anchor is not None and anchor.exists() else None
@@ -169,6 +171,7 @@ class _Run:
     identity: LogIdentity
     last: Checkpoint
     last_note: bytes
+    _streams: ExitStack
     progress: Callable[[int, int], None] | None = None
 
     def __init__(
@@ -204,18 +207,22 @@ class _Run:
     def all(self) -> None:
         try:
             engine = open_engine(
-                self._home.audit_path,
+                self._home.audit,
                 application_id=schema.APPLICATION_ID,
                 schema_version=schema.SCHEMA_VERSION,
                 metadata=schema.metadata,
                 create=False,
             )
+        except StoreUnavailable:
+            raise
         except StoreError as error:
             raise _corrupt(str(error)) from error
         try:
-            with engine.begin() as connection:
+            with begin_snapshot(engine) as connection, ExitStack() as self._streams:
                 self._check(connection)
         except DAMAGE as error:
+            if (gone := unavailable(error, self._home.audit)) is not None:
+                raise gone from error
             at = self._frames if self._frames or self._key_rows else None
             raise _corrupt(f"the database is damaged ({type(error).__name__})", at) from error
         finally:
@@ -226,13 +233,9 @@ class _Run:
         self._check_keys(connection)
         self._check_frames(connection)
         self._check_nodes(connection)
-        # Last, because it names no frame: bytes no row accounts for, index entries without a row.
-        if connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one() != "ok":
-            raise _corrupt("the database file's own structure is damaged")
-        # The engine reads a page that was cut short as if zeros followed, which may be what stood there.
-        page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
-        if self._home.audit_path.stat().st_size % page:
-            raise _corrupt("the database file was cut within a page")
+        # Last, because it names no frame.
+        if (damage := storage_damage(connection, self._home.audit)) is not None:
+            raise _corrupt(damage)
         if self._shred_events and self._ring is not None and not self.key_problem:
             raise _tampered("no record tells of a shredding that the log signed")
         self._check_anchor_met()
@@ -324,7 +327,7 @@ class _Run:
         number = -1
         generation = self.identity.generation
         for number, row in enumerate(
-            _rows(connection, select(schema.checkpoints).order_by(schema.checkpoints.c.number))
+            self._rows(connection, select(schema.checkpoints).order_by(schema.checkpoints.c.number))
         ):
             try:
                 checkpoint = Checkpoint.parse(self.identity.verifier.open(row["note"]))
@@ -341,7 +344,7 @@ class _Run:
             raise _tampered("the log has no signed checkpoint")
 
     def _frame_rows(self, connection: Connection) -> Iterator[Frame]:
-        for row in _rows(connection, select(schema.frames).order_by(schema.frames.c.number)):
+        for row in self._rows(connection, select(schema.frames).order_by(schema.frames.c.number)):
             try:
                 yield Frame.from_row(row)
             except ValueError as error:
@@ -413,18 +416,26 @@ class _Run:
         columns = schema.tokens.c
         query = select(columns.frame, columns.segment, columns.generation, columns.token)
         ordered = query.order_by(columns.segment, columns.frame, columns.token)
-        rows = connection.execution_options(yield_per=FETCH_ROWS).execute(ordered)
-        return _TokenRows(map(tuple, rows), self.identity.generation)
+        return _TokenRows(map(tuple, self._streamed(connection, ordered)), self.identity.generation)
 
     def _check_nodes(self, connection: Connection) -> None:
         generation = self.identity.generation
         columns = schema.nodes.c
         stored = [
             (row["generation"], row["level"], row["position"], row["hash"])
-            for row in _rows(connection, select(schema.nodes).order_by(columns.level, columns.position))
+            for row in self._rows(connection, select(schema.nodes).order_by(columns.level, columns.position))
         ]
         if stored != [(generation, *node) for node in sorted(self._nodes)]:
             raise _tampered("the stored tree nodes are not the ones the records give")
+
+    def _streamed(self, connection: Connection, statement: Select[Any]) -> CursorResult[Any]:
+        result = connection.execution_options(yield_per=FETCH_ROWS).execute(statement)
+        # A problem ends the verification in the midst of the rows: what the server holds ready must go.
+        self._streams.callback(result.close)
+        return result
+
+    def _rows(self, connection: Connection, statement: Select[Any]) -> Iterator[RowMapping]:
+        return iter(self._streamed(connection, statement).mappings())
 
     def _meet_anchor(self, checkpoint: Checkpoint) -> None:
         if self._anchor is None or checkpoint.number != self._anchor.checkpoint.number:
@@ -470,7 +481,3 @@ class _TokenRows:
             row = next(self._rows, None)
         self._next = row
         return found
-
-
-def _rows(connection: Connection, statement: Select[Any]) -> Iterator[RowMapping]:
-    return iter(connection.execution_options(yield_per=FETCH_ROWS).execute(statement).mappings())

@@ -26,8 +26,11 @@ __all__ = ["MAX_RECORD_BYTES", "Entry", "Head", "Writer", "entry", "first_checkp
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 
-# Thousands of rows per frame: built by hand, this statement costs half of what the toolkit makes of it.
-_INSERT_TOKENS = "INSERT INTO token (segment, token, generation, frame) VALUES (?, ?, ?, ?)"
+# Thousands of rows per frame: built by hand, these statements cost half of what the toolkit makes of them.
+_INSERT_TOKENS = {
+    "sqlite": "INSERT INTO token (segment, token, generation, frame) VALUES (?, ?, ?, ?)",
+    "postgresql": "INSERT INTO token (segment, token, generation, frame) VALUES (%s, %s, %s, %s)",
+}
 
 _JSON_TYPES = frozenset({str, int, float, bool, dict, type(None)})
 _RESERVED = ("time", "monotonic_ns", "event_id")
@@ -192,7 +195,7 @@ class Writer:
         if tokens:
             segment, generation = schema.segment(frame.first_index), identity.generation
             rows = [(segment, token, generation, frame.number) for token in tokens]
-            connection.exec_driver_sql(_INSERT_TOKENS, rows)
+            connection.exec_driver_sql(_INSERT_TOKENS[connection.dialect.name], rows)
         return frame
 
     def _add_nodes(self, connection: Connection, stored: list[tuple[int, int, bytes]]) -> None:

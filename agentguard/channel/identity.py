@@ -184,15 +184,15 @@ def check_leaf(leaf: x509.Certificate) -> SpiffeId:
 
 
 def _check_usage(leaf: x509.Certificate) -> None:
-    found = _extension(leaf, x509.KeyUsage, "wrong-key-usage")
+    found = _extension(leaf, x509.KeyUsage, "wrong-usage")
     usage = found.value
     if not found.critical or not usage.digital_signature or usage.key_cert_sign or usage.crl_sign:
         raise LeafProblem(
-            "wrong-key-usage", "the key usage must be critical, with digitalSignature, without keyCertSign and cRLSign"
+            "wrong-usage", "the key usage must be critical, with digitalSignature, without keyCertSign and cRLSign"
         )
-    extended = set(_extension(leaf, x509.ExtendedKeyUsage, "wrong-extended-key-usage").value)
+    extended = set(_extension(leaf, x509.ExtendedKeyUsage, "wrong-usage").value)
     if not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH} <= extended:
-        raise LeafProblem("wrong-extended-key-usage", "the extended key usage must name serverAuth and clientAuth")
+        raise LeafProblem("wrong-usage", "the extended key usage must name serverAuth and clientAuth")
 
 
 def _extension(leaf: x509.Certificate, kind: type[E], reason: str) -> x509.Extension[E]:

@@ -24,7 +24,17 @@ from agentguard.channel.identity import Identity, IdentitySource, LeafProblem, c
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import AgentGuardError, IdentityError, PeerRefused
 
-__all__ = ["ALPN", "Peer", "check_peer", "client_context", "refused_handshake", "server_context", "strict_context"]
+__all__ = [
+    "ALPN",
+    "Peer",
+    "check_certificate",
+    "check_peer",
+    "client_context",
+    "refused_handshake",
+    "server_context",
+    "strict_context",
+    "unverified_context",
+]
 
 ALPN = "agentguard/1"
 
@@ -86,6 +96,16 @@ def strict_context(side: int, roots_pem: bytes, alpn: str) -> ssl.SSLContext:
     return context
 
 
+def unverified_context(alpn: str) -> ssl.SSLContext:
+    """A client's context that believes everybody: to fetch what is checked by its digest, and to say nothing secret."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols([alpn])
+    return context
+
+
 def check_peer(
     tls: ssl.SSLObject | ssl.SSLSocket,
     identity: Identity,
@@ -108,6 +128,27 @@ def check_peer(
     Raises:
         PeerRefused: a check failed; ``reason`` says which, ``presented`` the name in the certificate.
     """
+    peer = check_certificate(
+        tls, identity.spiffe_id.trust_domain, expected=expected, address=address, alpn=alpn
+    )  # fmt: skip
+    if _blocked(source, peer):
+        raise PeerRefused("blocked", str(peer.spiffe_id))
+    return peer
+
+
+def check_certificate(
+    tls: ssl.SSLObject | ssl.SSLSocket,
+    trust_domain: str,
+    *,
+    expected: frozenset[SpiffeId] | None,
+    address: str = "",
+    alpn: str = ALPN,
+) -> Peer:
+    """As ``check_peer``, for who has no identity and no block list yet.
+
+    Raises:
+        PeerRefused: a check failed.
+    """
     leaf = _leaf_of(tls)
     presented = _presented(leaf)
     if tls.selected_alpn_protocol() != alpn or tls.version() != "TLSv1.3":
@@ -116,14 +157,12 @@ def check_peer(
         spiffe_id = check_leaf(leaf)
     except LeafProblem as error:
         raise PeerRefused(error.reason, presented) from error
-    if spiffe_id.trust_domain != identity.spiffe_id.trust_domain:
+    if spiffe_id.trust_domain != trust_domain:
         raise PeerRefused("wrong-trust-domain", presented)
     if expected is not None and spiffe_id not in expected:
         raise PeerRefused("unexpected-identity", presented)
     if leaf.not_valid_after_utc <= now():
         raise PeerRefused("expired", presented)
-    if _blocked(source, spiffe_id, leaf.serial_number):
-        raise PeerRefused("blocked", presented)
     return Peer(spiffe_id, leaf.serial_number, leaf.not_valid_after_utc, address)
 
 
@@ -135,9 +174,10 @@ def refused_handshake(error: ssl.SSLError | OSError) -> PeerRefused:
     if isinstance(error, ssl.SSLCertVerificationError):
         return PeerRefused(_VERIFY_REASONS.get(error.verify_code, "chain-invalid"), None)
     word = getattr(error, "reason", None) or ""
-    if "_ALERT_" in word:
-        return PeerRefused("refused-by-peer", None)
-    return PeerRefused(_HANDSHAKE_REASONS.get(word, "handshake-failed"), None)
+    known = _HANDSHAKE_REASONS.get(word)
+    if known is None:
+        known = "refused-by-peer" if "_ALERT_" in word else "handshake-failed"
+    return PeerRefused(known, None)
 
 
 # openssl/x509_vfy.h
@@ -152,11 +192,12 @@ _VERIFY_REASONS = {
     21: "unknown-ca",
     24: "not-a-ca",
     25: "path-too-long",
-    26: "wrong-extended-key-usage",
+    26: "wrong-usage",
     32: "not-a-ca",
     47: "name-constraint",
     48: "name-constraint",
     79: "not-a-ca",
+    82: "wrong-usage",
     85: "missing-authority-key-id",
 }
 _HANDSHAKE_REASONS = {
@@ -223,8 +264,8 @@ def _presented(leaf: x509.Certificate) -> str | None:
     return ascii(" ".join(uris)[:200])[1:-1] if uris else None
 
 
-def _blocked(source: IdentitySource, spiffe_id: SpiffeId, serial: int) -> bool:
+def _blocked(source: IdentitySource, peer: Peer) -> bool:
     try:
-        return source.blocked(spiffe_id, serial)
+        return source.blocked(peer.spiffe_id, peer.serial)
     except AgentGuardError as error:
-        raise PeerRefused("block-list-unavailable", str(spiffe_id)) from error
+        raise PeerRefused("block-list-unavailable", str(peer.spiffe_id)) from error

@@ -20,8 +20,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentguard import SecurityAuditLogger
@@ -38,7 +38,22 @@ from agentguard.errors import AgentGuardError, AuditError, KeySourceError, Store
 from agentguard.keys import KeyFile
 from agentguard.store import Home
 from tests.audit import refusal
-from tests.audit.damage import TABLES, change, flipped, flips, identity, insert, rows, where
+from tests.audit.damage import (
+    REFUSED,
+    TABLES,
+    change,
+    clone,
+    connected,
+    flipped,
+    flips,
+    identity,
+    insert,
+    keep,
+    put_back,
+    rows,
+    where,
+)
+from tests.audit.ground import Ground
 
 __all__ = ["FAULTS", "Fault", "Outcome"]
 
@@ -74,19 +89,21 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A row of the table. ``run`` takes an empty folder, and whether to make all trials or a sample."""
+    """A row of the table. ``run`` takes an empty place, and whether to make all trials or a sample."""
 
     name: str
-    run: Callable[[Path, bool], Iterator[Trial]]
+    run: Callable[[Ground, bool], Iterator[Trial]]
+    # Rows about files, and those that need no database.
+    file_only: bool = False
 
-    def outcome(self, folder: Path, *, whole: bool) -> Outcome:
+    def outcome(self, ground: Ground, *, whole: bool) -> Outcome:
         """Make the trials."""
-        return Outcome.of(self.run(folder, whole))
+        return Outcome.of(self.run(ground, whole))
 
 
-def small_log(folder: Path, *, records: int = 12, per_frame: int = 3, key: Path | None = None) -> Home:
+def small_log(ground: Ground, name: str, *, records: int = 12, per_frame: int = 3, key: Path | None = None) -> Home:
     """A closed log with known frames."""
-    home = Home.create(folder)
+    home = ground.home(name)
     if key is not None:
         shutil.copy(key, home.key_path)
     with AuditLog.open(home) as log:
@@ -112,104 +129,107 @@ def python(code: str, *args: str) -> subprocess.Popen[str]:
 # -- bytes and rows --------------------------------------------------------------------------------------------------
 
 
-def flipped_bytes(folder: Path, whole: bool) -> Iterator[Trial]:
-    home = small_log(folder / "h", records=3 if whole else 270, per_frame=1 if whole else 90)
-    original = home.audit_path.read_bytes()
-    for table, row, column, value in list(flips(home.audit_path, every_byte=whole)):
-        home.audit_path.write_bytes(original)
+def flipped_bytes(ground: Ground, whole: bool) -> Iterator[Trial]:
+    home = small_log(ground, "h", records=3 if whole else 270, per_frame=1 if whole else 90)
+    original = keep(home)
+    for table, row, column, value in list(flips(home, every_byte=whole)):
+        put_back(home, original)
         sql = f'UPDATE "{table}" SET "{column}" = ? WHERE {where(table)}'
         try:
-            change(home.audit_path, (sql, (value, *identity(table, row))))
-        except sqlite3.IntegrityError:
+            change(home, (sql, (value, *identity(table, row))))
+        except REFUSED:
             continue  # the engine itself refuses two rows with one key
         yield judged(home, f"{table}.{column} of {identity(table, row)}")
 
 
-def deleted_rows(folder: Path, whole: bool) -> Iterator[Trial]:
-    home = small_log(folder / "h", records=270, per_frame=45 if whole else 90)
-    original = home.audit_path.read_bytes()
-    idle = rows(home.audit_path, "checkpoint")[-1]  # covers nothing new: its loss is the rollback row's matter
+def deleted_rows(ground: Ground, whole: bool) -> Iterator[Trial]:
+    home = small_log(ground, "h", records=270, per_frame=45 if whole else 90)
+    original = keep(home)
+    idle = rows(home, "checkpoint")[-1]  # covers nothing new: its loss is the rollback row's matter
     for table in TABLES:
-        for row in rows(home.audit_path, table):
+        for row in rows(home, table):
             if row == idle:
                 continue
-            home.audit_path.write_bytes(original)
-            change(home.audit_path, (f'DELETE FROM "{table}" WHERE {where(table)}', identity(table, row)))
+            put_back(home, original)
+            change(home, (f'DELETE FROM "{table}" WHERE {where(table)}', identity(table, row)))
             yield judged(home, f"{table} {identity(table, row)}")
 
 
-def duplicated_rows(folder: Path, whole: bool) -> Iterator[Trial]:
-    home = small_log(folder / "h", records=270, per_frame=45 if whole else 90)
-    original = home.audit_path.read_bytes()
+def duplicated_rows(ground: Ground, whole: bool) -> Iterator[Trial]:
+    home = small_log(ground, "h", records=270, per_frame=45 if whole else 90)
+    original = keep(home)
     moved = {"log": "generation", "frame": "number", "checkpoint": "number", "node": "position", "token": "frame"}
     for table, column in moved.items():
-        last = max(row[column] for row in rows(home.audit_path, table))
-        for row in rows(home.audit_path, table):
-            home.audit_path.write_bytes(original)
-            insert(home.audit_path, table, {**row, column: last + 1})
+        last = max(row[column] for row in rows(home, table))
+        for row in rows(home, table):
+            put_back(home, original)
+            insert(home, table, {**row, column: last + 1})
             yield judged(home, f"{table} {identity(table, row)}")
 
 
-def swapped_rows(folder: Path, whole: bool) -> Iterator[Trial]:
-    home = small_log(folder / "h", records=12 if whole else 6)
-    original = home.audit_path.read_bytes()
+def swapped_rows(ground: Ground, whole: bool) -> Iterator[Trial]:
+    home = small_log(ground, "h", records=12 if whole else 6)
+    original = keep(home)
     for table in ("frame", "checkpoint", "key"):
-        found = rows(home.audit_path, table)
+        found = rows(home, table)
         for (first, second), column in itertools.product(itertools.combinations(found, 2), found[0]):
             if first[column] == second[column] or column in TABLES[table]:
                 continue
-            home.audit_path.write_bytes(original)
+            put_back(home, original)
             sql = f'UPDATE "{table}" SET "{column}" = ? WHERE {where(table)}'
             change(
-                home.audit_path,
+                home,
                 (sql, (second[column], *identity(table, first))),
                 (sql, (first[column], *identity(table, second))),
             )
             yield judged(home, f"{table}.{column} of {identity(table, first)} and {identity(table, second)}")
 
 
-def reordered_frames(folder: Path, whole: bool) -> Iterator[Trial]:
-    home = small_log(folder / "h", records=18 if whole else 9)
-    original = home.audit_path.read_bytes()
+def reordered_frames(ground: Ground, whole: bool) -> Iterator[Trial]:
+    home = small_log(ground, "h", records=18 if whole else 9)
+    original = keep(home)
     renumber = "UPDATE frame SET number = ? WHERE number = ?"
-    for first, second in itertools.combinations(range(len(rows(home.audit_path, "frame"))), 2):
-        home.audit_path.write_bytes(original)
-        change(home.audit_path, (renumber, (99, first)), (renumber, (first, second)), (renumber, (second, 99)))
+    for first, second in itertools.combinations(range(len(rows(home, "frame"))), 2):
+        put_back(home, original)
+        change(home, (renumber, (99, first)), (renumber, (first, second)), (renumber, (second, 99)))
         yield judged(home, f"frames {first} and {second}", "tampered", "corrupt")
 
 
-def transplanted_rows(folder: Path, _whole: bool) -> Iterator[Trial]:
+def transplanted_rows(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """A log of the same shape under the same key, made elsewhere, does not lend its rows."""
-    home = small_log(folder / "h", records=270, per_frame=90)
-    other = small_log(folder / "other", records=270, per_frame=90, key=home.key_path)
-    original = home.audit_path.read_bytes()
+    home = small_log(ground, "h", records=270, per_frame=90)
+    other = small_log(ground, "other", records=270, per_frame=90, key=home.key_path)
+    original = keep(home)
     for table in TABLES:
-        for row in rows(other.audit_path, table):
-            home.audit_path.write_bytes(original)
-            insert(home.audit_path, table, row)
+        for row in rows(other, table):
+            put_back(home, original)
+            insert(home, table, row)
             yield judged(home, f"{table} {identity(table, row)}")
 
 
-def two_logs_in_one_file(folder: Path, _whole: bool) -> Iterator[Trial]:
+def two_logs_in_one_file(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """A second, genuine log under another generation number beside the first, or in its place."""
-    home = small_log(folder / "h")
-    other = small_log(folder / "other", key=home.key_path)
-    original = home.audit_path.read_bytes()
+    home = small_log(ground, "h")
+    other = small_log(ground, "other", key=home.key_path)
+    original = keep(home)
     for tables in ([*TABLES], ["log"], ["log", "key"], ["frame"], ["checkpoint"]):
-        home.audit_path.write_bytes(original)
+        put_back(home, original)
         for table in tables:
-            for row in rows(other.audit_path, table):
-                insert(home.audit_path, table, {**row, "generation": 2})
+            for row in rows(other, table):
+                insert(home, table, {**row, "generation": 2})
         yield judged(home, "beside: " + ", ".join(tables), "tampered")
-    shutil.copy(other.audit_path, home.audit_path)
+    for table in TABLES:
+        change(home, (f'DELETE FROM "{table}"', ()))
+        for row in rows(other, table):
+            insert(home, table, row)
     yield judged(home, "in its place", "tampered")
 
 
 # -- the file --------------------------------------------------------------------------------------------------------
 
 
-def _damaged_files(folder: Path, count: int, damage: Callable[[bytes, random.Random], bytes]) -> Iterator[Trial]:
-    home = small_log(folder / "h")
+def _damaged_files(ground: Ground, count: int, damage: Callable[[bytes, random.Random], bytes]) -> Iterator[Trial]:
+    home = small_log(ground, "h")
     original = home.audit_path.read_bytes()
     chance = random.Random(11)
     for n in range(count):
@@ -219,21 +239,21 @@ def _damaged_files(folder: Path, count: int, damage: Callable[[bytes, random.Ran
             yield judged(home, f"place {n}")
 
 
-def truncated_file(folder: Path, whole: bool) -> Iterator[Trial]:
-    yield from _damaged_files(folder, 400 if whole else 15, lambda data, chance: data[: chance.randrange(len(data))])
+def truncated_file(ground: Ground, whole: bool) -> Iterator[Trial]:
+    yield from _damaged_files(ground, 400 if whole else 15, lambda data, chance: data[: chance.randrange(len(data))])
 
 
-def zeroed_file(folder: Path, whole: bool) -> Iterator[Trial]:
+def zeroed_file(ground: Ground, whole: bool) -> Iterator[Trial]:
     def zeroed(data: bytes, chance: random.Random) -> bytes:
         start = chance.randrange(len(data) - 4096)
         return data[:start] + bytes(4096) + data[start + 4096 :]
 
-    yield from _damaged_files(folder, 400 if whole else 15, zeroed)
+    yield from _damaged_files(ground, 400 if whole else 15, zeroed)
 
 
-def flipped_file(folder: Path, whole: bool) -> Iterator[Trial]:
+def flipped_file(ground: Ground, whole: bool) -> Iterator[Trial]:
     """A flip in unused space may pass, but then every record still reads as it was written."""
-    home = small_log(folder / "h")
+    home = small_log(ground, "h")
     original = home.audit_path.read_bytes()
     chance = random.Random(13)
     for n in range(2000 if whole else 40):
@@ -247,41 +267,54 @@ def flipped_file(folder: Path, whole: bool) -> Iterator[Trial]:
         yield Trial(f"place {n}", came, right)
 
 
-def cut_tail(folder: Path, _whole: bool) -> Iterator[Trial]:
-    home = small_log(folder / "h")
-    original = home.audit_path.read_bytes()
+def cut_tail(ground: Ground, _whole: bool) -> Iterator[Trial]:
+    home = small_log(ground, "h")
+    original = keep(home)
     for first in range(4):
-        home.audit_path.write_bytes(original)
-        change(home.audit_path, ("DELETE FROM frame WHERE number >= ?", (first,)))
+        put_back(home, original)
+        change(home, ("DELETE FROM frame WHERE number >= ?", (first,)))
         yield judged(home, f"frames from {first} on", "truncated")
 
 
-def older_copy(folder: Path, _whole: bool) -> Iterator[Trial]:
-    home, anchor = small_log(folder / "h"), folder / "anchor"
-    copies = [home.audit_path.read_bytes()]
+def older_copy(ground: Ground, _whole: bool) -> Iterator[Trial]:
+    home, anchor = small_log(ground, "h"), ground.folder / "anchor"
+    copies = [keep(home)]
     for n in range(3):
         with AuditLog.open(home) as log:
             log.append({"type": "decision", "n": n}, durable=True).result()
-        copies.append(home.audit_path.read_bytes())
+        copies.append(keep(home))
     verify(home, anchor=anchor)
     for n, copy in enumerate(copies[:-1]):
-        home.audit_path.write_bytes(copy)
+        put_back(home, copy)
         yield judged(home, f"copy {n}, anchored", "rollback", anchor=anchor)
         yield judged(home, f"copy {n}, unanchored", "ok-unanchored")
-    home.audit_path.write_bytes(copies[-1])
+    put_back(home, copies[-1])
     yield judged(home, "the newest, anchored", "ok", anchor=anchor)
 
 
-def schema_from_the_future(folder: Path, _whole: bool) -> Iterator[Trial]:
-    home = small_log(folder / "h")
-    for pragma in ("user_version = 99", "application_id = 7"):
-        original = home.audit_path.read_bytes()
-        change(home.audit_path, (f"PRAGMA {pragma}", ()))
-        yield judged(home, pragma, "corrupt")
-        yield refused(pragma, StoreError, lambda: AuditLog.open(home))
-        home.audit_path.write_bytes(original)
-    change(home.audit_path, ("CREATE TRIGGER t AFTER INSERT ON frame BEGIN DELETE FROM token; END", ()))
-    yield judged(home, "a trigger", "corrupt")
+def schema_from_the_future(ground: Ground, _whole: bool) -> Iterator[Trial]:
+    home = small_log(ground, "h")
+    if ground.url is None:
+        changes = ["PRAGMA user_version = 99", "PRAGMA application_id = 7"]
+        code = ["CREATE TRIGGER t AFTER INSERT ON frame BEGIN DELETE FROM token; END"]
+    else:
+        changes = ["UPDATE agentguard_schema SET version = 99", "UPDATE agentguard_schema SET application_id = 7"]
+        code = [
+            "CREATE RULE r AS ON INSERT TO frame DO ALSO DELETE FROM token",
+            "CREATE TRIGGER t BEFORE UPDATE ON frame EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+            "ALTER TABLE frame ENABLE ROW LEVEL SECURITY",
+            "CREATE VIEW v AS SELECT * FROM frame",
+        ]
+    original = keep(home)
+    for sql in changes:
+        change(home, (sql, ()))
+        yield judged(home, sql, "corrupt")
+        yield refused(sql, StoreError, lambda: AuditLog.open(home))
+        put_back(home, original)
+    for sql in code:
+        another = clone(home, ground.folder / str(len(sql)))
+        change(another, (sql, ()))
+        yield judged(another, sql, "corrupt")
 
 
 def refused(case: str, error: type[AgentGuardError], action: Callable[[], object]) -> Trial:
@@ -293,13 +326,27 @@ def refused(case: str, error: type[AgentGuardError], action: Callable[[], object
     return Trial(case, "accepted", False)
 
 
-def locked_database(folder: Path, _whole: bool) -> Iterator[Trial]:
+@contextmanager
+def write_lock(home: Home) -> Iterator[None]:
+    """What a process has that is committing."""
+    if home.audit_server is not None:
+        with connected(home.audit_server) as server:
+            server.execute("LOCK TABLE checkpoint IN EXCLUSIVE MODE")
+            yield
+        return
+    with closing(sqlite3.connect(home.audit_path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield
+        holder.execute("ROLLBACK")
+
+
+def locked_database(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """Another program holds the write lock for longer than we wait."""
-    home = small_log(folder / "h")
+    home = small_log(replace(ground, url=ground.url and f"{ground.url}&statement_timeout=1"), "h")
     code = """
 import sys
-import agentguard.store
-agentguard.store.BUSY_TIMEOUT_S = 0.1
+import agentguard.store.sqlite
+agentguard.store.sqlite.BUSY_TIMEOUT_S = 0.1
 from pathlib import Path
 from agentguard.audit import AuditLog
 from agentguard.errors import WriteError
@@ -332,12 +379,10 @@ log.close()
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdout.readline()
-    with closing(sqlite3.connect(home.audit_path, isolation_level=None)) as holder:
-        holder.execute("BEGIN IMMEDIATE")
+    with write_lock(home):
         process.stdin.write("\n")
         process.stdin.flush()
         came = process.stdout.readline().strip()
-        holder.execute("ROLLBACK")
     yield Trial("while locked", came, came == "refused")
     process.communicate("\n", timeout=60)
     yield judged(home, "afterwards", "ok-unanchored")
@@ -360,8 +405,8 @@ while True:
 """
 
 
-def killed_writers(folder: Path, whole: bool) -> Iterator[Trial]:
-    home = Home.create(folder / "h")
+def killed_writers(ground: Ground, whole: bool) -> Iterator[Trial]:
+    home = ground.home("h")
     for turn in range(200 if whole else 2):
         running = [python(_WRITE_UNTIL_KILLED, str(home.path), f"{turn}-{writer}") for writer in range(4)]
         for process in running:
@@ -408,12 +453,12 @@ _REFUSALS = {
 }
 
 
-def refusing_disk(folder: Path, _whole: bool) -> Iterator[Trial]:
+def refusing_disk(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """The kernel's own errors: every durable caller is told, nothing is acknowledged early, the log goes on."""
     for name, (error, calls) in _REFUSALS.items():
         if not refusal.SUPPORTED:
             continue
-        home = Home.create(folder / error / calls.partition(",")[0])
+        home = ground.home(f"{error}-{calls.partition(',')[0]}")
         process = python(_WRITE_THEN_REFUSED, str(home.path), error, calls)
         process.communicate(timeout=120)
         told = process.returncode == 40
@@ -452,9 +497,9 @@ print(refused)
 """
 
 
-def full_disk(folder: Path, _whole: bool) -> Iterator[Trial]:
+def full_disk(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """A file size limit in the middle of writing: refused, then recovered, with the exact count in the log."""
-    home = Home.create(folder / "h")
+    home = ground.home("h")
     total = int(python(_FULL, str(home.path)).communicate(timeout=120)[0])
     with AuditLog.open(home) as log:
         found = [entry.data for entry in log.query()]
@@ -476,8 +521,8 @@ with AuditLog.open(Home.open(Path(sys.argv[1]))) as log:
 """
 
 
-def many_processes(folder: Path, whole: bool) -> Iterator[Trial]:
-    home = Home.create(folder / "h")
+def many_processes(ground: Ground, whole: bool) -> Iterator[Trial]:
+    home = ground.home("h")
     writers, count = (8, 10_000) if whole else (3, 200)
     running = [python(_APPEND, str(home.path), str(writer), str(count)) for writer in range(writers)]
     for process in running:
@@ -518,9 +563,9 @@ print(len(bad))
 """
 
 
-def fork_inside_append(folder: Path, whole: bool) -> Iterator[Trial]:
+def fork_inside_append(ground: Ground, whole: bool) -> Iterator[Trial]:
     for turn in range(20 if whole else 1):
-        home = Home.create(folder / str(turn))
+        home = ground.home(str(turn))
         failed = python(_FORK, str(home.path), "4").communicate(timeout=120)[0].strip()
         report = verify(home)
         right = failed == "0" and report.verdict.value in OK and report.records == 400 + 4 * 50
@@ -538,11 +583,11 @@ class _Clock:
         return self.mono
 
 
-def clock_faults(folder: Path, _whole: bool) -> Iterator[Trial]:
+def clock_faults(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """Order is the log's, whatever the clock says; a jump stands in the log."""
     moves = {"back a day": -86_400, "forward a year": 366 * 86_400, "back a minute and a second": -61}
     for name, seconds in moves.items():
-        clock, home = _Clock(), Home.create(folder / name.replace(" ", "-"))
+        clock, home = _Clock(), ground.home(name.replace(" ", "-"))
         with AuditLog.open(home, clock=clock) as log:
             log.append({"type": "decision", "n": 0}, durable=True).result()
             clock.wall += seconds * 10**9
@@ -550,7 +595,7 @@ def clock_faults(folder: Path, _whole: bool) -> Iterator[Trial]:
             kinds = [entry.data["type"] for entry in log.query()]
         right = kinds == ["decision", "clock-jump", "decision"] and verify(home, clock=clock).verdict.value in OK
         yield Trial(name, "recorded, order kept" if right else str(kinds), right)
-    clock, home = _Clock(), Home.create(folder / "frozen")
+    clock, home = _Clock(), ground.home("frozen")
     with AuditLog.open(home, clock=clock) as log:
         for n in range(20):
             log.append({"type": "decision", "n": n}, durable=True).result()
@@ -562,28 +607,28 @@ def clock_faults(folder: Path, _whole: bool) -> Iterator[Trial]:
 # -- keys ------------------------------------------------------------------------------------------------------------
 
 
-def wrong_keys(folder: Path, _whole: bool) -> Iterator[Trial]:
-    home = small_log(folder / "h")
-    wrong = KeyFile.create(folder / "wrong.key")
+def wrong_keys(ground: Ground, _whole: bool) -> Iterator[Trial]:
+    home = small_log(ground, "h")
+    wrong = KeyFile.create(ground.folder / "wrong.key")
     report = verify(home, source=wrong)
     right = (report.verdict.value, report.records, report.content) == ("key-missing", 12, False)
     yield Trial("another key encryption key", report.verdict.value, right)
     yield refused("opened with it", KeySourceError, lambda: AuditLog.open(home, keys=wrong))
-    original = home.audit_path.read_bytes()
-    for row in rows(home.audit_path, "key"):
-        home.audit_path.write_bytes(original)
-        change(home.audit_path, ("DELETE FROM key WHERE key_id = ?", (row["key_id"],)))
+    original = keep(home)
+    for row in rows(home, "key"):
+        put_back(home, original)
+        change(home, ("DELETE FROM key WHERE key_id = ?", (row["key_id"],)))
         yield judged(home, f"the {row['purpose']} key deleted", "key-missing")
-        for other in rows(home.audit_path, "key"):
-            home.audit_path.write_bytes(original)
-            change(home.audit_path, ("UPDATE key SET wrapped = ? WHERE key_id = ?", (other["wrapped"], row["key_id"])))
+        for other in rows(home, "key"):
+            put_back(home, original)
+            change(home, ("UPDATE key SET wrapped = ? WHERE key_id = ?", (other["wrapped"], row["key_id"])))
             yield judged(home, f"the {row['purpose']} key swapped", "tampered")
-    home.audit_path.write_bytes(original)
+    put_back(home, original)
     home.key_path.unlink()
     yield judged(home, "no key file", "key-missing")
 
 
-def cve_2020_8897(folder: Path, whole: bool) -> Iterator[Trial]:
+def cve_2020_8897(ground: Ground, whole: bool) -> Iterator[Trial]:
     """One ciphertext under two keys: a wrapped key that opens to another key than its id names."""
     from agentguard.errors import DecryptError
     from agentguard.keys import DataKey, unwrap, wrap
@@ -598,10 +643,10 @@ def cve_2020_8897(folder: Path, whole: bool) -> Iterator[Trial]:
         )
 
 
-def cve_2023_31438(folder: Path, _whole: bool) -> Iterator[Trial]:
+def cve_2023_31438(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """Truncate and continue: the newest frames deleted, then the log written on."""
-    home = small_log(folder / "h")
-    change(home.audit_path, ("DELETE FROM frame WHERE number >= 2", ()))
+    home = small_log(ground, "h")
+    change(home, ("DELETE FROM frame WHERE number >= 2", ()))
 
     def write_on() -> None:
         with AuditLog.open(home) as log:
@@ -611,14 +656,14 @@ def cve_2023_31438(folder: Path, _whole: bool) -> Iterator[Trial]:
     yield judged(home, "verified", "truncated")
 
 
-def cve_2023_31439(folder: Path, _whole: bool) -> Iterator[Trial]:
+def cve_2023_31439(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """Old entries sealed anew with today's keys contradict what an anchor remembers."""
-    home, anchor = small_log(folder / "h"), folder / "anchor"
-    early = home.audit_path.read_bytes()
+    home, anchor = small_log(ground, "h"), ground.folder / "anchor"
+    early = keep(home)
     with AuditLog.open(home) as log:
         log.append({"type": "decision", "n": 1}, durable=True).result()
     verify(home, anchor=anchor)
-    home.audit_path.write_bytes(early)
+    put_back(home, early)
     with AuditLog.open(home) as log:
         for n in (7, 8, 9):
             log.append({"type": "decision", "n": n}, durable=True).result()
@@ -626,18 +671,18 @@ def cve_2023_31439(folder: Path, _whole: bool) -> Iterator[Trial]:
     yield judged(home, "re-sealed, unanchored", "ok-unanchored")
 
 
-def unsigned_history(folder: Path, _whole: bool) -> Iterator[Trial]:
+def unsigned_history(ground: Ground, _whole: bool) -> Iterator[Trial]:
     """Unsigned must not pass as signed."""
-    home = small_log(folder / "h")
-    original = home.audit_path.read_bytes()
+    home = small_log(ground, "h")
+    original = keep(home)
     for first in range(5):
-        home.audit_path.write_bytes(original)
-        change(home.audit_path, ("DELETE FROM checkpoint WHERE number >= ?", (first,)))
+        put_back(home, original)
+        change(home, ("DELETE FROM checkpoint WHERE number >= ?", (first,)))
         yield judged(home, f"checkpoints from {first} on deleted", "tampered")
-    for row in rows(home.audit_path, "checkpoint"):
-        home.audit_path.write_bytes(original)
+    for row in rows(home, "checkpoint"):
+        put_back(home, original)
         unsigned = row["note"].rpartition(b"\n\n")[0] + b"\n\n"
-        change(home.audit_path, ("UPDATE checkpoint SET note = ? WHERE number = ?", (unsigned, row["number"])))
+        change(home, ("UPDATE checkpoint SET note = ? WHERE number = ?", (unsigned, row["number"])))
         yield judged(home, f"checkpoint {row['number']} without its signature", "tampered")
 
 
@@ -653,9 +698,9 @@ rotate_kek(Home.open(Path(sys.argv[1])), step=step)
 """
 
 
-def killed_rotation(folder: Path, whole: bool) -> Iterator[Trial]:
+def killed_rotation(ground: Ground, whole: bool) -> Iterator[Trial]:
     """Whatever the moment, one wrap opens, and the command run again finishes."""
-    home = small_log(folder / "h")
+    home = small_log(ground, "h")
     for turn, step in itertools.product(range(10 if whole else 1), ("made", "re-wrapped", "replaced")):
         process = python(_ROTATE, str(home.path), step)
         process.communicate(timeout=60)
@@ -666,42 +711,42 @@ def killed_rotation(folder: Path, whole: bool) -> Iterator[Trial]:
         yield judged(home, f"round {turn}, finished", "ok-unanchored")
 
 
-def shredded_log(folder: Path, whole: bool) -> Iterator[Trial]:
+def shredded_log(ground: Ground, whole: bool) -> Iterator[Trial]:
     """Statements of shredding flipped, deleted, put in by hand, and keys brought back."""
-    home, clock = Home.create(folder / "h"), _Clock()
+    home, clock = ground.home("h"), _Clock()
     for n in range(3):
         with AuditLog.open(home, clock=clock) as log:
             log.append({"type": "decision", "n": n}, durable=True).result()
         clock.wall += 2 * 86_400 * 10**9
         clock.mono += 2 * 86_400 * 10**9
-    before = rows(home.audit_path, "key")
-    unshredded = home.audit_path.read_bytes()
+    before = rows(home, "key")
+    unshredded = keep(home)
     now = datetime.datetime.fromtimestamp(clock.wall / 1e9, datetime.UTC)
     shred_before(home, now - datetime.timedelta(days=3), clock=clock)
-    original = home.audit_path.read_bytes()
+    original = keep(home)
     came = verify(home, clock=clock)
     yield Trial("shredded on purpose", came.verdict.value, came.verdict.value in OK and came.shredded == 2)
-    for table, row, column, value in list(flips(home.audit_path, every_byte=whole)):
+    for table, row, column, value in list(flips(home, every_byte=whole)):
         if table == "shred":
-            home.audit_path.write_bytes(original)
-            change(home.audit_path, (f'UPDATE shred SET "{column}" = ? WHERE key_id = ?', (value, row["key_id"])))
+            put_back(home, original)
+            change(home, (f'UPDATE shred SET "{column}" = ? WHERE key_id = ?', (value, row["key_id"])))
             yield judged(home, f"shred.{column}")
-    for row in rows(home.audit_path, "shred"):
-        home.audit_path.write_bytes(original)
-        change(home.audit_path, ("DELETE FROM shred WHERE key_id = ?", (row["key_id"],)))
+    for row in rows(home, "shred"):
+        put_back(home, original)
+        change(home, ("DELETE FROM shred WHERE key_id = ?", (row["key_id"],)))
         yield judged(home, "a statement deleted")
-        home.audit_path.write_bytes(original)
-        insert(home.audit_path, "key", next(key for key in before if key["key_id"] == row["key_id"]))
+        put_back(home, original)
+        insert(home, "key", next(key for key in before if key["key_id"] == row["key_id"]))
         yield judged(home, "a key brought back", "tampered")
-        home.audit_path.write_bytes(unshredded)
-        insert(home.audit_path, "shred", row)
-        change(home.audit_path, ("DELETE FROM key WHERE key_id = ?", (row["key_id"],)))
+        put_back(home, unshredded)
+        insert(home, "shred", row)
+        change(home, ("DELETE FROM key WHERE key_id = ?", (row["key_id"],)))
         yield judged(home, "a statement from elsewhere over a key deleted by hand")
 
 
-def flipped_proofs(folder: Path, whole: bool) -> Iterator[Trial]:
+def flipped_proofs(ground: Ground, whole: bool) -> Iterator[Trial]:
     """Every bit of an inclusion and of a consistency proof."""
-    home = small_log(folder / "h")
+    home = small_log(ground, "h")
     with AuditLog.open(home) as log:
         early = log.checkpoint()
         log.append({"type": "decision", "n": 12}, durable=True).result()
@@ -737,11 +782,11 @@ _PLACES: dict[str, Callable[[str], dict[str, object]]] = {
 }
 
 
-def secrets_in_details(folder: Path, _whole: bool) -> Iterator[Trial]:
-    with SecurityAuditLogger(folder / "events.db") as logger:
+def secrets_in_details(ground: Ground, _whole: bool) -> Iterator[Trial]:
+    with SecurityAuditLogger(ground.folder / "events.db") as logger:
         for kind, place in itertools.product(_SECRETS, _PLACES):
             logger.log_event(AuditEventType.DATA_ACCESS, f"{kind}/{place}", _PLACES[place](_SECRETS[kind]))
-    with SecurityAuditLogger(folder / "events.db") as logger:
+    with SecurityAuditLogger(ground.folder / "events.db") as logger:
         stored = {str(event["user_id"]): str(event) for event in logger.query_logs()}
     for kind, place in itertools.product(_SECRETS, _PLACES):
         text = stored[f"{kind}/{place}"]
@@ -758,16 +803,16 @@ FAULTS = (
     Fault("frames reordered", reordered_frames),
     Fault("rows transplanted from another log", transplanted_rows),
     Fault("two logs in one file", two_logs_in_one_file),
-    Fault("file truncated", truncated_file),
-    Fault("file zero-filled", zeroed_file),
-    Fault("bits flipped anywhere in the file", flipped_file),
+    Fault("file truncated", truncated_file, file_only=True),
+    Fault("file zero-filled", zeroed_file, file_only=True),
+    Fault("bits flipped anywhere in the file", flipped_file, file_only=True),
     Fault("newest frames deleted", cut_tail),
     Fault("older copy put back", older_copy),
     Fault("newer schema, foreign file, trigger", schema_from_the_future),
     Fault("database locked", locked_database),
     Fault("kill -9, four writers", killed_writers),
-    Fault("disk refuses: EIO, ENOSPC, EROFS", refusing_disk),
-    Fault("disk full, then free again", full_disk),
+    Fault("disk refuses: EIO, ENOSPC, EROFS", refusing_disk, file_only=True),
+    Fault("disk full, then free again", full_disk, file_only=True),
     Fault("many processes", many_processes),
     Fault("fork inside append", fork_inside_append),
     Fault("clock back, forward, frozen", clock_faults),
@@ -775,11 +820,11 @@ FAULTS = (
     Fault("key rotation killed at each step", killed_rotation),
     Fault("shredding forged, hidden, undone", shredded_log),
     Fault("bits of proofs flipped", flipped_proofs),
-    Fault("CVE-2020-8897 two keys, one ciphertext", cve_2020_8897),
+    Fault("CVE-2020-8897 two keys, one ciphertext", cve_2020_8897, file_only=True),
     Fault("CVE-2023-31438 truncate and continue", cve_2023_31438),
     Fault("CVE-2023-31439 old entries re-sealed", cve_2023_31439),
     Fault("signatures removed", unsigned_history),
-    Fault("secrets in details", secrets_in_details),
+    Fault("secrets in details", secrets_in_details, file_only=True),
 )
 
 
@@ -790,7 +835,7 @@ def main() -> int:
     print("| fault | trials | wrong | what came of it |\n|---|---|---|---|")  # noqa: T201
     for fault in FAULTS:
         with tempfile.TemporaryDirectory() as folder:
-            outcome = fault.outcome(Path(folder), whole=not sample)
+            outcome = fault.outcome(Ground(Path(folder)), whole=not sample)
         wrong += len(outcome.wrong)
         print(f"| {fault.name} | {outcome.trials} | {len(outcome.wrong)} | {outcome.came} |", flush=True)  # noqa: T201
         for case in outcome.wrong:

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.audit import refusal
 from tests.audit.faults import FAULTS, Fault
+from tests.audit.ground import Ground
 
-NAMED = [pytest.param(fault, id=fault.name.replace(" ", "-")) for fault in FAULTS]
+CASES = [
+    pytest.param(fault, engine, id=f"{engine}-{fault.name.replace(' ', '-')}")
+    for fault in FAULTS
+    for engine in (["sqlite"] if fault.file_only else ["sqlite", "postgresql"])
+]
 
 
-def check(fault: Fault, folder: Path, record_property: Callable[[str, object], None], *, whole: bool) -> None:
+def check(fault: Fault, ground: Ground, record_property: Callable[[str, object], None], *, whole: bool) -> None:
     if fault.name.startswith("disk refuses") and not refusal.SUPPORTED:
         pytest.skip("system calls can be refused on Linux only (x86-64, arm64)")
 
-    outcome = fault.outcome(folder, whole=whole)
+    outcome = fault.outcome(ground, whole=whole)
 
-    record_property("fault", (fault.name, outcome.trials, len(outcome.wrong), outcome.came))
+    name = fault.name if ground.url is None else f"PostgreSQL: {fault.name}"
+    record_property("fault", (name, outcome.trials, len(outcome.wrong), outcome.came))
     assert outcome.trials > 0
     assert outcome.wrong == ()
 
 
-@pytest.mark.parametrize("fault", NAMED)
-def test_a_sample_of_every_fault(fault: Fault, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+@pytest.mark.parametrize(("fault", "ground"), CASES, indirect=["ground"])
+def test_a_sample_of_every_fault(fault: Fault, ground: Ground, record_property: Callable[[str, object], None]) -> None:
     """Each kind of fault a few times."""
-    check(fault, tmp_path, record_property, whole=False)
+    check(fault, ground, record_property, whole=False)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("fault", NAMED)
-def test_every_fault_in_full(fault: Fault, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+@pytest.mark.parametrize(("fault", "ground"), CASES, indirect=["ground"])
+def test_every_fault_in_full(fault: Fault, ground: Ground, record_property: Callable[[str, object], None]) -> None:
     """Every byte, every row, two hundred kills, eighty thousand records."""
-    check(fault, tmp_path, record_property, whole=True)
+    check(fault, ground, record_property, whole=True)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from agentguard.audit.checkpoint import VerifierKey
 from agentguard.errors import ConfigError, KeySourceError, TamperError, WriteError
 from agentguard.keys import KeyFile, MasterPassword, home_keys
 from agentguard.keys.source import SCRYPT_N_MIN
-from agentguard.store import Home
-from tests.audit.damage import change, flips, identity, rows, where
+from agentguard.store import Home, Place
+from tests.audit.damage import TABLES, Kept, change, flips, identity, keep, put_back, rows, where
 
 ROOT = Path(__file__).parents[2]
 DAY_NS = 86_400 * 10**9
@@ -61,14 +62,14 @@ def test_rotation_changes_the_key_and_nothing_else(home: Home) -> None:
     append(home, 0, 1)
     before = KeyFile(home.key_path)
     before.kek()
-    frames = rows(home.audit_path, "frame")
+    frames = rows(home, "frame")
 
     report = rotate_kek(home)
 
     assert report.old_id == before.id
     assert report.new_id == KeyFile(home.key_path).id != before.id
-    assert (report.keys, report.resumed, report.wal_emptied) == (3, False, True)
-    assert rows(home.audit_path, "frame")[:2] == frames
+    assert (report.keys, report.resumed, report.wal_emptied) == (3, False, home.audit_server is None)
+    assert rows(home, "frame")[:2] == frames
     assert numbers(home) == [0, 1]
     assert verify(home).verdict is Verdict.OK_UNANCHORED
     with AuditLog.open(home) as log:
@@ -79,7 +80,7 @@ def test_the_old_key_opens_nothing_any_more(home: Home, tmp_path: Path) -> None:
     append(home, 0)
     (tmp_path / "old.key").write_bytes(home.key_path.read_bytes())
     (tmp_path / "old.key").chmod(0o600)
-    wraps = [row["wrapped"] for row in rows(home.audit_path, "key")]
+    wraps = [row["wrapped"] for row in rows(home, "key")]
 
     rotate_kek(home)
 
@@ -92,7 +93,7 @@ KILLED_AT = """
 import os, sys
 from pathlib import Path
 from agentguard.audit import rotate_kek
-from agentguard.store import Home
+from agentguard.store import Home, Place
 def step(name):
     if name == sys.argv[2]:
         os.kill(os.getpid(), 9)
@@ -133,7 +134,7 @@ def test_a_writer_that_was_open_during_the_rotation_goes_on(home: Home) -> None:
         clock.now += 2 * DAY_NS
         log.append({"type": "decision", "n": 1}, durable=True).result()
 
-    assert len({row["kek_id"] for row in rows(home.audit_path, "key")}) == 1
+    assert len({row["kek_id"] for row in rows(home, "key")}) == 1
     assert numbers(home) == [0, 1]
 
 
@@ -203,16 +204,18 @@ def test_shredded_records_are_gone_and_everything_else_is_proved(home: Home) -> 
     verifier = VerifierKey.parse(home.verifier_path.read_text())
     with AuditLog.open(home, clock=clock) as log:
         early = log.prove(1)
-    wrap = rows(home.audit_path, "key")[2]["wrapped"]
+    wrap = next(row["wrapped"] for row in rows(home, "key") if row["purpose"] == "record" and row["first_frame"] == 0)
 
     report = shred_before(home, clock.moment - datetime.timedelta(days=3), clock=clock, by="admin")
 
-    assert (report.keys, report.frames, report.records, report.wal_emptied) == (2, 4, 4, True)
+    assert (report.keys, report.frames, report.records) == (2, 4, 4)
+    assert report.wal_emptied is (home.audit_server is None)
     found = verify(home, clock=clock)
     assert (found.verdict, found.records, found.shredded) == (Verdict.OK_UNANCHORED, 7, 4)
     assert numbers(home) == [4, 5]
     assert numbers(home, where={"user": "u1"}) == numbers(home, where={"user": "u1"}, full=True) == []
     assert all(wrap not in path.read_bytes() for path in home.path.iterdir())
+    assert wrap not in [row["wrapped"] for row in rows(home, "key")]
     assert InclusionProof.parse(early.encode()).check(verifier).size == 6
     with AuditLog.open(home, clock=clock) as log:
         assert log.prove(5).data()["n"] == 5
@@ -245,37 +248,36 @@ def test_structure_of_a_shredded_log_is_verified_without_keys(home: Home) -> Non
 def test_any_change_to_a_shredded_log_shows(home: Home) -> None:
     """The statements are signed: a deletion cannot be forged, hidden or undone."""
     clock = aged(home)
-    kept = home.audit_path.read_bytes()
-    keys_before = rows(home.audit_path, "key")
+    kept = keep(home)
     shred_before(home, clock.moment - datetime.timedelta(days=3), clock=clock)
-    shredded = home.audit_path.read_bytes()
-    statements = rows(home.audit_path, "shred")
+    shredded = keep(home)
+    statements = rows(home, "shred")
     passed = []
-    for table, row, column, value in flips(home.audit_path, every_byte=False):
+    for table, row, column, value in flips(home, every_byte=False):
         if table == "shred":
-            home.audit_path.write_bytes(shredded)
+            put_back(home, shredded)
             sql = f'UPDATE "{table}" SET "{column}" = ? WHERE {where(table)}'
-            change(home.audit_path, (sql, (value, *identity(table, row))))
+            change(home, (sql, (value, *identity(table, row))))
             passed += [column] if verify(home, clock=clock).exit_code == 0 else []
     for statement in statements:
-        home.audit_path.write_bytes(shredded)
-        change(home.audit_path, ("DELETE FROM shred WHERE key_id = ?", (statement["key_id"],)))
+        put_back(home, shredded)
+        change(home, ("DELETE FROM shred WHERE key_id = ?", (statement["key_id"],)))
         assert verify(home, clock=clock).exit_code in (11, 14)
 
-    home.audit_path.write_bytes(kept)
-    first = keys_before[2]["key_id"]
-    change(home.audit_path, ("DELETE FROM key WHERE key_id = ?", (first,)))
+    put_back(home, kept)
+    first = statements[0]["key_id"]
+    change(home, ("DELETE FROM key WHERE key_id = ?", (first,)))
     assert verify(home, clock=clock).verdict is Verdict.KEY_MISSING
-    change(home.audit_path, ("INSERT INTO shred VALUES (?, 1, ?)", (first, statements[0]["note"])))
+    change(home, ("INSERT INTO shred VALUES (?, 1, ?)", (first, statements[0]["note"])))
     assert verify(home, clock=clock).exit_code != 0
     assert passed == []
 
 
 def test_an_unsigned_statement_hides_nothing_from_a_query(home: Home) -> None:
     append(home, 0, 1)
-    key = next(row for row in rows(home.audit_path, "key") if row["purpose"] == "record")
+    key = next(row for row in rows(home, "key") if row["purpose"] == "record")
     change(
-        home.audit_path,
+        home,
         ("DELETE FROM key WHERE key_id = ?", (key["key_id"],)),
         ("INSERT INTO shred VALUES (?, 1, ?)", (key["key_id"], b"agentguard audit shred 1\n\n")),
     )
@@ -289,10 +291,10 @@ def test_an_unsigned_statement_hides_nothing_from_a_query(home: Home) -> None:
 
 def test_new_generation_names_what_was_lost_and_keeps_the_evidence(home: Home) -> None:
     append(home, 0, 1, 2)
-    change(home.audit_path, ("DELETE FROM frame WHERE number = 2", ()))
+    change(home, ("DELETE FROM frame WHERE number = 2", ()))
     with AuditLog.open(home) as log, pytest.raises(WriteError):
         log.append({"type": "decision"}, durable=True).result()
-    damaged, key = home.audit_path.read_bytes(), home.verifier_path.read_text().strip()
+    damaged, key = keep(home), home.verifier_path.read_text().strip()
 
     begun = begin_generation(home, by="admin")
 
@@ -300,7 +302,7 @@ def test_new_generation_names_what_was_lost_and_keeps_the_evidence(home: Home) -
     with AuditLog.open(home) as log:
         first = log.prove(0).data()
     assert (begun.generation, begun.lost.verdict) == (2, Verdict.TRUNCATED)
-    assert begun.evidence.read_bytes()[100:] == damaged[100:]
+    assert _same(begun.evidence, damaged, home)
     assert (first["type"], first["previous.verdict"], first["previous.records"]) == ("audit-generation", "truncated", 2)
     assert (first["previous.verifier_key"], first["user.id"]) == (key, "admin")
     assert begun.verifier_key.split("+")[0].endswith("/2")
@@ -308,11 +310,19 @@ def test_new_generation_names_what_was_lost_and_keeps_the_evidence(home: Home) -
     assert numbers(home) == [3]
 
 
+def _same(evidence: Place, kept: Kept, home: Home) -> bool:
+    if isinstance(evidence, Path):
+        return isinstance(kept, bytes) and evidence.read_bytes()[100:] == kept[100:]
+    assert isinstance(kept, str)
+    copies = [replace(home, audit_server=replace(evidence, schema=name)) for name in (evidence.schema, kept)]
+    return all(rows(copies[0], table) == rows(copies[1], table) for table in TABLES)
+
+
 def test_an_anchor_of_the_lost_log_convicts_the_new_one(home: Home, tmp_path: Path) -> None:
     """Beginning anew cannot be passed off as going on."""
     append(home, 0)
     verify(home, anchor=tmp_path / "anchor")
-    home.audit_path.write_bytes(b"")
+    ruin(home)
 
     begin_generation(home)
 
@@ -330,11 +340,18 @@ def test_whole_log_is_not_begun_anew(home: Home) -> None:
 def test_generations_count_on_even_from_rubble(home: Home) -> None:
     for expected in (2, 3):
         append(home, expected)
-        home.audit_path.write_bytes(b"rubble" * 1000)
+        ruin(home)
 
         assert begin_generation(home).generation == expected
     assert verify(home).exit_code == 0
-    assert sorted(path.name for path in home.path.glob("audit.db.generation-?")) == [
-        "audit.db.generation-1",
-        "audit.db.generation-2",
-    ]
+    if home.audit_server is None:
+        names = sorted(path.name for path in home.path.glob("audit.db.generation-?"))
+        assert names == ["audit.db.generation-1", "audit.db.generation-2"]
+
+
+def ruin(home: Home) -> None:
+    """Leave nothing that a log could be read from."""
+    if home.audit_server is None:
+        home.audit_path.write_bytes(b"rubble" * 1000)
+    else:
+        change(home, ("DROP TABLE frame, checkpoint", ()))

@@ -20,6 +20,7 @@ from agentguard.errors import ConfigError, KeySourceError, StoreError, WriteErro
 from agentguard.event import Json
 from agentguard.keys import KeyFile
 from agentguard.store import Home
+from tests.audit.damage import TABLES, rows
 
 ROOT = Path(__file__).parents[2]
 SECRET = "not-in-the-clear-" + "0123456789"
@@ -213,15 +214,19 @@ def test_a_value_is_indexed_as_it_stands_in_the_record(home: Home, value: Json, 
 
 
 def test_nothing_readable_reaches_the_disk(home: Home) -> None:
-    """Neither contents nor names nor indexed values are in the files' bytes."""
+    """Neither contents nor names nor indexed values are in the files' bytes, or in the rows on a server."""
     log = AuditLog.open(home)
     log.append(record(1, note=SECRET, **{"user.id": SECRET}), durable=True).result()
 
-    files = [path for path in home.path.iterdir() if path.is_file()]
-    assert any(path.name.endswith("-wal") for path in files)
-    for path in files:
-        assert SECRET.encode() not in path.read_bytes()
-        assert b"researcher" not in path.read_bytes()
+    stored = {path.name: path.read_bytes() for path in home.path.iterdir() if path.is_file()}
+    if home.audit_server is None:
+        assert "audit.db-wal" in stored
+    else:
+        stored |= {table: repr(rows(home, table)).encode() for table in TABLES}
+        assert b"ciphertext" in stored["frame"]
+    for content in stored.values():
+        assert SECRET.encode() not in content
+        assert b"researcher" not in content
 
     log.close()
     assert all(SECRET.encode() not in path.read_bytes() for path in home.path.iterdir())
@@ -278,11 +283,7 @@ def test_idle_writer_signs_heartbeats(home: Home) -> None:
 
 
 def _checkpoints(home: Home) -> int:
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(home.audit_path)) as connection:
-        return int(connection.execute("SELECT count(*) FROM checkpoint").fetchone()[0])
+    return len(rows(home, "checkpoint"))
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------
@@ -452,8 +453,9 @@ def test_second_home_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("replace", [False, True], ids=["deleted", "replaced-by-a-copy"])
-def test_a_log_file_that_is_no_longer_there_takes_no_records(home: Home, replace: bool) -> None:
+def test_a_log_file_that_is_no_longer_there_takes_no_records(file_home: Home, replace: bool) -> None:
     """SQLite goes on writing to an unlinked file; a record there is no record."""
+    home = file_home
     with AuditLog.open(home) as log:
         log.append({"type": "decision"}, durable=True).result()
         copy = home.audit_path.read_bytes()

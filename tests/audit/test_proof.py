@@ -22,7 +22,7 @@ from agentguard.audit.merkle import (
 from agentguard.audit.proof import ConsistencyProof, InclusionProof
 from agentguard.errors import AgentGuardError, ConfigError, TamperError
 from agentguard.store import Home
-from tests.audit.damage import change
+from tests.audit.damage import change, keep, put_back
 from tests.audit.test_merkle import CT_ENTRIES, reference
 
 
@@ -205,11 +205,11 @@ def test_another_logs_key_does_not_check_a_proof(home: Home, tmp_path: Path) -> 
 def test_a_fork_of_the_history_has_no_consistency_proof(home: Home) -> None:
     """The same keys, an older copy, other records: the checkpoint kept outside convicts the log."""
     log_of(home, 4).close()
-    early = home.audit_path.read_bytes()
+    early = keep(home)
     with AuditLog.open(home) as log:
         log.append({"type": "decision", "n": "true"}, durable=True).result()
         kept = log.checkpoint()
-    home.audit_path.write_bytes(early)
+    put_back(home, early)
 
     with AuditLog.open(home) as log:
         log.append({"type": "decision", "n": "false"}, durable=True).result()
@@ -222,7 +222,7 @@ def test_no_such_record_and_a_broken_tree_say_so(home: Home) -> None:
     with log_of(home, 600) as log:
         with pytest.raises(ConfigError, match="no record 600"):
             log.prove(600)
-        change(home.audit_path, ("DELETE FROM node", ()))
+        change(home, ("DELETE FROM node", ()))
         with pytest.raises(TamperError, match="tree is gone"):
             log.prove(0)
 

@@ -75,7 +75,7 @@ def test_the_count_is_written_without_anybody_asking(home: Home) -> None:
         for _ in range(3):
             log.append(denial(), durable=True, repeats=("m", "t"))
         for _ in range(100):
-            if len(rows(home.audit_path, "frame")) >= 2:
+            if len(rows(home, "frame")) >= 2:
                 break
             written.wait(0.1)
         assert [found["count"] for found in summaries(log)] == [2]
@@ -86,7 +86,7 @@ def test_single_denials_leave_no_summary_and_no_heartbeats(home: Home) -> None:
         log.append(denial(), durable=True, repeats=("m", "t")).result()
         threading.Event().wait(1.3)
         log.append(denial(), durable=True, repeats=("m", "t")).result()
-        checkpoints = len(rows(home.audit_path, "checkpoint"))
+        checkpoints = len(rows(home, "checkpoint"))
 
     assert checkpoints == 3
     assert verify(home).records == 2

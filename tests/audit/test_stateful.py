@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import datetime
-import shutil
+import itertools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from agentguard.audit import AuditLog, Verdict, rotate_kek, shred_before, verify
-from agentguard.store import Home
+from tests.audit.damage import clone
+from tests.audit.ground import Ground
 
 DAY_NS = 86_400 * 10**9
+# Every run of the rules has a schema of its own.
+MADE = itertools.count()
 
 
 class Clock:
@@ -43,10 +48,12 @@ class Entry:
 class LogMachine(RuleBasedStateMachine):
     """The log against ``model``, the list of what was appended."""
 
+    url: ClassVar[str | None] = None
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.home = Home.create(Path(self.folder.name) / "h")
+        self.home = Ground(Path(self.folder.name), self.url, MADE).home("h")
         self.anchor = Path(self.folder.name) / "anchor"
         self.clock = Clock()
         self.logs = [self.opened()]
@@ -84,8 +91,7 @@ class LogMachine(RuleBasedStateMachine):
     def crash(self) -> None:
         """What is on disk at this moment, opened elsewhere, is whole; nobody closed it."""
         with tempfile.TemporaryDirectory() as folder:
-            shutil.copytree(self.home.path, Path(folder) / "h")
-            copy = Home.open(Path(folder) / "h")
+            copy = clone(self.home, Path(folder) / "h")
             assert verify(copy, clock=self.clock).records == len(self.model)
             with AuditLog.open(copy, clock=self.clock) as log:
                 assert log.append({"type": "decision"}, durable=True).result(10) == len(self.model)
@@ -148,7 +154,12 @@ class LogMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestLog = LogMachine.TestCase
-TestLog.settings = settings(
-    max_examples=8, stateful_step_count=14, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=8, stateful_step_count=14, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.mark.parametrize("ground", ["sqlite", "postgresql"], indirect=True)
+def test_log_agrees_with_a_list(ground: Ground) -> None:
+    class Machine(LogMachine):
+        url = ground.url
+
+    run_state_machine_as_test(Machine, settings=SETTINGS)
