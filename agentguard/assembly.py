@@ -7,13 +7,15 @@ the compiled policy.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
 from agentguard.access import (
     Access,
     AgentGrants,
+    MessageGrant,
+    MessageRights,
     PendingApprovals,
     Permission,
     ProcessCounter,
@@ -47,6 +49,7 @@ __all__ = [
     "AuditSink",
     "SecurityAuditLogger",
     "default_stages",
+    "message_rights",
     "open_sink",
     "pending_approvals",
     "rewrites_output",
@@ -194,6 +197,14 @@ class AuditSink:
         }
         self.log.append(record, durable=True).result()
 
+    def note(self, record: Mapping[str, Json]) -> None:
+        """Append a record that is no decision: an event of the channel.
+
+        Raises:
+            WriteError: it cannot be taken.
+        """
+        self.log.append({**record, "policy.digest": self._policy_digest or None}, durable=False)
+
     def close(self) -> None:
         """Flush and close the log."""
         self.log.close()
@@ -260,7 +271,17 @@ class SecurityAuditLogger(EventLogger):
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:
-    return {name: AgentGrants(rule.roles, rule.may_message) for name, rule in policy.agents.items()}
+    return {
+        name: AgentGrants(
+            rule.roles, {to: MessageGrant(each.topics, each.max_size) for to, each in rule.may_message.items()}
+        )
+        for name, rule in policy.agents.items()
+    }
+
+
+def message_rights(policy: Policy) -> MessageRights:
+    """Who may send whom what, for the channel."""
+    return MessageRights({name: grants.may_message for name, grants in _grants(policy).items()})
 
 
 def _rates(policy: Policy, home: Home | None) -> Rates:

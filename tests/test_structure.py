@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scan": {*VOCABULARY, "text", "detect"},
     "guard": {*BELOW_GUARD, "assembly"},
     "assembly": BELOW_GUARD,
+    "messaging": {*BELOW_GUARD, "guard"},
     "testing": {*BELOW_GUARD, "guard"},
     "dryrun": {*BELOW_GUARD, "guard", "assembly"},
     "cases": {*BELOW_GUARD, "guard", "dryrun"},
@@ -49,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {*BELOW_GUARD, "guard", "dryrun"},
     "suggest": {*BELOW_GUARD, "recorded"},
     "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "explain", "scan"},
-    "__init__": {*BELOW_GUARD, "guard", "assembly"},
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "messaging"},
 }
 
 

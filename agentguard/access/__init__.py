@@ -2,6 +2,7 @@
 
 from agentguard.access.access import Access, AgentGrants
 from agentguard.access.approval import ApprovalRequest, Approver, TerminalApprover, ask_terminal
+from agentguard.access.messages import MessageGrant, MessageRights
 from agentguard.access.pending import PendingApprovals
 from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, StoreCounter, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
@@ -26,4 +27,6 @@ __all__ = [
     "TerminalApprover",
     "ask_terminal",
     "rate_limit_security",
+    "MessageGrant",
+    "MessageRights",
 ]

@@ -33,7 +33,10 @@ WHOLE: dict[str, Any] = {
     "roles": {
         "reader": {"permissions": ["read_data"], "inherits": [], "tools": ["*"], "deny": ["x"], "mode": "shadow"}
     },
-    "agents": {"a": {"roles": ["reader"], "may_message": ["b"]}},
+    "agents": {
+        "a": {"roles": ["reader"], "may_message": ["b"]},
+        "b": {"may_message": {"a": {"topics": ["draft.*"], "max_size": 1000}}},
+    },
     "tools": {
         "send": {
             "side_effect": "send",
