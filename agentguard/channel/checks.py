@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from agentguard.channel.envelope import Message
+from agentguard.channel.envelope import Message, digest
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import Denied
 from agentguard.event import Json
@@ -83,8 +83,11 @@ class Checks:
         """Whether one of the two may send the other anything."""
         return self.refusal(one, other, ANY_TOPIC, 0) is None or self.refusal(other, one, ANY_TOPIC, 0) is None
 
-    def record(self, event: str, **fields: Json) -> None:
-        """Record an event of the channel; a flood of one kind from one peer is counted instead of written."""
+    def record(self, event: str, *, payload: bytes | None = None, **fields: Json) -> None:
+        """Record an event of the channel; a flood of one kind from one peer is counted instead of written.
+
+        Of a ``payload`` the digest is recorded.
+        """
         if self._record is None:
             return
         now = time.monotonic()
@@ -102,6 +105,8 @@ class Checks:
         else:
             count.omitted += 1
             return
+        if payload is not None:
+            fields["payload.sha256"] = digest(payload).hex()
         try:
             self._record({"type": "channel", "event": event, **fields, "omitted": omitted})
         except Exception as error:  # noqa: BLE001  # what to do without a log is the guard's decision, per message

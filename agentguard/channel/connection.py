@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Protocol, cast
 import msgspec
 
 from agentguard.channel.admission import TokenBucket
-from agentguard.channel.envelope import Answer, Assembler, Envelope, body_parts
+from agentguard.channel.envelope import Answer, Assembler, Envelope, body_parts, encode_head
 from agentguard.channel.frame import (
+    ANSWER,
+    CONTINUED,
     MAX_CONTROL_BODY,
     Ack,
     Cancel,
     Control,
     Credit,
-    Flag,
     Frame,
     FrameDecoder,
     FrameType,
@@ -135,7 +136,8 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._peer: Peer | None = None
-        self._hello: Hello | None = None
+        # What the peer takes; the least until it has said so.
+        self.hello = Hello(1, 1, MAX_CONTROL_BODY, 1, 1)
         self._decoder = FrameDecoder(max_body=MAX_CONTROL_BODY)
         self._assembler = Assembler(max_message=limits.max_message)
         self._sequence = 0
@@ -179,17 +181,6 @@ class Connection(asyncio.BufferedProtocol):
     def is_closed(self) -> bool:
         """Whether nothing is read or written any more."""
         return self.state is State.CLOSED
-
-    @property
-    def hello(self) -> Hello:
-        """What the peer takes.
-
-        Raises:
-            ChannelError: it has not said so yet.
-        """
-        if self._hello is None:
-            raise ChannelError("the connection is not up yet")
-        return self._hello
 
     @property
     def is_armed(self) -> bool:
@@ -298,11 +289,26 @@ class Connection(asyncio.BufferedProtocol):
         """Queue a control frame."""
         kind = FrameType.PONG if pong else _TYPES[type(control)]
         self._put(kind, 0, (_ENCODER.encode(control),))
+        self._written()
 
-    def send_message(self, header: Envelope | Answer, payload: bytes) -> None:
-        """Queue a message, in several frames when it is longer than the peer takes in one."""
-        for flags, parts in body_parts(header, payload, self.hello.max_body):
-            self._put(FrameType.MSG, flags, parts)
+    def send_message(self, header: Envelope | Answer, payload: bytes, *, is_alone: bool = False) -> None:
+        """Queue a message, in several frames when it is longer than the peer takes in one.
+
+        ``is_alone``: no other message is likely to follow in this turn of the loop, so it goes out at once.
+        """
+        head = encode_head(header)
+        length = len(head) + len(payload)
+        if length <= self.hello.max_body:
+            if self.state is State.CLOSED:
+                return
+            self._sequence += 1
+            flags = ANSWER if type(header) is Answer else 0
+            self._out += (encode_header(FrameType.MSG, self._sequence, length, flags), head, payload)
+            self._out_bytes += length
+        else:
+            for flags, parts in body_parts(header, payload, self.hello.max_body):
+                self._put(FrameType.MSG, flags, parts)
+        self._written(is_alone)
 
     async def drained(self) -> None:
         """Wait until the peer reads again. Returns at once when it does, or when the connection is closed."""
@@ -320,13 +326,12 @@ class Connection(asyncio.BufferedProtocol):
         self._out.append(encode_header(kind, self._sequence, length, flags))
         self._out.extend(parts)
         self._out_bytes += length
-        if self._corked and self._out_bytes < GATHER_BYTES:
-            return
-        if self._turn_scheduled and self._out_bytes < GATHER_BYTES:
-            return
-        # The first frame of a turn goes out at once, so that a lone request does not wait; the rest goes together.
-        self._flush()
-        if not self._turn_scheduled:
+
+    def _written(self, is_alone: bool = False) -> None:
+        """Flush now, or at the end of this turn of the loop together with what else is written until then."""
+        if self._out_bytes >= GATHER_BYTES or (is_alone and not self._corked and not self._turn_scheduled):
+            self._flush()
+        elif not self._corked and not self._turn_scheduled:
             self._turn_scheduled = True
             self._loop.call_soon(self._end_turn)
 
@@ -386,7 +391,7 @@ class Connection(asyncio.BufferedProtocol):
             raise FrameError("got too many control frames")
 
     def _opened(self, hello: Hello) -> None:
-        self._hello = hello
+        self.hello = hello
         self._hello_until = None
         self._decoder.max_body = self.limits.max_body
         if self.state is State.HELLO:
@@ -396,7 +401,7 @@ class Connection(asyncio.BufferedProtocol):
     def _message(self, frame: Frame) -> None:
         found = self._assembler.add(frame)
         if found is None:
-            if not frame.flags & Flag.CONTINUED:
+            if not frame.flags & CONTINUED:
                 self._message_until = self._loop.time() + self.limits.body_time(self.limits.max_message)
             return
         self._message_until = None

@@ -160,7 +160,11 @@ class Link:
             Overloaded: the receiver had no room for it in time.
         """
         entry = await self._submit(topic, payload, Wants.ACK, ttl, behalf, durable=durable)
-        await self._result(entry)
+        try:
+            await entry.done
+        except asyncio.CancelledError:
+            self._give_up(entry, None)
+            raise
 
     async def request(
         self, topic: str, payload: bytes, *, timeout: float = DEFAULT_TIMEOUT_S, behalf: str | None = None
@@ -170,7 +174,12 @@ class Link:
         Raises:
             Denied, DeliveryFailed, Overloaded: as ``send``.
         """
-        return await self._result(await self._submit(topic, payload, Wants.REPLY, timeout, behalf))
+        entry = await self._submit(topic, payload, Wants.REPLY, timeout, behalf)
+        try:
+            return await entry.done
+        except asyncio.CancelledError:
+            self._give_up(entry, None)
+            raise
 
     async def stream(
         self, topic: str, payload: bytes, *, timeout: float = DEFAULT_TIMEOUT_S, behalf: str | None = None
@@ -244,7 +253,7 @@ class Link:
             await self._wait_for_room(deadline)
         if self._is_closed:
             raise ChannelError("the endpoint is closed")
-        envelope = self._envelope(topic, payload, wants, ttl, behalf)
+        envelope = self._envelope(topic, payload, wants, ttl, behalf, has_digest=durable)
         entry = _Outgoing(envelope, payload, deadline, self._future())
         if wants == Wants.STREAM:
             entry.stream = _ReplyStream(limits.stream_window)
@@ -255,7 +264,9 @@ class Link:
         self.pump()
         return entry
 
-    def _envelope(self, topic: str, payload: bytes, wants: int, ttl: float, behalf: str | None) -> Envelope:
+    def _envelope(
+        self, topic: str, payload: bytes, wants: int, ttl: float, behalf: str | None, *, has_digest: bool
+    ) -> Envelope:
         self._sequence += 1
         trace = current_trace()
         if trace is not None:
@@ -272,7 +283,7 @@ class Link:
             self._sequence,
             self._skipped,
             len(payload),
-            digest(payload),
+            digest(payload) if has_digest else b"",
             trace.traceparent if trace else "",
             trace.state if trace else "",
             behalf or "",
@@ -299,13 +310,6 @@ class Link:
         finally:
             if not waiter.done():
                 self._room.remove(waiter)
-
-    async def _result(self, entry: _Outgoing) -> bytes:
-        try:
-            return await entry.done
-        except asyncio.CancelledError:
-            self._give_up(entry, None)
-            raise
 
     def _future(self) -> asyncio.Future[bytes]:
         done: asyncio.Future[bytes] = self._loop.create_future()
@@ -375,7 +379,7 @@ class Link:
         if envelope.skipped < self._skipped and envelope.epoch == self._epoch:
             fields = {name: getattr(envelope, name) for name in envelope.__struct_fields__}
             envelope = entry.envelope = Envelope(**{**fields, "skipped": self._skipped})
-        connection.send_message(envelope, entry.payload)
+        connection.send_message(envelope, entry.payload, is_alone=self._flying == 1)
 
     def _rewind_all(self) -> None:
         self._flying = self._flying_bytes = 0

@@ -78,6 +78,7 @@ class Endpoint:
         self._ticks = 0
         self._unsubscribe: Callable[[], None] | None = None
         self._is_closing = False
+        self._own_id: SpiffeId | None = None
 
     # -- for applications --------------------------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class Endpoint:
         if self._loop is not None:
             raise ChannelError("an endpoint is started once; make a new one")
         self._loop = asyncio.get_running_loop()
-        self._use(self._source.current())
+        self._take(self._source.current())
         self._inbox = Inbox(
             limits=self.limits, checks=self._checks, source=self._source, inspect=self._inspect, journal=self._journal
         )
@@ -196,6 +197,12 @@ class Endpoint:
 
     # -- identity and policy -----------------------------------------------------------------------------------------
 
+    def _take(self, identity: Identity) -> None:
+        if self._own_id is not None and identity.spiffe_id != self._own_id:
+            raise ChannelError(f"the new identity is {identity.spiffe_id}, this endpoint is {self._own_id}'s")
+        self._use(identity)
+        self._own_id = identity.spiffe_id
+
     def _use(self, identity: Identity) -> None:
         """Make what depends on the identity; overridden."""
         raise NotImplementedError
@@ -209,7 +216,7 @@ class Endpoint:
 
     def _review(self) -> None:
         try:
-            self._use(self._source.current())
+            self._take(self._source.current())
         except AgentGuardError as error:
             _log.error("the new identity cannot be used, the old one stays: %s", error)
         for connection in list(self._connections):
@@ -353,7 +360,7 @@ class Endpoint:
         Raises:
             Denied: it is not permitted, or the policy could not be asked.
         """
-        sender = self.spiffe_id
+        sender = self._own_id or self.spiffe_id
         refused = self._checks.refusal(sender, link.receiver, topic, size)
         if refused is None:
             return

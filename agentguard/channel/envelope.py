@@ -2,7 +2,8 @@
 
 The body of a MSG frame is a u16 length, a header as a MessagePack array with a fixed schema, and payload bytes. A
 payload that is longer than a frame goes on in frames without a header; its full size is stated first and checked before
-any of it is kept. The digest is SHA-256 over the payload: records name messages by it.
+any of it is kept. The digest is SHA-256 over the payload; messages that are kept in a database carry it. Inside TLS it
+would protect nothing, and at 64 KB it costs as much as sending.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from agentguard.channel.frame import Flag, Frame
+from agentguard.channel.frame import ANSWER, CONTINUED, MORE, Frame
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.channel.trace import TraceContext
 from agentguard.errors import FrameError
@@ -32,6 +33,7 @@ __all__ = [
     "decode_envelope",
     "digest",
     "encode_envelope",
+    "encode_head",
     "new_id",
     "read_body",
 ]
@@ -70,7 +72,7 @@ class Envelope(msgspec.Struct, array_like=True, forbid_unknown_fields=True, froz
     sequence: _Count
     skipped: _Count
     size: _Size
-    digest: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    digest: Annotated[bytes, msgspec.Meta(max_length=32)]
     trace: Annotated[str, msgspec.Meta(max_length=55)] = ""
     trace_state: Annotated[str, msgspec.Meta(max_length=512)] = ""
     behalf: Annotated[str, msgspec.Meta(max_length=256)] = ""
@@ -93,12 +95,30 @@ _ENVELOPE: Final = msgspec.msgpack.Decoder(Envelope)
 _ANSWER: Final = msgspec.msgpack.Decoder(Answer)
 
 
+_pool = b""
+_pool_at = 0
+_POOL_BYTES = 4090
+
+
 def new_id() -> bytes:
     """A time-ordered id of 16 bytes: UUID version 7 (RFC 9562 section 5.7)."""
-    drawn = int.from_bytes(os.urandom(10), "big")
-    moment = time.time_ns() // 1_000_000
-    value = (moment << 80 | drawn) & ~(0xF << 76) & ~(0x3 << 62) | (0x7 << 76) | (0x2 << 62)
-    return value.to_bytes(16, "big")
+    global _pool, _pool_at
+    if _pool_at >= len(_pool):
+        # One system call for many ids. A child process must not draw what its parent has drawn: see below.
+        _pool, _pool_at = os.urandom(_POOL_BYTES), 0
+    drawn = _pool[_pool_at : _pool_at + 10]
+    _pool_at += 10
+    moment = (time.time_ns() // 1_000_000).to_bytes(6, "big")
+    return b"%b%c%c%c%b" % (moment, 0x70 | drawn[0] & 0x0F, drawn[1], 0x80 | drawn[2] & 0x3F, drawn[3:])
+
+
+def _empty_pool() -> None:
+    global _pool
+    _pool = b""
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_empty_pool)
 
 
 def digest(payload: bytes) -> bytes:
@@ -123,18 +143,24 @@ def decode_envelope(data: bytes) -> Envelope:
         raise FrameError("the header of a kept message cannot be read") from error
 
 
+def encode_head(header: Envelope | Answer) -> bytes:
+    """The header with its length in front, as a body begins."""
+    head = _ENCODER.encode(header)
+    return _LENGTH.pack(len(head)) + head
+
+
 def body_parts(header: Envelope | Answer, payload: bytes, max_body: int) -> Iterator[tuple[int, tuple[bytes, ...]]]:
     """The bodies, as (flags, parts), of the frames that carry a message."""
-    head = _ENCODER.encode(header)
-    kind = Flag.ANSWER.value if type(header) is Answer else 0
-    room = max_body - _LENGTH.size - len(head)
+    head = encode_head(header)
+    kind = ANSWER if type(header) is Answer else 0
+    room = max_body - len(head)
     if len(payload) <= room:
-        yield kind, (_LENGTH.pack(len(head)), head, payload)
+        yield kind, (head, payload)
         return
-    yield kind | Flag.MORE.value, (_LENGTH.pack(len(head)), head, payload[:room])
+    yield kind | MORE, (head, payload[:room])
     for start in range(room, len(payload), max_body):
-        more = Flag.MORE.value if start + max_body < len(payload) else 0
-        yield kind | more | Flag.CONTINUED.value, (payload[start : start + max_body],)
+        more = MORE if start + max_body < len(payload) else 0
+        yield kind | more | CONTINUED, (payload[start : start + max_body],)
 
 
 def read_body(body: bytes, *, answer: bool) -> tuple[Envelope | Answer, bytes]:
@@ -183,22 +209,23 @@ class Assembler:
             FrameError: frames of two messages are mixed, or the size is not the one announced.
         """
         flags = frame.flags
-        if flags & Flag.CONTINUED:
+        if flags in (0, ANSWER) and self._header is None:
+            header, part = read_body(frame.body, answer=flags == ANSWER)
+            if header.size > self.max_message or len(part) != header.size:
+                raise FrameError("got a message whose size is not the one it announced, or is not accepted")
+            return header, part
+        if flags & CONTINUED:
             header = self._header
-            if header is None or (flags & Flag.ANSWER != 0) != (type(header) is Answer):
+            if header is None or (flags & ANSWER != 0) != (type(header) is Answer):
                 raise FrameError("got the continuation of a message that was not begun")
             part = frame.body
         elif self._header is not None:
             raise FrameError("got a new message in the middle of another one")
         else:
-            header, part = read_body(frame.body, answer=flags & Flag.ANSWER != 0)
+            header, part = read_body(frame.body, answer=flags & ANSWER != 0)
             if header.size > self.max_message:
                 raise FrameError(f"got a message of {header.size} bytes; at most {self.max_message} are accepted")
-            if not flags & Flag.MORE:
-                if len(part) != header.size:
-                    raise FrameError("got a message whose size is not the one it announced")
-                return header, part
-        return self._join(header, part, more=flags & Flag.MORE != 0)
+        return self._join(header, part, more=flags & MORE != 0)
 
     def _join(self, header: Envelope | Answer, part: bytes, *, more: bool) -> tuple[Envelope | Answer, bytes] | None:
         self._size += len(part)

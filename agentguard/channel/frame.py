@@ -17,11 +17,12 @@ import msgspec
 from agentguard.errors import FrameError
 
 __all__ = [
+    "ANSWER",
     "Ack",
+    "CONTINUED",
     "Cancel",
     "Control",
     "Credit",
-    "Flag",
     "Frame",
     "FrameDecoder",
     "FrameType",
@@ -30,6 +31,7 @@ __all__ = [
     "Hello",
     "MAX_BODY",
     "MAX_CONTROL_BODY",
+    "MORE",
     "Nack",
     "NackCode",
     "Ping",
@@ -62,17 +64,14 @@ class FrameType(enum.IntEnum):
     CANCEL = 9
 
 
-class Flag(enum.IntFlag):
-    """Of MSG frames only. ``MORE``: the payload goes on in the next MSG frame. ``CONTINUED``: this is such a frame.
-    ``ANSWER``: the body starts with an ``Answer`` header instead of an ``Envelope``."""
-
-    MORE = 1
-    CONTINUED = 2
-    ANSWER = 4
-
+# Flags, of MSG frames only. Plain numbers: an enum's operators cost more than reading the frame.
+# The payload goes on in the next MSG frame; this is such a frame; the body starts with an ``Answer``.
+MORE: Final = 1
+CONTINUED: Final = 2
+ANSWER: Final = 4
 
 _TYPES: Final = {int(kind): kind for kind in FrameType}
-_MSG_FLAGS: Final = int(Flag.MORE | Flag.CONTINUED | Flag.ANSWER)
+_MSG_FLAGS: Final = MORE | CONTINUED | ANSWER
 # The only frames that may come before the connection is up.
 _BEFORE_HELLO: Final = frozenset({FrameType.HELLO, FrameType.GOAWAY})
 
@@ -155,9 +154,18 @@ class FrameDecoder:
         while end - start >= HEADER_BYTES:
             length, version, kind, flags, sequence = _HEADER.unpack_from(view, start)
             known = _TYPES.get(kind)
-            fault = self._fault(length, version, known, flags, sequence)
-            if fault:
-                return frames, start, FrameError(fault)
+            # The usual frame first; everything else is judged field by field.
+            if not (
+                known is FrameType.MSG
+                and version == VERSION
+                and length <= self.max_body
+                and sequence == self._expected
+                and flags <= _MSG_FLAGS
+                and self.opened
+            ):
+                fault = self._fault(length, version, known, flags, sequence)
+                if fault:
+                    return frames, start, FrameError(fault)
             stop = start + HEADER_BYTES + length
             if stop > end:
                 break

@@ -14,7 +14,6 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -38,8 +37,6 @@ _log = logging.getLogger("agentguard.channel")
 
 Handler: TypeAlias = Callable[[Message], "Awaitable[bytes | None] | AsyncIterator[bytes]"]
 
-# Starts of one sender whose messages could still be sent again: more at once is no honest restart.
-LANES_PER_SENDER = 16
 # Identities whose rate is remembered.
 MAX_RATED = 4096
 ACKS_TOGETHER = 32
@@ -157,19 +154,19 @@ class Inbox:
         if connection.unacked_messages > limits.window_messages or connection.unacked_bytes > limits.window_bytes:
             raise FrameError("got more messages than the window allows")
         if self._is_blocked(connection):
-            self._checks.record("block-list-hit", reason="blocked", **_about(connection, envelope))
+            self._checks.record("block-list-hit", reason="blocked", payload=payload, **_about(connection, envelope))
             connection.fail("blocked", "")
             return
         refusal = self._refusal(connection, envelope, payload)
         if refusal is not None:
-            self._refuse(connection, envelope, *refusal)
+            self._refuse(connection, envelope, *refusal, payload)
             return
         key = (connection.peer_name, envelope.epoch)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._new_lane(key)
             if lane is None:
-                self._refuse(connection, envelope, NackCode.OVERLOADED, "too-many-starts")
+                self._refuse(connection, envelope, NackCode.OVERLOADED, "too-many-starts", payload)
                 return
         lane.until = max(lane.until, (envelope.created + envelope.ttl) / 1000 + CLOCK_SKEW_S)
         if lane.waiting is not None:
@@ -189,7 +186,7 @@ class Inbox:
             return NackCode.DENIED, "spoofed-sender"
         if envelope.receiver != connection.own_name:
             return NackCode.DENIED, "wrong-receiver"
-        if digest(payload) != envelope.digest:
+        if envelope.digest and digest(payload) != envelope.digest:
             return NackCode.DENIED, "digest-mismatch"
         now = self._wall_clock()
         created, ttl = envelope.created / 1000, envelope.ttl / 1000
@@ -207,7 +204,7 @@ class Inbox:
         return None
 
     def _new_lane(self, key: tuple[str, bytes]) -> _Lane | None:
-        if sum(sender == key[0] for sender, _ in self._lanes) >= LANES_PER_SENDER:
+        if sum(sender == key[0] for sender, _ in self._lanes) >= self._limits.starts_per_identity:
             return None
         lane = self._lanes[key] = _Lane(*key)
         if self._journal is not None:
@@ -223,8 +220,8 @@ class Inbox:
             _log.error("what was handled before cannot be read: %s", error)
             waiting, lane.waiting = lane.waiting or [], None
             del self._lanes[lane.sender, lane.epoch]
-            for connection, envelope, _ in waiting[:1]:
-                self._refuse(connection, envelope, NackCode.UNAVAILABLE, "journal-unavailable")
+            for connection, envelope, payload in waiting[:1]:
+                self._refuse(connection, envelope, NackCode.UNAVAILABLE, "journal-unavailable", payload)
             for connection, envelope, _ in waiting[1:]:
                 self._forget(connection, envelope)
             return
@@ -240,20 +237,20 @@ class Inbox:
                 # Its sender knows: it was told of the earlier one, and sends all from there on again.
                 self._forget(connection, envelope)
             else:
-                self._refuse(connection, envelope, NackCode.REPLAYED, error.reason)
+                self._refuse(connection, envelope, NackCode.REPLAYED, error.reason, payload)
             return
         if known is not None and known.outcome is not Outcome.FAILED:
             self._again(lane, connection, envelope, known)
             return
         if (lane.sender, envelope.id) in self._works:
-            self._refuse(connection, envelope, NackCode.REPLAYED, "id-reused")
+            self._refuse(connection, envelope, NackCode.REPLAYED, "id-reused", payload)
             return
         busy = self._busy(lane, envelope)
         if busy is not None:
             if known is None:
                 lane.window.hold = envelope.sequence
             self._nack(connection, envelope, NackCode.OVERLOADED, busy[0], retry_after=busy[1])
-            self._checks.record("limit-hit", reason=busy[0], **_about(connection, envelope))
+            self._checks.record("limit-hit", reason=busy[0], payload=payload, **_about(connection, envelope))
             return
         if known is None:
             known = lane.window.take(envelope)
@@ -345,10 +342,9 @@ class Inbox:
             task.uncancel()
             self._finished(work, Outcome.FAILED, NackCode.EXPIRED, "cancelled")
         except Denied as refusal:
-            self._checks.record(
-                "deny", reason=refusal.decision.reason or "denied", **_about(work.connection, work.envelope)
-            )
-            self._finished(work, Outcome.REFUSED, NackCode.DENIED, refusal.decision.reason or "denied")
+            reason = refusal.decision.reason or "denied"
+            self._checks.record("deny", reason=reason, payload=work.payload, **_about(work.connection, work.envelope))
+            self._finished(work, Outcome.REFUSED, NackCode.DENIED, reason)
         except Exception as error:  # noqa: BLE001  # a handler that breaks costs its own message only
             _log.error("the handler of %r failed: %s", work.envelope.topic, type(error).__name__, exc_info=error)
             self._finished(work, Outcome.FAILED, NackCode.HANDLER_ERROR, "handler-error")
@@ -366,19 +362,25 @@ class Inbox:
         message = _message(work)
         if self._inspect is not None:
             message = replace(message, payload=await self._inspect(message))
-        with message.trace.active() if message.trace is not None else nullcontext():
-            result: Any = work.topic.handler(message)
-            if inspect.isawaitable(result):
-                result = await result
-            if envelope.wants == Wants.STREAM:
-                await self._stream(work, result)
-                return None
-        if envelope.wants == Wants.ACK:
+        if message.trace is None:
+            result = await self._result(work, message)
+        else:
+            with message.trace.active():
+                result = await self._result(work, message)
+        if envelope.wants != Wants.REPLY:
             return None
         if not isinstance(result, bytes):
             raise TypeError(f"a handler answers a request with bytes, got {type(result).__name__}")
         if len(result) > work.connection.hello.max_message:
             raise ValueError(f"the reply has {len(result)} bytes, the peer takes {work.connection.hello.max_message}")
+        return result
+
+    async def _result(self, work: _Work, message: Message) -> Any:
+        result: Any = work.topic.handler(message)
+        if inspect.isawaitable(result):
+            result = await result
+        if work.envelope.wants == Wants.STREAM:
+            await self._stream(work, result)
         return result
 
     async def _stream(self, work: _Work, result: Any) -> None:
@@ -435,8 +437,7 @@ class Inbox:
         self._forget(connection, envelope)
         if reply is not None:
             work.lane.window.keep_reply(work.taken, reply)
-            if connection.hello is not None:
-                connection.send_message(Answer(envelope.id, len(reply)), reply)
+            connection.send_message(Answer(envelope.id, len(reply)), reply, is_alone=connection.unacked_messages == 0)
 
     def _finished(self, work: _Work, outcome: Outcome, code: NackCode, reason: str) -> None:
         self._done(work, outcome)
@@ -449,9 +450,11 @@ class Inbox:
         work.lane.works.pop(work.taken.id, None)
         self._works.pop((work.lane.sender, work.taken.id), None)
 
-    def _refuse(self, connection: Connection, envelope: Envelope, code: NackCode, reason: str) -> None:
-        self._checks.record("deny", reason=reason, **_about(connection, envelope))
+    def _refuse(self, connection: Connection, envelope: Envelope, code: NackCode, reason: str, payload: bytes) -> None:
+        """Raises FrameError when the peer goes on sending what is refused."""
+        self._checks.record("deny", reason=reason, payload=payload, **_about(connection, envelope))
         self._nack(connection, envelope, code, reason)
+        connection.spend_control()
 
     def _nack(
         self, connection: Connection, envelope: Envelope, code: NackCode, reason: str, *, retry_after: float = 0.0
@@ -573,6 +576,5 @@ def _about(connection: Connection, envelope: Envelope) -> dict[str, Any]:
         "client.address": peer.address,
         "topic": envelope.topic,
         "message.id": envelope.id.hex(),
-        "payload.sha256": envelope.digest.hex(),
         "payload.length": envelope.size,
     }

@@ -48,6 +48,8 @@ class Limits:
     # Some 280 KiB each.
     connections: int = 1000
     connections_per_identity: int = 8
+    # Starts of one identity whose messages could still be sent again, with the memory of what came from each.
+    starts_per_identity: int = 64
     # Whoever is silent, slow or never reads is cut off after these.
     connect_s: float = 5.0
     handshake_s: float = 5.0

@@ -467,8 +467,9 @@ async def test_what_is_older_than_the_window_is_refused_not_guessed() -> None:
 
 
 async def test_a_sender_cannot_open_starts_without_end() -> None:
-    async with pair() as p, raw_peer(p.server.address) as peer:
-        for n in range(17):
+    limits = replace(FAST, starts_per_identity=4)
+    async with pair(limits=limits) as p, raw_peer(p.server.address) as peer:
+        for n in range(5):
             peer.message(1, epoch=bytes([n]) * 16)
         nack = await peer.nack()
 
