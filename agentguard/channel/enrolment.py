@@ -138,8 +138,9 @@ class EnrolmentServer:
         self._clock = clock
         self._handshake_s = handshake_s
         self._exchange_s = exchange_s
-        self._refusals = _Refusals()
+        self._refusals = Refusals()
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._workers: set[threading.Thread] = set()
         self._closed = threading.Event()
         try:
             self._listener = socket.create_server((host, port), backlog=MAX_CONNECTIONS)
@@ -162,13 +163,15 @@ class EnrolmentServer:
         return str(host), int(port)
 
     def close(self) -> None:
-        """Stop accepting. Exchanges under way end by their deadline."""
+        """Stop accepting, and wait for the exchanges under way, which end by their deadline."""
         self._closed.set()
         # Closing alone does not wake a blocked accept on every platform.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(timeout=10.0)
+        for worker in list(self._workers):
+            worker.join(timeout=self._handshake_s + self._exchange_s)
         self._source.close()
 
     def wait(self) -> None:
@@ -197,7 +200,9 @@ class EnrolmentServer:
             if not self._free.acquire(blocking=False):
                 raw.close()
                 continue
-            threading.Thread(target=self._serve, args=(raw, address[0]), daemon=True).start()
+            worker = threading.Thread(target=self._serve, args=(raw, address[0]), daemon=True)
+            self._workers.add(worker)
+            worker.start()
 
     def _serve(self, raw: socket.socket, address: str) -> None:
         try:
@@ -213,6 +218,7 @@ class EnrolmentServer:
         finally:
             with contextlib.suppress(OSError):
                 raw.close()
+            self._workers.discard(threading.current_thread())
             self._free.release()
 
     def _exchange(self, tls: ssl.SSLSocket, address: str) -> None:
@@ -314,10 +320,15 @@ class EnrolmentServer:
             self._record(IdentityRecord("refuse", presented, detail, by=address, success=False))
 
 
-class _Refusals:
-    """Lets so many records through a second, and counts the others."""
+class Refusals:
+    """Lets five records through a second, and counts the others.
 
-    def __init__(self) -> None:
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._second = 0
         self._taken = 0
@@ -325,7 +336,7 @@ class _Refusals:
 
     def take(self) -> int | None:
         """How many were dropped before this one, which may be recorded; None when it may not."""
-        second = int(time.monotonic())
+        second = int(self._clock())
         with self._lock:
             if second != self._second:
                 self._second, self._taken = second, 0

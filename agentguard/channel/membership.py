@@ -25,7 +25,7 @@ from agentguard.channel.blocklist import BlockList
 from agentguard.channel.certificate import certified_by, fingerprint, make_request, new_key, pem_of_key
 from agentguard.channel.enrolment import JoinToken
 from agentguard.channel.files import read_private
-from agentguard.channel.identity import Identity, IdentityRecord, parse_certificates
+from agentguard.channel.identity import Identity, IdentityRecord, now, parse_certificates
 from agentguard.channel.protocol import (
     ALPN_CA,
     MAX_REPLY_BYTES,
@@ -180,7 +180,10 @@ class _Live:
 
     def start(self) -> Identity:
         """The identity to begin with: the stored one, or a renewed one when half of its life is over."""
-        if _half_over(self._member.identity):
+        identity = self._member.identity
+        if not identity.valid_at(now()):
+            raise IdentityError(f"the certificate of {identity.spiffe_id} has expired; join again with a new token")
+        if _half_over(identity):
             self._renewed()
         return self._member.identity
 

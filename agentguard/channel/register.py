@@ -99,7 +99,6 @@ class Register:
     def __init__(self, home: Home) -> None:
         metadata = MetaData()
         self._tables = self.define(metadata)
-        self._path = home.state_path
         # FULL: a used token or a block must not be forgotten in a power cut.
         self._engine: Engine = open_state(home, metadata)
 
@@ -241,7 +240,11 @@ class Register:
         query = select(leaf).where(leaf.c.not_after > after).order_by(leaf.c.issued_at.desc(), leaf.c.serial)
         with self._reading() as connection:
             rows = connection.execute(query).all()
+<<<<<<< HEAD
             blocked = set(connection.execute(select(block.c.kind, block.c.value)).all())
+=======
+            blocked = {tuple(row) for row in connection.execute(select(block.c.kind, block.c.value))}
+>>>>>>> channelid
         return [
             Issued(
                 int(row.serial, 16), row.spiffe_id, int(row.issuer, 16), row.how, row.issued_at, row.not_after,
@@ -334,12 +337,12 @@ class Register:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with storage_errors(self._path), self._engine.begin() as connection:
+        with storage_errors(self._engine), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with storage_errors(self._path), begin_immediate(self._engine) as connection:
+        with storage_errors(self._engine), begin_immediate(self._engine) as connection:
             yield connection
 
 
