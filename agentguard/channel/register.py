@@ -240,11 +240,7 @@ class Register:
         query = select(leaf).where(leaf.c.not_after > after).order_by(leaf.c.issued_at.desc(), leaf.c.serial)
         with self._reading() as connection:
             rows = connection.execute(query).all()
-<<<<<<< HEAD
-            blocked = set(connection.execute(select(block.c.kind, block.c.value)).all())
-=======
             blocked = {tuple(row) for row in connection.execute(select(block.c.kind, block.c.value))}
->>>>>>> channelid
         return [
             Issued(
                 int(row.serial, 16), row.spiffe_id, int(row.issuer, 16), row.how, row.issued_at, row.not_after,
