@@ -195,6 +195,7 @@ class SecureAgentCommunication:
         self._loop = _Loop()
         self._client: _Client | None = None
         self._servers: list[SecureListener] = []
+        self._is_closed = False
 
     def create_secure_server(self, host: str, port: int) -> SecureListener:
         """Listen; port 0 picks a free one.
@@ -231,7 +232,10 @@ class SecureAgentCommunication:
         return sock.receive()
 
     def close(self) -> None:
-        """End everything this object made."""
+        """End everything this object made; a second time does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         for listener in self._servers:
             listener.close()
         if self._client is not None:

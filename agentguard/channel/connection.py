@@ -155,6 +155,7 @@ class Connection(asyncio.BufferedProtocol):
         self._hello_until: float | None = None
         self._frame_until: float | None = None
         self._frame_begun = 0
+        self._frame_since = 0.0
         self._message_until: float | None = None
         self._drain_until: float | None = None
         self._old_at = now + limits.max_age_s
@@ -251,9 +252,10 @@ class Connection(asyncio.BufferedProtocol):
             self._flush()
         if not self._decoder.partial:
             self._frame_until = None
-        elif self._frame_until is None or self._frame_begun != self._decoder.last:
-            self._frame_begun = self._decoder.last
-            self._frame_until = now + self.limits.body_time(self._decoder.max_body)
+        else:
+            if self._frame_until is None or self._frame_begun != self._decoder.last:
+                self._frame_begun, self._frame_since = self._decoder.last, now
+            self._frame_until = self._frame_since + self.limits.body_time(self._decoder.awaited)
 
     def eof_received(self) -> None:
         if not self.close_reason:
@@ -402,7 +404,7 @@ class Connection(asyncio.BufferedProtocol):
         found = self._assembler.add(frame)
         if found is None:
             if not frame.flags & CONTINUED:
-                self._message_until = self._loop.time() + self.limits.body_time(self.limits.max_message)
+                self._message_until = self._loop.time() + self.limits.body_time(self._assembler.awaited)
             return
         self._message_until = None
         header, payload = found

@@ -33,8 +33,8 @@ __all__ = ["Endpoint", "as_spiffe_id"]
 
 _log = logging.getLogger("agentguard.channel")
 
-# Every so many ticks all connections are looked at, for idle times and age.
-TICKS_PER_ROUND = 20
+# How often all connections are looked at, for idle times and age.
+ROUND_S = 1.0
 
 
 class Endpoint:
@@ -76,6 +76,7 @@ class Endpoint:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
+        self._ticks_per_round = max(1, int(min(ROUND_S, self.limits.ping_s / 2) / TICK_S))
         self._unsubscribe: Callable[[], None] | None = None
         self._is_closing = False
         self._own_id: SpiffeId | None = None
@@ -305,7 +306,8 @@ class Endpoint:
         """Messages of ours were handled."""
         link = self._connections.get(connection)
         if link is None:
-            connection.spend_control()
+            for _ in ack.ids:
+                connection.spend_control()
         else:
             link.acked(connection, ack)
 
@@ -393,7 +395,7 @@ class Endpoint:
                 link.tick(now)
         if not self.inbox.is_idle:
             self.inbox.tick(now)
-        is_round = self._ticks % TICKS_PER_ROUND == 0
+        is_round = self._ticks % self._ticks_per_round == 0
         for connection in list(self._connections):
             if is_round or connection.is_armed:
                 connection.tick(now)

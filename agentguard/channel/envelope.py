@@ -202,6 +202,11 @@ class Assembler:
         """Payload bytes of the unfinished message."""
         return self._size
 
+    @property
+    def awaited(self) -> int:
+        """Payload bytes that the unfinished message announced."""
+        return self._header.size if self._header is not None else 0
+
     def add(self, frame: Frame) -> tuple[Envelope | Answer, bytes] | None:
         """The message that ``frame`` completes, if it does.
 

@@ -120,6 +120,11 @@ class FrameDecoder:
         return len(self._partial)
 
     @property
+    def awaited(self) -> int:
+        """Length of the body that the incomplete frame announces; 0 while its header is not whole."""
+        return int.from_bytes(self._partial[:4], "big") if len(self._partial) >= HEADER_BYTES else 0
+
+    @property
     def last(self) -> int:
         """Sequence of the last frame."""
         return self._expected - 1

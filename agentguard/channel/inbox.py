@@ -356,6 +356,9 @@ class Inbox:
 
     async def _handled(self, work: _Work) -> bytes | None:
         envelope = work.envelope
+        if not work.connection.is_writable:
+            # Whoever does not read its replies gets no more of them made.
+            await work.connection.drained()
         if work.is_cancelled or (envelope.wants != Wants.ACK and self._loop.time() >= work.deadline):
             work.is_cancelled = True
             raise asyncio.CancelledError
