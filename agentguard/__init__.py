@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from agentguard.assembly import SecurityAuditLogger
     from agentguard.audit import AuditEventType, AuditLog, request_context
     from agentguard.channel import CertificateFiles, IdentitySource, SpiffeId, open_identity
+    from agentguard.channel.blocking import SecureAgentCommunication
+    from agentguard.channel.client import AgentClient
+    from agentguard.channel.limits import Limits
+    from agentguard.channel.server import AgentServer
     from agentguard.conversation import ANONYMOUS, Conversation, current_conversation
     from agentguard.decision import (
         ALLOW,
@@ -71,7 +75,9 @@ if TYPE_CHECKING:
     )
     from agentguard.guard import Guard, StreamFilter
     from agentguard.keys import DataEncryption
+    from agentguard.messaging import MessageGuard
     from agentguard.policy import Policy
+    from agentguard.remote import RemotePeer
     from agentguard.store import Home
     from agentguard.wrapping import error_text
 
@@ -150,6 +156,12 @@ _HOMES = {
     "agentguard.policy": ("Policy",),
     "agentguard.store": ("Home",),
     "agentguard.wrapping": ("error_text",),
+    "agentguard.channel.blocking": ("SecureAgentCommunication",),
+    "agentguard.channel.client": ("AgentClient",),
+    "agentguard.channel.server": ("AgentServer",),
+    "agentguard.channel.limits": ("Limits",),
+    "agentguard.messaging": ("MessageGuard",),
+    "agentguard.remote": ("RemotePeer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -157,8 +169,10 @@ __all__ = [
     "ALLOW",
     "ANONYMOUS",
     "AdapterError",
+    "AgentClient",
     "AgentGuardError",
     "AgentMessage",
+    "AgentServer",
     "ApprovalRequest",
     "AuditError",
     "AuditEventType",
@@ -187,7 +201,9 @@ __all__ = [
     "Label",
     "Leaf",
     "Letter",
+    "Limits",
     "Message",
+    "MessageGuard",
     "ModelInput",
     "ModelOutput",
     "Origin",
@@ -201,8 +217,10 @@ __all__ = [
     "PromptSecurityValidator",
     "RBACManager",
     "RateLimited",
+    "RemotePeer",
     "Rewrite",
     "Role",
+    "SecureAgentCommunication",
     "SecurityAuditLogger",
     "SecurityError",
     "Span",

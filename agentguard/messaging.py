@@ -10,6 +10,7 @@ import secrets
 import threading
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from agentguard.channel.spiffe import SpiffeId
     from agentguard.guard import Guard
 
-__all__ = ["MessageGuard", "decode_content", "encode_content"]
+__all__ = ["MessageGuard", "decode_content", "encode_content", "user_of"]
 
 FRAMEWORK = "agentguard.channel"
 _FOREIGN = MessageRefusal("message-not-permitted", "agents", "The policy names agents of its own trust domain only.")
@@ -104,14 +105,14 @@ class MessageGuard:
         """
         self._guard.note(record)
 
-    async def inspect(self, message: Message) -> bytes:
-        """The payload as its receiver may read it.
+    async def inspect(self, message: Message) -> Message:
+        """The message as its receiver may read it, with the run in which it was checked.
 
         Raises:
             Denied: the content was refused.
         """
-        content, _ = await self.receive(message)
-        return encode_content(content)
+        content, run = await self.receive(message)
+        return replace(message, payload=encode_content(content), run=run)
 
     async def receive(self, message: Message) -> tuple[Json, Conversation]:
         """Check what came: the content as it may be read, and the run of its sender, in which it is untrusted text.
@@ -135,31 +136,29 @@ class MessageGuard:
         event = AgentMessage(message.sender.agent, message.receiver.agent, message.topic, content)
         return await self._checked(event, run), run
 
-    async def outgoing(self, sender: str, receiver: str, topic: str, content: Json, run: Conversation | None) -> Json:
+    async def outgoing(self, message: AgentMessage, run: Conversation | None) -> Json:
         """Check what an agent is about to send, as itself; what it sends does not become untrusted in its own run.
 
         Raises:
             Denied: the content was refused.
         """
-        principal = _principal(sender, None)
-        if run is not None:
-            principal = Principal(sender, on_behalf_of=run.principal.on_behalf_of, session=run.principal.session)
+        principal = Principal(message.sender, on_behalf_of=user_of(run), session=run.principal.session if run else None)
         aside = Conversation(
             principal=principal, framework=FRAMEWORK, thread=run.thread if run else None, id=run.id if run else None
         )
-        return await self._checked(AgentMessage(sender, receiver, topic, content), aside)
+        return await self._checked(message, aside)
 
-    async def reply(self, sender: str, receiver: str, topic: str, content: Json, run: Conversation | None) -> Json:
-        """Check the answer of ``sender`` to what ``receiver`` asked in ``run``, where it is untrusted text from now on.
+    async def reply(self, message: AgentMessage, run: Conversation | None) -> Json:
+        """Check the answer to what its receiver asked in ``run``, where it is untrusted text from now on.
 
         Raises:
             Denied: the content was refused.
         """
-        run = run or Conversation(principal=_principal(receiver, None), framework=FRAMEWORK)
-        if run.principal.id != receiver or run.principal.kind != "agent":
+        run = run or Conversation(principal=_principal(message.receiver, None), framework=FRAMEWORK)
+        if run.principal.id != message.receiver or run.principal.kind != "agent":
             # Whoever reads it, the agent whose certificate asked is the one it was sent to.
-            run = run.child(Principal(receiver, on_behalf_of=run.principal.on_behalf_of), None)
-        return await self._checked(AgentMessage(sender, receiver, topic, content, is_reply=True), run)
+            run = run.child(Principal(message.receiver, on_behalf_of=user_of(run)), None)
+        return await self._checked(replace(message, is_reply=True), run)
 
     async def _checked(self, event: AgentMessage, run: Conversation) -> Json:
         decision = await self._guard.acheck(event, run=run)
@@ -202,6 +201,14 @@ def decode_content(payload: bytes) -> Json:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnsupportedValueError("a message is no JSON, so it cannot be checked; send JSON") from error
     return content
+
+
+def user_of(run: Conversation | None) -> Principal | None:
+    """The user for whom the agent of this run acts, if it says."""
+    link = run.principal if run is not None else None
+    while link is not None and link.kind != "user":
+        link = link.on_behalf_of
+    return link
 
 
 def _with_rights(guard: Guard) -> Guard:

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": {*BELOW_GUARD, "assembly"},
     "assembly": BELOW_GUARD,
     "messaging": {*BELOW_GUARD, "guard"},
+    "remote": {*BELOW_GUARD, "guard", "messaging"},
     "testing": {*BELOW_GUARD, "guard"},
     "dryrun": {*BELOW_GUARD, "guard", "assembly"},
     "cases": {*BELOW_GUARD, "guard", "dryrun"},
@@ -50,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {*BELOW_GUARD, "guard", "dryrun"},
     "suggest": {*BELOW_GUARD, "recorded"},
     "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "explain", "scan"},
-    "__init__": {*BELOW_GUARD, "guard", "assembly", "messaging"},
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "messaging", "remote"},
 }
 
 

@@ -8,13 +8,11 @@ in order, with the sender's verified name.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import queue
-import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from agentguard.channel.checks import Authorize, Record
 from agentguard.channel.client import AgentClient
@@ -25,7 +23,7 @@ from agentguard.channel.envelope import Message
 from agentguard.channel.files import CertificateFiles
 from agentguard.channel.identity import IdentitySource
 from agentguard.channel.limits import Limits
-from agentguard.channel.loop import loop_factory
+from agentguard.channel.loop import LoopThread
 from agentguard.channel.server import AgentServer
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.decision import Decision, Effect
@@ -33,8 +31,6 @@ from agentguard.errors import ChannelError, ConfigError, DeliveryFailed, Denied
 from agentguard.event import AgentMessage
 
 __all__ = ["SecureAgentCommunication", "SecureListener", "SecureSocket"]
-
-T = TypeVar("T")
 
 TOPIC = "text"
 # Texts that came and were not received yet, per peer; the sender waits for room.
@@ -50,7 +46,7 @@ class SecureSocket:
     ``peer`` is the SPIFFE ID in its certificate.
     """
 
-    def __init__(self, link: Link, loop: _Loop) -> None:
+    def __init__(self, link: Link, loop: LoopThread) -> None:
         self.peer: SpiffeId = link.receiver
         self._link = link
         self._loop = loop
@@ -120,7 +116,7 @@ class SecureSocket:
 class SecureListener:
     """What ``create_secure_server`` returns: ``accept`` gives a ``SecureSocket`` per peer that came."""
 
-    def __init__(self, server: _Server, loop: _Loop) -> None:
+    def __init__(self, server: _Server, loop: LoopThread) -> None:
         self._server = server
         self._loop = loop
 
@@ -192,7 +188,7 @@ class SecureAgentCommunication:
         self._settings: dict[str, Any] = {
             "authorize": authorize or self._authorize, "record": record, "limits": limits or Limits()
         }  # fmt: skip
-        self._loop = _Loop()
+        self._loop = LoopThread()
         self._client: _Client | None = None
         self._servers: list[SecureListener] = []
         self._is_closed = False
@@ -267,48 +263,6 @@ class SecureAgentCommunication:
         return Denied(Decision(Effect.DENY, event, "", reason="message-not-permitted", message=message))
 
 
-class _Loop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._loop = loop_factory()()
-        self._thread = threading.Thread(target=self._run, name="agentguard-channel", daemon=True)
-        self._thread.start()
-
-    def call(self, coroutine: Coroutine[Any, Any, T], patience: float) -> T:
-        """Run it there and wait. Interrupting the wait cancels it."""
-        if not self._thread.is_alive():
-            coroutine.close()
-            raise ChannelError("this SecureAgentCommunication was closed; make a new one")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
-            return future.result(patience)
-        except concurrent.futures.TimeoutError as error:
-            if future.done():
-                raise
-            future.cancel()
-            raise DeliveryFailed(f"no answer in {patience:g} s", reason="timeout") from error
-        except BaseException:
-            future.cancel()
-            raise
-
-    def soon(self, function: Any) -> None:
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(function)
-
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10.0)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.close()
-
-
 class _Sockets:
     """The open conversations of one endpoint, by peer."""
 
@@ -327,7 +281,9 @@ class _Sockets:
 
 
 class _Server(AgentServer):
-    def __init__(self, source: IdentitySource, host: str, port: int, loop: _Loop, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, source: IdentitySource, host: str, port: int, loop: LoopThread, settings: dict[str, Any]
+    ) -> None:
         super().__init__(source, host, port, **settings)
         self.accepted: queue.Queue[SecureSocket] = queue.Queue(MAX_ACCEPTING)
         self._runner = loop
@@ -352,7 +308,7 @@ class _Server(AgentServer):
 
 
 class _Client(AgentClient):
-    def __init__(self, source: IdentitySource, loop: _Loop, settings: dict[str, Any]) -> None:
+    def __init__(self, source: IdentitySource, loop: LoopThread, settings: dict[str, Any]) -> None:
         super().__init__(source, **settings)
         self._runner = loop
         self._sockets_by = _Sockets()

@@ -31,8 +31,8 @@ class Authorize(Protocol):
     def __call__(self, sender: SpiffeId, receiver: SpiffeId, topic: str, size: int, /) -> Denied | None: ...
 
 
-# Gives the payload as the handler may see it.  Raises Denied.
-Inspect: TypeAlias = Callable[[Message], Awaitable[bytes]]
+# Gives the message as the handler may see it.  Raises Denied.
+Inspect: TypeAlias = Callable[[Message], Awaitable[Message]]
 Record: TypeAlias = Callable[[Mapping[str, Json]], None]
 
 # Events of one kind about one peer: a hostile peer must not be able to fill the log. The rest is counted.

@@ -21,6 +21,7 @@ import msgspec
 from agentguard.channel.frame import ANSWER, CONTINUED, MORE, Frame
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.channel.trace import TraceContext
+from agentguard.conversation import Conversation
 from agentguard.errors import FrameError
 
 __all__ = [
@@ -252,7 +253,8 @@ class Message:
     """A message as a handler sees it. ``sender`` is the name in the peer's certificate, nothing the message says.
 
     ``behalf`` is the user whom the sender says it acts for, None when it names none. ``deadline`` is the event loop's
-    time after which nobody waits for the reply; ``envelope`` the header as it came.
+    time after which nobody waits for the reply; ``envelope`` the header as it came; ``run`` the conversation in which a
+    guard checked the content, None when none did.
     """
 
     id: bytes
@@ -266,3 +268,4 @@ class Message:
     behalf: str | None = None
     trace: TraceContext | None = None
     address: str = ""
+    run: Conversation | None = None

@@ -14,7 +14,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agentguard.channel.admission import TokenBucket
@@ -364,7 +364,7 @@ class Inbox:
             raise asyncio.CancelledError
         message = _message(work)
         if self._inspect is not None:
-            message = replace(message, payload=await self._inspect(message))
+            message = await self._inspect(message)
         if message.trace is None:
             result = await self._result(work, message)
         else:
