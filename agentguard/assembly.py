@@ -29,6 +29,7 @@ from agentguard.access import (
 from agentguard.access.rbac import BUILT_IN
 from agentguard.audit import AuditLog, EventLogger, decision_record, repeat_key
 from agentguard.audit.record import encode
+from agentguard.channel.identity import IdentityRecord
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Span, Stage
 from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
@@ -49,6 +50,7 @@ __all__ = [
     "AuditSink",
     "SecurityAuditLogger",
     "default_stages",
+    "identity_log",
     "message_rights",
     "open_sink",
     "pending_approvals",
@@ -208,6 +210,30 @@ class AuditSink:
     def close(self) -> None:
         """Flush and close the log."""
         self.log.close()
+
+
+def identity_log(log: AuditLog) -> Callable[[IdentityRecord], None]:
+    """A ``record`` for the channel: what happens to identities is on disk when the call returns.
+
+    What is called raises ``WriteError`` when it was not stored, and then it must not happen. Refusals are queued: who
+    knocks must not make us wait for the disk.
+    """
+
+    def record(happened: IdentityRecord) -> None:
+        stored: dict[str, Json] = {
+            "type": "identity",
+            "event": f"identity-{happened.action}",
+            "disposition": "Allowed" if happened.success else "Blocked",
+            "reason": happened.detail,
+            "principal.id": happened.subject or None,
+            "certificate.serial": None if happened.serial is None else f"{happened.serial:x}",
+            "by": happened.by,
+        }
+        pending = log.append(stored, durable=happened.success)
+        if happened.success:
+            pending.result()
+
+    return record
 
 
 def _recorded_labels(policy: Policy) -> Json:

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +202,21 @@ class PostgresServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def url(self, database: str = "postgres", *, role: str | None = None, tcp: bool = False, **query: object) -> str:
+    def url(
+        self,
+        database: str = "postgres",
+        *,
+        role: str | None = None,
+        tcp: bool = False,
+        query: Mapping[str, object] | None = None,
+    ) -> str:
         """The address of a database: over the private socket, or over loopback with a password."""
         if tcp:
             base = f"postgresql+psycopg://{role or self.role}:{self.password}@127.0.0.1:{self.port}/{database}"
         else:
             base = f"postgresql+psycopg://{role or self.role}@/{database}"
-            query = {"host": self.folder, "port": self.port, **query}
-        return base + "".join(f"{'&' if at else '?'}{name}={value}" for at, (name, value) in enumerate(query.items()))
+            query = {"host": self.folder, "port": self.port, **(query or {})}
+        return base + "?" + "&".join(f"{name}={value}" for name, value in (query or {}).items())
 
     def execute(self, *statements: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run statements as the superuser, each on its own; the rows of the last."""
@@ -224,15 +231,46 @@ class PostgresServer:
         return rows
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
+    def database(self, options: str = "") -> Iterator[str]:
         """A fresh database, gone afterwards; its name."""
         self._made += 1
         name = f"t{os.getpid()}_{self._made}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
         try:
             yield name
         finally:
             self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def wait_for(self, query: str, answer: object) -> None:
+        """Until a query of one value gives it: a reload takes a moment."""
+        deadline = time.monotonic() + STOP_S
+        while self.execute(query) != [(answer,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def dump(self, database: str) -> Path:
+        """A backup as administrators make it."""
+        file = self.folder / f"{database}.dump"
+        self._run("pg_dump", "--format=custom", f"--file={file}", *self._address, database)
+        return file
+
+    def restore(self, database: str, file: Path) -> None:
+        """Put a backup in the place of what is there."""
+        self._run(
+            *("pg_restore", "--clean", "--if-exists", "--single-transaction"),
+            *(f"--dbname={database}", *self._address, str(file)),
+        )
+
+    def own_folder(self, path: Path) -> None:
+        """Make a folder that belongs to the server."""
+        path.mkdir(mode=0o700)
+        if self._user is not None:
+            entry = pwd.getpwnam(self._user)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+
+    @property
+    def _address(self) -> tuple[str, ...]:
+        return (f"--host={self.folder}", f"--port={self.port}", f"--username={self.role}")
 
     def _answers(self) -> bool:
         import psycopg

@@ -91,6 +91,7 @@ class AuditLog:
         self._closed = False
         self._failure: BaseException | None = None
         self._refused = 0
+        self._gap: tuple[Entry | None, int] = (None, 0)
         self._offset = clock.time_ns() - clock.monotonic_ns()
         self._reset()
         _logs.add(self)
@@ -416,12 +417,18 @@ class AuditLog:
         return batch
 
     def _write(self, batch: list[_Pending], *, closed: bool) -> bool:
+        try:
+            batch = self._recovered(batch)
+        except Exception as error:  # noqa: BLE001  # as below
+            self._failed(batch, error)
+            return False
         refused = self._refused
         entries = [pending.entry for pending in batch]
         now, monotonic = self._clock.time_ns(), self._clock.monotonic_ns()
         if refused:
             gap: dict[str, Json] = {"type": "audit-gap", "refused": refused}
             entries.insert(0, entry(gap, now, monotonic))
+            self._gap = (entries[0], refused)
         try:
             # An unlinked file takes commits and loses them: what is written must be what will be read.
             if _identity(self._place) != self._file:
@@ -433,6 +440,21 @@ class AuditLog:
             return False
         self._succeeded(batch, first + bool(refused), refused)
         return True
+
+    def _recovered(self, batch: list[_Pending]) -> list[_Pending]:
+        """The batch without what an earlier commit of unknown outcome did store: nothing stands in the log twice."""
+        if self._failure is None:
+            return batch
+        with self._commit_lock:
+            stored = self._writer.stored_after_all()
+        found = [pending for pending in batch if id(pending.entry) in stored]
+        for pending in found:
+            self._succeeded([pending], stored[id(pending.entry)], 0)
+        gap, refused = self._gap
+        if id(gap) in stored:
+            with self._lock:
+                self._refused -= refused
+        return [pending for pending in batch if id(pending.entry) not in stored]
 
     def _succeeded(self, batch: list[_Pending], first: int, refused: int) -> None:
         with self._lock:

@@ -98,6 +98,7 @@ class Writer:
         self._engine = engine
         self._ring = ring
         self._head: Head | None = None
+        self._doubt: tuple[Head, dict[int, int], Sequence[Entry]] | None = None
 
     def commit(
         self,
@@ -117,19 +118,45 @@ class Writer:
             SQLAlchemyError: nothing was written.
             TamperError: the log on disk contradicts itself; nothing was written.
         """
+        self._doubt = None
         with begin_immediate(self._engine) as connection:
             head = self._current(connection)
             state = head.checkpoint.closed if closed is None else closed
             following = self._append(connection, head, entries, now, state)
             if also is not None:
                 also(connection, head.checkpoint.size)
+            # What follows is the commit. Whether one that fails was carried out, only the log can tell.
+            places = {id(item): index for index, item in enumerate(entries, head.checkpoint.size)}
+            self._doubt = (following, places, entries)
         # Only after the commit: a failed one must leave us where the disk is.
-        self._head = following
+        self._head, self._doubt = following, None
         return head.checkpoint.size
+
+    def stored_after_all(self) -> dict[int, int]:
+        """Index by ``id`` of the entries whose commit failed and was carried out all the same.
+
+        A connection can be lost between the commit and its acknowledgement. To be asked after a failure, before
+        anything of it is handed in again.
+
+        Raises:
+            SQLAlchemyError: it cannot be known yet.
+        """
+        if self._doubt is None:
+            return {}
+        following, places, _alive = self._doubt
+        columns = schema.checkpoints.c
+        query = select(columns.note).where(
+            columns.generation == self._ring.identity.generation, columns.number == following.checkpoint.number
+        )
+        # Under the lock: a lost connection's commit may be under way on the server.
+        with begin_immediate(self._engine) as connection:
+            note = connection.execute(query).scalar()
+        self._doubt = None
+        return places if note == following.note else {}
 
     def forget(self) -> None:
         """Read the head afresh next time; after a fork."""
-        self._head = None
+        self._head = self._doubt = None
 
     def _current(self, connection: Connection) -> Head:
         columns = schema.checkpoints.c

@@ -38,7 +38,7 @@ from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import ConfigError, IdentityError
 from agentguard.store import Home, atomic_file, make_private_folder
 
-__all__ = ["BACKDATED_S", "LEAF_S", "Authority", "Grant", "Rotation"]
+__all__ = ["BACKDATED_S", "LEAF_S", "Authority", "CaState", "Grant", "Rotation"]
 
 DAY_S = 86_400.0
 ROOT_S = 365 * DAY_S
@@ -68,6 +68,19 @@ class Rotation:
     serial: int
     signs_from: float
     old_leaves_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CaState:
+    """A CA at one moment: ``waits`` in the bundle, ``signs``, ``stopped`` and is still trusted, or ``left``.
+
+    ``until``: when that changes, seconds since 1970; for one that signs, its certificate's end.
+    """
+
+    serial: int
+    role: Literal["root", "issuing"]
+    state: Literal["trusted", "waits", "signs", "stopped", "left"]
+    until: float
 
 
 class Authority:
@@ -288,9 +301,10 @@ class Authority:
         self._news.call()
         return made
 
-    def authorities(self) -> list[CaRow]:
-        """Every CA there was, oldest first."""
-        return self.register.authorities()
+    def schedule(self) -> list[CaState]:
+        """Every CA there was, oldest first, with what it does at this moment."""
+        now, signing = self._clock(), self._signing_or_none()
+        return [_state(row, now, signing) for row in self.register.authorities()]
 
     def issued(self, *, ended: bool = False) -> list[Issued]:
         """The issuance log, newest first; with ``ended``, leaves whose time is over too."""
@@ -324,13 +338,17 @@ class Authority:
         return next(row for row in self._issuing() if row.leaves_at is None)
 
     def _signing(self) -> CaRow:
+        row = self._signing_or_none()
+        if row is None:
+            raise IdentityError("the issuing CA has expired; run `agentguard ca rotate` with the root's key")
+        return row
+
+    def _signing_or_none(self) -> CaRow | None:
         now = self._clock()
         ready = [
             row for row in self._issuing() if row.signs_from <= now and (row.leaves_at is None or now < row.leaves_at)
         ]
-        if not ready or _end(ready[-1]) <= now:
-            raise IdentityError("the issuing CA has expired; run `agentguard ca rotate` with the root's key")
-        return ready[-1]
+        return ready[-1] if ready and now < _end(ready[-1]) else None
 
     def _follow_up(self) -> None:
         """Rotate by itself at half of the issuing CA's life, when the root's key is here and lives longer."""
@@ -387,6 +405,19 @@ def _row(
 
 def _loaded(row: CaRow) -> x509.Certificate:
     return x509.load_pem_x509_certificate(row.certificate)
+
+
+def _state(row: CaRow, now: float, signing: CaRow | None) -> CaState:
+    end = _end(row) if row.leaves_at is None else min(_end(row), row.leaves_at)
+    if end <= now:
+        return CaState(row.serial, row.role, "left", end)
+    if row.role == "root":
+        return CaState(row.serial, row.role, "trusted", end)
+    if signing is not None and row.serial == signing.serial:
+        return CaState(row.serial, row.role, "signs", end)
+    if row.signs_from > now:
+        return CaState(row.serial, row.role, "waits", row.signs_from)
+    return CaState(row.serial, row.role, "stopped", end)
 
 
 def _end(row: CaRow) -> float:

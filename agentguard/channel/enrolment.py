@@ -164,7 +164,7 @@ class EnrolmentServer:
 
     def close(self) -> None:
         """Stop accepting, and wait for the exchanges under way, which end by their deadline."""
-        self._closed.set()
+        self.stop()
         # Closing alone does not wake a blocked accept on every platform.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -174,9 +174,15 @@ class EnrolmentServer:
             worker.join(timeout=self._handshake_s + self._exchange_s)
         self._source.close()
 
+    def stop(self) -> None:
+        """Have ``wait`` return; safe in a signal handler."""
+        self._closed.set()
+
     def wait(self) -> None:
-        """Block until ``close``."""
-        self._closed.wait()
+        """Block until ``stop`` or ``close``."""
+        # In steps: a wait without end cannot be interrupted by a signal on every platform.
+        while not self._closed.wait(1.0):
+            continue
 
     def _changed(self) -> None:
         self._context = self._fresh_context()

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit, policy, upkeep
+from agentguard.cli import audit, ca, policy, upkeep
 from agentguard.cli.demo import demo
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
 from agentguard.cli.scan import scan
-from agentguard.errors import AgentGuardError, ConfigError, Denied
+from agentguard.errors import AgentGuardError, ConfigError, Denied, EnrolmentRefused, PeerRefused
 
 __all__ = ["app", "main"]
 
@@ -35,6 +35,7 @@ app.command()(scan)
 app.command()(demo)
 app.command("eval")(evaluate_files)
 app.add_typer(upkeep.keys, name="keys")
+app.add_typer(ca.app, name="ca")
 
 
 def _version(wanted: bool) -> None:
@@ -62,11 +63,26 @@ def init(
         bool,
         typer.Option("--master-password", help="Key from AGENTGUARD_MASTER_PASSWORD (scrypt) instead of a key file."),
     ] = False,
+    state_url: Annotated[
+        str | None,
+        typer.Option("--state-url", envvar="AGENTGUARD_STATE_URL", help="PostgreSQL for the state, instead of a file."),
+    ] = None,
+    audit_url: Annotated[
+        str | None,
+        typer.Option("--audit-url", envvar="AGENTGUARD_AUDIT_URL", help="PostgreSQL for the log, instead of a file."),
+    ] = None,
 ) -> None:
     """Make the project's folder, its key and audit log, and a starter policy. Overwrites nothing."""
     from agentguard.policy import STARTER_POLICY
 
-    init_home(home, policy_path, policy=STARTER_POLICY, master_password=master_password)
+    init_home(
+        home,
+        policy_path,
+        policy=STARTER_POLICY,
+        master_password=master_password,
+        state_url=state_url,
+        audit_url=audit_url,
+    )
 
 
 # Wrong usage, in typer's words. Some versions bring a click of their own: the class is reached through a public name.
@@ -82,7 +98,7 @@ def main() -> None:
         _misused(error)
     except typer.Abort:
         sys.exit(130)
-    except Denied as error:
+    except (Denied, EnrolmentRefused, PeerRefused) as error:
         _fail(error, 1)
     except ConfigError as error:
         _fail(error, 2)

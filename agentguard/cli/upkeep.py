@@ -31,12 +31,18 @@ def retention(
     as_json: JsonOption = False,
 ) -> None:
     """Make old records unreadable for good. Their hashes stay, so every proof holds; the deletion is recorded."""
-    report = shred_before(Home.open(home), datetime.now(UTC) - duration(older_than), by=_user())
+    place = Home.open(home)
+    report = shred_before(place, datetime.now(UTC) - duration(older_than), by=_user())
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(report)))
     else:
         typer.echo(f"{report.records} records in {report.frames} frames are unreadable from now on")
-    if not report.wal_emptied:
+    if place.audit_server is not None:
+        typer.echo(
+            "the server's write-ahead log and backups keep the deleted keys for a while: run keys rotate-kek too",
+            err=True,
+        )
+    elif not report.wal_emptied:
         typer.echo("another process still reads old pages; run this again when it has ended", err=True)
 
 

@@ -121,6 +121,8 @@ class PostgreSQL:
         digest = hashlib.sha256(b"agentguard store lock 1\x00" + server.schema.encode()).digest()
         lock = int.from_bytes(digest[:8], "big", signed=True)
         self._lock = f"SELECT pg_advisory_xact_lock({lock})"
+        # The schema's name was checked: it holds letters, digits and underscores only.
+        self._in_schema = f"relnamespace = to_regnamespace('{server.schema}')"
 
     def engine(self, synchronous: Literal["FULL", "NORMAL"]) -> Engine:
         """Connections in our schema, with every wait bounded."""
@@ -160,14 +162,20 @@ class PostgreSQL:
             StoreUnavailable: the role may not look into it.
             StoreError: it holds tables, but not ours.
         """
-        if connection.exec_driver_sql("SELECT current_schema()").scalar() is None and self._exists(connection):
+        usable = connection.exec_driver_sql(
+            f"SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = '{self._server.schema}'"  # noqa: S608
+        ).scalar()
+        if usable is None:
+            return None
+        if not usable:
             raise StoreUnavailable(f"{self._server}: this role may not use the schema; grant it as the guide says")
         row = None
-        if connection.exec_driver_sql(f"SELECT to_regclass('{_TABLE}')").scalar() is not None:
+        if connection.exec_driver_sql(f"SELECT to_regclass('{self._server.schema}.{_TABLE}')").scalar() is not None:
             row = connection.exec_driver_sql(f"SELECT application_id, version FROM {_TABLE}").one_or_none()  # noqa: S608
         if row is not None:
             return int(row[0]), int(row[1])
-        if connection.exec_driver_sql(f"SELECT 1 FROM pg_class WHERE {_IN_SCHEMA}").first() is not None:  # noqa: S608
+        query = f"SELECT 1 FROM pg_class WHERE {self._in_schema}"  # noqa: S608
+        if connection.exec_driver_sql(query).first() is not None:
             raise StoreError(f"{self._server} belongs to another program; choose another schema")
         return None
 
@@ -185,7 +193,14 @@ class PostgreSQL:
 
     def holds_code(self, connection: Connection) -> bool:
         """Whether something there would run inside our statements, or hide rows from them."""
-        return connection.exec_driver_sql(_CODE).first() is not None
+        # Only what is in our schema, whatever else the database holds.
+        query = f"""
+SELECT 1 FROM pg_class WHERE {self._in_schema}
+    AND (relkind NOT IN ('r', 'i', 't', 'S') OR relrowsecurity OR relhasrules)
+UNION ALL
+SELECT 1 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE {self._in_schema} AND NOT tgisinternal
+"""  # noqa: S608
+        return connection.exec_driver_sql(query).first() is not None
 
     def _exists(self, connection: Connection) -> bool:
         return connection.exec_driver_sql(_schema_query(self._server.schema)).first() is not None
@@ -263,16 +278,6 @@ def _reason(error: Exception) -> str:
     primary = getattr(diagnosis, "message_primary", None)
     text = str(primary or original or type(error).__name__)
     return " ".join(text.split())
-
-
-# Only what is in our schema, whatever else the database holds.
-_IN_SCHEMA = "relnamespace = current_schema()::regnamespace"
-_CODE = f"""
-SELECT 1 FROM pg_class WHERE {_IN_SCHEMA}
-    AND (relkind NOT IN ('r', 'i', 't', 'S') OR relrowsecurity OR relhasrules)
-UNION ALL
-SELECT 1 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE {_IN_SCHEMA} AND NOT tgisinternal
-"""  # noqa: S608  # constants
 
 
 def _connector(server: ServerUrl, synchronous: str) -> Any:

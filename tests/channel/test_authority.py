@@ -399,7 +399,7 @@ def test_near_the_roots_end_no_ca_follows_another_without_end(authority: Authori
 
     for _ in range(5):
         authority.standing()
-    assert len(authority.authorities()) <= 4
+    assert len(authority.schedule()) <= 4
 
 
 def test_an_offline_root_signs_when_it_is_brought_back(tmp_path: Path, home: Home, clock: Clock) -> None:
@@ -416,7 +416,7 @@ def test_an_offline_root_signs_when_it_is_brought_back(tmp_path: Path, home: Hom
     path.chmod(0o600)
     authority.rotate(root_key=path)
 
-    assert len(authority.authorities()) == 3
+    assert len(authority.schedule()) == 3
     authority.close()
 
 
@@ -461,7 +461,7 @@ def test_of_four_processes_exactly_one_rotates(home: Home, authority: Authority)
         worker.join(30)
 
     assert found == ["refused", "refused", "refused", "rotated"]
-    assert len(authority.authorities()) == 3
+    assert len(authority.schedule()) == 3
     assert len(list((home.path / "ca").iterdir())) == 3
 
 
