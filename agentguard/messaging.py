@@ -112,7 +112,7 @@ class MessageGuard:
             Denied: the content was refused.
         """
         content, run = await self.receive(message)
-        return replace(message, payload=encode_content(content), run=run)
+        return msgspec.structs.replace(message, payload=encode_content(content), run=run)
 
     async def receive(self, message: Message) -> tuple[Json, Conversation]:
         """Check what came: the content as it may be read, and the run of its sender, in which it is untrusted text.

@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
-from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.pregel import Pregel
@@ -107,8 +107,8 @@ class _Served:
         given, config = self._input(message), _config(message)
         if isinstance(self._runnable, Pregel):
             async for chunk, _ in self._runnable.astream(given, config, stream_mode="messages"):
-                if isinstance(chunk, AIMessageChunk) or getattr(chunk, "type", "") == "ai":
-                    yield chunk.text if isinstance(chunk.text, str) else str(chunk.content)
+                if isinstance(chunk, AIMessage):
+                    yield _text_of(chunk)
             return
         async for piece in self._runnable.astream(given, config):
             yield _text_of(piece)
@@ -147,7 +147,8 @@ def _text_of(value: object) -> str:
     if isinstance(value, dict) and isinstance(value.get("messages"), list) and value["messages"]:
         value = value["messages"][-1]
     if isinstance(value, BaseMessage):
-        return value.text if isinstance(value.text, str) else str(value.content)
+        # ``text`` was a method before it was a property that can be called.
+        return str(value.text)
     if isinstance(value, str):
         return value
     raise AdapterError(f"the agent answered with a {type(value).__name__}; text or messages can be sent")

@@ -214,7 +214,7 @@ class SecureAgentCommunication:
             PeerRefused: it presented another identity, or refused ours.
             ChannelError: it cannot be reached.
         """
-        expected = self._peers if peer is None else peer
+        expected = frozenset(map(as_spiffe_id, [peer] if isinstance(peer, SpiffeId | str) else peer or self._peers))
         if not expected:
             raise ConfigError("say whom you expect there: pass peer=... with a SPIFFE ID")
         return self._loop.call(self._connect(host, port, expected), 30.0)
@@ -247,7 +247,7 @@ class SecureAgentCommunication:
     ) -> None:
         self.close()
 
-    async def _connect(self, host: str, port: int, expected: SpiffeId | str | Iterable[SpiffeId | str]) -> SecureSocket:
+    async def _connect(self, host: str, port: int, expected: frozenset[SpiffeId]) -> SecureSocket:
         if self._client is None:
             client = _Client(self._source, self._loop, self._settings)
             await client.start()

@@ -83,7 +83,7 @@ class Checks:
         """Whether one of the two may send the other anything."""
         return self.refusal(one, other, ANY_TOPIC, 0) is None or self.refusal(other, one, ANY_TOPIC, 0) is None
 
-    def record(self, event: str, *, payload: bytes | None = None, **fields: Json) -> None:
+    def record(self, event: str, payload: bytes | None = None, /, **fields: Json) -> None:
         """Record an event of the channel; a flood of one kind from one peer is counted instead of written.
 
         Of a ``payload`` the digest is recorded.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import msgspec
 
 from agentguard.channel.admission import TokenBucket
-from agentguard.channel.envelope import Answer, Assembler, Envelope, body_parts, encode_head
+from agentguard.channel.envelope import Answer, Assembler, Envelope, body_parts
 from agentguard.channel.frame import (
     ANSWER,
     CONTINUED,
@@ -34,6 +34,7 @@ from agentguard.channel.frame import (
     Ping,
     decode_control,
     encode_header,
+    encode_start,
 )
 from agentguard.channel.limits import HIGH_WATER, Limits
 from agentguard.channel.tls import Peer, check_peer, refused_handshake
@@ -298,14 +299,14 @@ class Connection(asyncio.BufferedProtocol):
 
         ``is_alone``: no other message is likely to follow in this turn of the loop, so it goes out at once.
         """
-        head = encode_head(header)
-        length = len(head) + len(payload)
+        head = _ENCODER.encode(header)
+        length = 2 + len(head) + len(payload)
         if length <= self.hello.max_body:
             if self.state is State.CLOSED:
                 return
             self._sequence += 1
             flags = ANSWER if type(header) is Answer else 0
-            self._out += (encode_header(FrameType.MSG, self._sequence, length, flags), head, payload)
+            self._out += (encode_start(self._sequence, length, flags, len(head)), head, payload)
             self._out_bytes += length
         else:
             for flags, parts in body_parts(header, payload, self.hello.max_body):

@@ -312,10 +312,7 @@ class Link:
                 self._room.remove(waiter)
 
     def _future(self) -> asyncio.Future[bytes]:
-        done: asyncio.Future[bytes] = self._loop.create_future()
-        # A failure that nobody waits for was recorded by the endpoint.
-        done.add_done_callback(_seen)
-        return done
+        return self._loop.create_future()
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -483,6 +480,7 @@ class Link:
             reason = error.reason if isinstance(error, DeliveryFailed) else error.code
             self._outbound.failed(self, entry.envelope, reason)
             entry.done.set_exception(error)
+            entry.done.exception()  # one that nobody waits for any more was recorded above
         if entry.stream is not None:
             entry.stream.wake()
         if not entry.is_sent:
@@ -551,8 +549,3 @@ class Link:
 def _failure(nack: Nack, receiver: str) -> AgentGuardError:
     reason = nack.reason or nack.code.value
     return DeliveryFailed(f"{receiver} refused the message: {nack.code.value} ({reason})", reason=nack.code.value)
-
-
-def _seen(done: asyncio.Future[bytes]) -> None:
-    if not done.cancelled():
-        done.exception()

@@ -13,7 +13,6 @@ import os
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -216,10 +215,11 @@ class Assembler:
         """
         flags = frame.flags
         if flags in (0, ANSWER) and self._header is None:
-            header, part = read_body(frame.body, answer=flags == ANSWER)
-            if header.size > self.max_message or len(part) != header.size:
+            whole, part = read_body(frame.body, answer=flags == ANSWER)
+            if whole.size > self.max_message or len(part) != whole.size:
                 raise FrameError("got a message whose size is not the one it announced, or is not accepted")
-            return header, part
+            return whole, part
+        header: Envelope | Answer | None
         if flags & CONTINUED:
             header = self._header
             if header is None or (flags & ANSWER != 0) != (type(header) is Answer):
@@ -248,8 +248,7 @@ class Assembler:
         return header, payload
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, eq=False):
     """A message as a handler sees it. ``sender`` is the name in the peer's certificate, nothing the message says.
 
     ``behalf`` is the user whom the sender says it acts for, None when it names none. ``deadline`` is the event loop's
@@ -264,7 +263,7 @@ class Message:
     payload: bytes
     created: float
     deadline: float
-    envelope: Envelope = field(repr=False)
+    envelope: Envelope
     behalf: str | None = None
     trace: TraceContext | None = None
     address: str = ""

@@ -39,10 +39,13 @@ __all__ = [
     "decode_control",
     "encode_frame",
     "encode_header",
+    "encode_start",
 ]
 
 VERSION: Final = 1
 _HEADER: Final = struct.Struct("!IBBHQ")
+# With the length that a message's body begins with.
+_START: Final = struct.Struct("!IBBHQH")
 HEADER_BYTES: Final = _HEADER.size
 # Before a peer has said HELLO, and for control frames always: nothing honest is longer.
 MAX_CONTROL_BODY: Final = 4 * 1024
@@ -88,6 +91,11 @@ class Frame(NamedTuple):
 def encode_header(kind: FrameType, sequence: int, length: int, flags: int = 0) -> bytes:
     """The header of a frame whose body has ``length`` bytes."""
     return _HEADER.pack(length, VERSION, kind, flags, sequence)
+
+
+def encode_start(sequence: int, length: int, flags: int, head: int) -> bytes:
+    """The header of a MSG frame of ``length`` bytes, and the length of the message's own header behind it."""
+    return _START.pack(length, VERSION, 2, flags, sequence, head)
 
 
 def encode_frame(kind: FrameType, sequence: int, body: bytes, flags: int = 0) -> bytes:

@@ -154,7 +154,7 @@ class Inbox:
         if connection.unacked_messages > limits.window_messages or connection.unacked_bytes > limits.window_bytes:
             raise FrameError("got more messages than the window allows")
         if self._is_blocked(connection):
-            self._checks.record("block-list-hit", reason="blocked", payload=payload, **_about(connection, envelope))
+            self._checks.record("block-list-hit", payload, reason="blocked", **_about(connection, envelope))
             connection.fail("blocked", "")
             return
         refusal = self._refusal(connection, envelope, payload)
@@ -250,7 +250,7 @@ class Inbox:
             if known is None:
                 lane.window.hold = envelope.sequence
             self._nack(connection, envelope, NackCode.OVERLOADED, busy[0], retry_after=busy[1])
-            self._checks.record("limit-hit", reason=busy[0], payload=payload, **_about(connection, envelope))
+            self._checks.record("limit-hit", payload, reason=busy[0], **_about(connection, envelope))
             return
         if known is None:
             known = lane.window.take(envelope)
@@ -343,7 +343,7 @@ class Inbox:
             self._finished(work, Outcome.FAILED, NackCode.EXPIRED, "cancelled")
         except Denied as refusal:
             reason = refusal.decision.reason or "denied"
-            self._checks.record("deny", reason=reason, payload=work.payload, **_about(work.connection, work.envelope))
+            self._checks.record("deny", work.payload, reason=reason, **_about(work.connection, work.envelope))
             self._finished(work, Outcome.REFUSED, NackCode.DENIED, reason)
         except Exception as error:  # noqa: BLE001  # a handler that breaks costs its own message only
             _log.error("the handler of %r failed: %s", work.envelope.topic, type(error).__name__, exc_info=error)
@@ -455,7 +455,7 @@ class Inbox:
 
     def _refuse(self, connection: Connection, envelope: Envelope, code: NackCode, reason: str, payload: bytes) -> None:
         """Raises FrameError when the peer goes on sending what is refused."""
-        self._checks.record("deny", reason=reason, payload=payload, **_about(connection, envelope))
+        self._checks.record("deny", payload, reason=reason, **_about(connection, envelope))
         self._nack(connection, envelope, code, reason)
         connection.spend_control()
 

@@ -55,7 +55,7 @@ class Scripted(BaseChatModel):
     def _stream(self, messages: list[Any], *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
         whole = self.answer(messages)
         for word in str(whole.content).split(" "):
-            yield ChatGenerationChunk(message=AIMessageChunk(word + " "))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word + " "))
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ async def send(home: Home, port: int, count: int) -> None:
         done.add_done_callback(lambda _: die_at(home, "kept"))
         return done
 
-    journal.keep = kept  # type: ignore[method-assign]  # the step itself is what is killed
+    journal.keep = kept  # type: ignore[assignment, method-assign]  # the step itself is what is killed
     async with AgentClient(source, authorize=allow, journal=journal, limits=FAST) as client:
         link = client.peer("127.0.0.1", port, me.of_agent(me.trust_domain, "writer"))
         print("resumed", await link.resume(), flush=True)  # noqa: T201

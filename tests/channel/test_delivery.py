@@ -381,7 +381,7 @@ async def test_a_cut_connection_is_made_again_and_the_message_handled_once(handl
 async def test_limits_that_contradict_each_other_are_refused() -> None:
     for fields in ({"max_message": 8 * 1024 * 1024}, {"max_body": 2**32}, {"hello_s": 0}, {"dead_s": 5.0}):
         with pytest.raises(ConfigError):
-            Limits(**fields)  # type: ignore[arg-type]
+            Limits(**fields)
 
 
 # -- replay, reordering, spoofing: a peer with a good certificate and a bad mind ---------------------------------------

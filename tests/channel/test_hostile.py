@@ -17,7 +17,7 @@ import pytest
 from agentguard.channel import client_context
 from agentguard.channel.admission import Admission, TokenBucket, source_of
 from agentguard.channel.delivery import Link
-from agentguard.channel.envelope import Answer, body_parts
+from agentguard.channel.envelope import Answer, Envelope, body_parts
 from agentguard.channel.frame import MAX_BODY, MORE, Ack, Cancel, Credit, FrameType, Hello, Nack, NackCode, Ping
 from agentguard.channel.limits import Limits
 from agentguard.errors import DeliveryFailed
@@ -222,7 +222,7 @@ def _endless_message(peer: RawPeer) -> None:
     peer.put(FrameType.MSG, b"".join(first[1]), first[0])
 
 
-def peer_envelope(peer: RawPeer, size: int) -> object:
+def peer_envelope(peer: RawPeer, size: int) -> Envelope:
     from tests.channel.test_frame import envelope
 
     return envelope(size)
@@ -253,7 +253,7 @@ ATTACKS: list[tuple[str, bytes | Callable[[RawPeer], None], str]] = [
 
 
 def _half_message(peer: RawPeer) -> None:
-    (first, *_) = body_parts(peer_envelope(peer, 200_000), bytes(200_000), 65536)  # type: ignore[arg-type]
+    (first, *_) = body_parts(peer_envelope(peer, 200_000), bytes(200_000), 65536)
     assert first[0] & MORE
     peer.put(FrameType.MSG, b"".join(first[1]), first[0])
 
@@ -365,7 +365,8 @@ async def test_a_stream_sent_without_credit_is_cut_off() -> None:
     context = server_context(FORGE.source(WRITER).current())
     async with pair() as p:
         server = await asyncio.start_server(Pushy(), "127.0.0.1", 0, ssl=context)
-        link = p.client.peer(*server.sockets[0].getsockname()[:2], WRITER)
+        host, port = server.sockets[0].getsockname()[:2]
+        link = p.client.peer(host, port, WRITER)
         with pytest.raises(DeliveryFailed):
             await _read_slowly(link)
         server.close()
