@@ -314,7 +314,8 @@ class Inbox:
         lane.works[taken.id] = self._works[lane.sender, taken.id] = work
         lane.queue.append(work)
         if lane.task is None:
-            lane.task = self._spawn(self._drain(lane))
+            # Kept by its lane: a callback at its end would cost one more turn of the loop per message.
+            lane.task = self._loop.create_task(self._drain(lane))
 
     async def _drain(self, lane: _Lane) -> None:
         try:
@@ -328,7 +329,7 @@ class Inbox:
         finally:
             lane.task = None
             if lane.queue and not self._is_closing:
-                lane.task = self._spawn(self._drain(lane))
+                lane.task = self._loop.create_task(self._drain(lane))
 
     async def _serve(self, work: _Work) -> None:
         """Run one message's handler and answer. Cancelling the task cancels this message only."""
@@ -537,10 +538,11 @@ class Inbox:
         until = self._loop.time() + timeout
         while self._works and self._loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        for task in list(self._tasks):
+        tasks = {*self._tasks, *(lane.task for lane in self._lanes.values() if lane.task is not None)}
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout + 1.0)
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout + 1.0)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(coroutine)
