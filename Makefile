@@ -9,7 +9,10 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
+# Environments of the agent frameworks that cannot share the first one; langchain lives there.
+FRAMEWORKS := agents
+
+.PHONY: help setup demo test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +32,13 @@ demo: $(READY) ## attack a real agent twice, unguarded and guarded; MODEL=provid
 
 test: $(READY) lint ## lint, types and every test but the long sweeps; prints the conformance table
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory test-frameworks
+
+test-frameworks: $(FRAMEWORKS:%=.venv-%/.ready) ## types and tests of the adapters, each in the environment of its framework
+	@for name in $(FRAMEWORKS); do \
+		echo "== adapters in .venv-$$name"; start=$$(date +%s); \
+		.venv-$$name/bin/python -m tests.adapters.environment $(PYTEST_ARGS) || exit 1; \
+		echo "== .venv-$$name took $$(( $$(date +%s) - start )) s"; done
 
 test-long: $(READY) lint ## the same with the long sweeps, which print their totals
 	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
@@ -69,8 +79,8 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no
 	--no-emit-package agentguard
 
 lock: ## resolve the locks in requirements/ anew (names, versions and hashes only; needs uv)
-	@$(COMPILE) --group pyproject.toml:dev --all-extras pyproject.toml -o requirements/dev.lock
-	@for name in agentdojo peers; do \
+	@$(COMPILE) --group pyproject.toml:dev --extra demo --extra postgresql --extra redis pyproject.toml -o requirements/dev.lock
+	@for name in agentdojo peers agents crewai praisonai mcp1; do \
 		$(COMPILE) --group pyproject.toml:$$name pyproject.toml -o requirements/$$name.lock || exit 1; done
 
 clean: ## remove the environment and caches

@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messaging": {*BELOW_GUARD, "guard"},
     "remote": {*BELOW_GUARD, "guard", "messaging"},
     "testing": {*BELOW_GUARD, "guard"},
+    "adapter": {*VOCABULARY, "guard", "testing"},
     "dryrun": {*BELOW_GUARD, "guard", "assembly"},
     "cases": {*BELOW_GUARD, "guard", "dryrun"},
     "recorded": BELOW_GUARD,
@@ -94,7 +95,7 @@ def test_adapters_use_public_names_only(path: Path) -> None:
 
     for name in _imported(ast.parse(path.read_text())):
         parts = name.split(".")
-        if parts[0] == "agentguard" and parts[1:2] != ["testing"]:
+        if parts[0] == "agentguard" and parts[1:2] not in (["testing"], ["adapter"]):
             assert len(parts) == 1 or parts[1] in agentguard.__all__, f"{name} is not public"
         assert not parts[0].startswith("agentguard_") or parts[0] == own
 
@@ -108,7 +109,14 @@ def test_every_adapter_folder_is_in_the_wheel() -> None:
     assert packages == {"agentguard", "examples/agentguard_demo", *folders}
 
 
-@pytest.mark.parametrize("folder", ["agentguard", "adapters/agentguard_langchain", "examples/agentguard_demo"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "agentguard",
+        "examples/agentguard_demo",
+        *sorted(f"adapters/{p.name}" for p in ROOT.glob("adapters/agentguard_*")),
+    ],
+)
 def test_every_package_says_it_is_typed(folder: str) -> None:
     assert (ROOT / folder / "py.typed").exists()
 

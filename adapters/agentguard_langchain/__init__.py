@@ -7,9 +7,9 @@
 ``GuardCallbackHandler`` denies and audits in chains; ``protect`` guards what is already built, or refuses.
 """
 
-from .versions import require_supported
+from .versions import require_langchain
 
-require_supported()
+require_langchain()
 
 from .agent import Protection, guarded_agent, protect  # noqa: E402  # only once the versions are known to fit
 from .approval import resume_with  # noqa: E402

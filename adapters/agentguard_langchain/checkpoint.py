@@ -16,9 +16,10 @@ from typing import Any, TypeVar, cast
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from agentguard import AdapterError, Conversation, Denied, Guard, ModelInput
+from agentguard.adapter import Passage
 
 from .canary import prove_hooks
-from .gate import Gate, Passage
+from .gate import Gate
 from .runs import FRAMEWORK, RUN_CHANNEL, acting
 from .storage import Done, Known, Unit, as_one, stored
 from .versions import warn_untested

@@ -1,131 +1,68 @@
-"""One way through the guard for every hook: build the event, ask, apply the answer.
+"""The way through the guard as LangChain's hooks need it, and the memory of what has passed.
 
-Whatever goes wrong on the way, in reading a value, in deciding or in rebuilding it, is recorded through
-``Guard.failed`` and refused. ``Scope`` remembers what passed during one hook, so that an outer hook sees that an inner
-one, nearer to the model or tool, has already checked the same words.
+``Scope`` remembers what passed during one hook, so that an outer hook sees that an inner one, nearer to the model or
+tool, has already checked the same words.
 """
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from langchain_core.messages import BaseMessage
 from langgraph.errors import GraphBubbleUp
 
 from agentguard import Conversation, Decision, Event, Guard, Leaf
+from agentguard.adapter import Gate as AnyGate
+from agentguard.adapter import Passage
 
 from .events import texts_of
 
 if TYPE_CHECKING:
     from .approval import Asking, Asks
 
-__all__ = ["REFUSED", "Gate", "Passage", "Scope", "note_pause", "note_rewritten", "outside_scopes", "release", "scope"]
+__all__ = ["Gate", "Scope", "note_pause", "note_rewritten", "outside_scopes", "release", "scope"]
 
 T = TypeVar("T")
-R = TypeVar("R")
 E = TypeVar("E", bound=Event)
 
-# Said where a policy refuses without words of its own.
-REFUSED = "This was refused by policy."
-
 
 @dataclass(frozen=True, slots=True)
-class Passage(Generic[T, E]):
-    """How one kind of value becomes an event, and reads an event back.
+class Gate(AnyGate):
+    """The guard as one hook of one agent sees it. A graph may pause for an answer, and every open scope is told."""
 
-    ``nearest`` is the event recorded when ``event`` fails.
-    """
-
-    event: Callable[[T], E]
-    apply: Callable[[T, E, E], T]
-    nearest: Callable[[], E]
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """The guard as one hook of one agent sees it."""
-
-    guard: Guard
-    agent: str | None = None
     asks: Asks | None = None
 
-    def admit(self, value: T, passage: Passage[T, E], run: Conversation, asking: Asking | None = None) -> T:
-        """``value`` as it may go on. With ``asking``, an escalated call may pause the graph for a person's answer.
+    interrupts: ClassVar[tuple[type[BaseException], ...]] = (GraphBubbleUp,)
+
+    def ask(self, value: T, passage: Passage[T, E], run: Conversation, asking: Asking | None) -> T:
+        """As ``admit``; with ``asking``, an escalated call may pause the graph for a person's answer.
 
         Raises:
-            Denied: it may not.
+            Denied: it may not go on.
         """
-        try:
-            event = passage.event(value)
-            decision = self.guard.check(event, run=run)
-            if asking is not None and asking.applies(decision):
-                decision = asking.settled(decision, run)
-            result = _applied(value, passage, event, decision)
-            if decision.allowed:
-                release(self.guard, decision.event)
-        except GraphBubbleUp:
-            raise
-        except Exception as error:  # noqa: BLE001  # our own failure must be a refusal, not an open door
-            decision, result = self.guard.failed(passage.nearest(), error, run=run), value
-        _raise_if_denied(decision)
-        return result
 
-    async def aadmit(self, value: T, passage: Passage[T, E], run: Conversation, asking: Asking | None = None) -> T:
-        """As ``admit``, without blocking the event loop."""
-        try:
-            event = passage.event(value)
-            decision = await self.guard.acheck(event, run=run)
-            if asking is not None and asking.applies(decision):
-                decision = await asking.asettled(decision, run)
-            result = _applied(value, passage, event, decision)
-            if decision.allowed:
-                release(self.guard, decision.event)
-        except GraphBubbleUp:
-            raise
-        except Exception as error:  # noqa: BLE001  # as in admit
-            decision, result = await self.guard.afailed(passage.nearest(), error, run=run), value
-        _raise_if_denied(decision)
-        return result
+        def settle(decision: Decision) -> Decision:
+            return asking.settled(decision, run) if asking is not None and asking.applies(decision) else decision
 
-    def attempt(self, work: Callable[[], R], nearest: Event, otherwise: Callable[[], R]) -> R:
-        """Do work of ours that may fail; a failure is recorded and refused. In shadow mode ``otherwise()`` stands in.
+        return self.admit(value, passage, run, settle)
 
-        Raises:
-            Denied: the work failed.
-        """
-        try:
-            return work()
-        except Exception as error:  # noqa: BLE001  # as in admit
-            _raise_if_denied(self.guard.failed(nearest, error, run=Conversation()))
-            return otherwise()
+    async def aask(self, value: T, passage: Passage[T, E], run: Conversation, asking: Asking | None) -> T:
+        """As ``ask``, without blocking the event loop."""
 
-    async def aattempt(
-        self, work: Callable[[], R], nearest: Event, otherwise: Callable[[], R], *, slow: bool = False
-    ) -> R:
-        """As ``attempt``, without blocking the event loop; ``slow`` work leaves it."""
-        try:
-            return await asyncio.to_thread(work) if slow else work()
-        except Exception as error:  # noqa: BLE001  # as in admit
-            _raise_if_denied(await self.guard.afailed(nearest, error, run=Conversation()))
-            return otherwise()
+        async def settle(decision: Decision) -> Decision:
+            if asking is None or not asking.applies(decision):
+                return decision
+            return await asking.asettled(decision, run)
 
+        return await self.aadmit(value, passage, run, settle)
 
-def _applied(value: T, passage: Passage[T, E], event: E, decision: Decision) -> T:
-    if not decision.allowed:
-        return value
-    return passage.apply(value, event, decision.event)  # type: ignore[arg-type]  # the guard keeps an event's kind
-
-
-def _raise_if_denied(decision: Decision) -> None:
-    if not decision.allowed and not decision.message:
-        decision = dataclasses.replace(decision, message=REFUSED)
-    decision.raise_if_denied()
+    def passed(self, event: Event) -> None:
+        """Note in every open scope that the texts of ``event`` have passed."""
+        release(self.guard, event)
 
 
 # -- what has passed -------------------------------------------------------------------------------------------------

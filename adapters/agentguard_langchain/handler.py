@@ -23,13 +23,14 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from agentguard import AdapterError, Conversation, Event, Guard, ModelInput, ToolCall, error_text
+from agentguard.adapter import Passage, human_author
 
 from .canary import prove_hooks
 from .events import ModelRequest, ModelResult, encode, model_input, model_input_applied, model_output
-from .gate import Gate, Passage
+from .gate import Gate
 from .model import OUTPUT, is_described_as_guarded
 from .retriever import checked_already, cleaned_documents
-from .runs import ephemeral, human_author
+from .runs import ephemeral
 from .tool import is_being_guarded, result_passage
 from .versions import warn_untested
 

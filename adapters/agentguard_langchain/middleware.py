@@ -39,12 +39,13 @@ from agentguard import (
     ToolResult,
     UnsupportedValueError,
 )
+from agentguard.adapter import Passage
 
 from .approval import APPROVAL_TTL, ApproveWith, asks_of
 from .canary import prove_hooks
 from .checkpoint import refuse_raw_saver, saver_of
 from .events import ModelResult, encode, model_output, texts_of
-from .gate import Gate, Passage, Scope, scope
+from .gate import Gate, Scope, scope
 from .model import OUTPUT, OnDeny, blocked_message, checked, wrap_model
 from .runs import RUN_CHANNEL, RunKey, RunRegistry, acting, application_run, opened, resumed
 from .tool import denied_message, result_passage, wrap_tool

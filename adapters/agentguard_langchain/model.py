@@ -26,6 +26,7 @@ from langchain_core.runnables import RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase
 
 from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput, ModelOutput
+from agentguard.adapter import REFUSED, Passage, human_author
 
 from .canary import prove_hooks
 from .entry import has_passed, public_methods
@@ -37,8 +38,8 @@ from .events import (
     model_output,
     model_output_applied,
 )
-from .gate import REFUSED, Gate, Passage, note_rewritten
-from .runs import ephemeral, human_author
+from .gate import Gate, note_rewritten
+from .runs import ephemeral
 from .stream import Held, blocked_chunk
 from .versions import warn_untested
 

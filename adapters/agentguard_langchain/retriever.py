@@ -18,10 +18,11 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
 from agentguard import AdapterError, Conversation, Denied, Guard, Message, ModelInput
+from agentguard.adapter import Passage
 
 from .canary import prove_hooks
 from .events import decode, encode
-from .gate import Gate, Passage
+from .gate import Gate
 from .runs import ephemeral, note_passages
 from .versions import warn_untested
 

@@ -13,8 +13,6 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,6 +30,7 @@ from agentguard import (
     current_conversation,
     json_copy,
 )
+from agentguard.adapter import child_run, runs_tool
 
 from .events import AUTHOR_MARK, DOCUMENT_BLOCKS, encode
 
@@ -44,8 +43,6 @@ __all__ = [
     "acting",
     "ephemeral",
     "application_run",
-    "human_author",
-    "inside_tool",
     "note_passages",
     "opened",
     "resumed",
@@ -64,8 +61,6 @@ KEPT_PASSAGES = 1024
 KEPT_PASSAGE_CHARS = 4_000_000
 # A shorter text without a space is a value, an address or a number: the user may write the same one, and mean it.
 MIN_VALUE_CHARS = 40
-
-_tool_run: ContextVar[Conversation | None] = ContextVar("agentguard_langchain_tool_run", default=None)
 
 
 class RunRegistry:
@@ -167,7 +162,9 @@ def opened(
     principal = acting(guard, agent, config)
     outer = current_conversation()
     if outer is not None:
-        return _child(outer, principal, id) if outer is _tool_run.get() else outer
+        if not runs_tool(outer):
+            return outer
+        return child_run(outer, principal, framework=FRAMEWORK, id=id)
     thread = (config.get("configurable") or {}).get("thread_id")
     key = (guard, thread, principal)
     run = kept.get(key) if thread is not None else None
@@ -246,28 +243,10 @@ def ephemeral(guard: Guard, agent: str | None) -> Conversation:
     )
 
 
-@contextmanager
-def inside_tool(run: Conversation) -> Iterator[None]:
-    """Run a tool: what starts inside it belongs to ``run``, and an agent started inside becomes its child."""
-    token = _tool_run.set(run)
-    try:
-        with run.active():
-            yield
-    finally:
-        _tool_run.reset(token)
-
-
 def application_run() -> Conversation | None:
     """The conversation the application itself opened around the agent, if any."""
     run = current_conversation()
-    return None if run is _tool_run.get() else run
-
-
-def human_author(run: Conversation) -> str:
-    """Who wrote the human messages of this run: in a sub-agent's it was the agent that called it."""
-    if run.parent is not None and run.framework == FRAMEWORK:
-        return f"agent:{run.parent.principal.id}"
-    return "user"
+    return None if run is None or runs_tool(run) else run
 
 
 class _Passages:
@@ -313,15 +292,6 @@ def note_passages(guard: Guard, run: Conversation, texts: Sequence[str]) -> None
 def _passages_in(guard: Guard, run: Conversation) -> list[str]:
     kept = _passages.get(guard)
     return kept.within(run.requests) if kept is not None else []
-
-
-def _child(parent: Conversation, principal: Principal, id: str | None) -> Conversation:
-    run = Conversation(principal=principal, parent=parent, framework=FRAMEWORK, thread=parent.thread, id=id)
-    for text in parent.requests:
-        run.trust(text)
-    for text in parent.quoted:
-        run.untrusted(text)
-    return run
 
 
 def _trust(run: Conversation, message: HumanMessage) -> None:

@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.types import Command, Interrupt, Send
 
 from agentguard import Leaf, Message, ModelInput, error_text
+from agentguard.adapter import REFUSED
 
 from .events import ModelRequest, decode, encode, model_input, model_input_applied
-from .gate import REFUSED
 
 __all__ = ["Done", "Known", "Unit", "as_one", "stored"]
 

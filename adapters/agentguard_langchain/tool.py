@@ -23,12 +23,13 @@ from langchain_core.tools import tool as as_tool
 from langgraph.errors import GraphBubbleUp
 
 from agentguard import AdapterError, Conversation, Denied, Guard, ToolCall, ToolResult, error_text
+from agentguard.adapter import REFUSED, Passage, inside_tool
 
 from .approval import APPROVAL_TTL, ApproveWith, Asking, asks_of
 from .canary import prove_hooks
 from .events import decode, encode
-from .gate import REFUSED, Gate, Passage, note_pause, outside_scopes, release
-from .runs import ephemeral, inside_tool
+from .gate import Gate, note_pause, outside_scopes, release
+from .runs import ephemeral
 from .versions import warn_untested
 from .writer import guarded_writers
 
@@ -235,7 +236,7 @@ def _run_of(base: type[BaseTool], gate: Gate) -> Any:
             start, nearest = _starting(self, tool_input, gate), ToolCall(self.name, {}, tool_call_id)
             given, conversation = gate.attempt(start, nearest, lambda: (_Arguments.raw(tool_input), Conversation()))
             passage = _call_passage(_view(self, base), tool_call_id)
-            given = gate.admit(given, passage, conversation, asking)
+            given = gate.ask(given, passage, conversation, asking)
             invocation = _invoked(self, given, tool_call_id, conversation, gate)
             with _invoking(invocation):
                 output = base.run(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)
@@ -262,7 +263,7 @@ def _arun_of(base: type[BaseTool], gate: Gate) -> Any:
                 start, nearest, lambda: (_Arguments.raw(tool_input), Conversation())
             )
             passage = _call_passage(_view(self, base), tool_call_id)
-            given = await gate.aadmit(given, passage, conversation, asking)
+            given = await gate.aask(given, passage, conversation, asking)
             invocation = _invoked(self, given, tool_call_id, conversation, gate)
             with _invoking(invocation):
                 output = await base.arun(self, given.tool_input, *args, tool_call_id=tool_call_id, **kwargs)

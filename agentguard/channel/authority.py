@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -149,15 +150,20 @@ class Authority:
             _row("root", root, trust_domain, signs_from=now - 1, leaf_s=leaf_s),
             _row("issuing", issuing, trust_domain, signs_from=now, leaf_s=leaf_s),
         )
-        if record is not None:
-            record(IdentityRecord("init", f"spiffe://{trust_domain}", "CA made", serial=root.serial_number))
         folder = home.path / "ca"
-        make_private_folder(folder)
-        _write_key(folder / _key_name(issuing.serial_number), issuing_key)
-        _write_key(root_key or folder / _key_name(root.serial_number), key)
+        kept = [
+            (folder / _key_name(issuing.serial_number), issuing_key),
+            (root_key or folder / _key_name(root.serial_number), key),
+        ]
         register = Register(home)
         try:
-            register.found(*rows)
+            if register.authorities():
+                raise IdentityError("this home has a CA already; `agentguard ca list` shows it")
+            if record is not None:
+                record(IdentityRecord("init", f"spiffe://{trust_domain}", "CA made", serial=root.serial_number))
+            make_private_folder(folder)
+            with _kept(kept):
+                register.found(*rows)
         finally:
             register.close()
         return cls(home, record=record, clock=clock)
@@ -251,7 +257,7 @@ class Authority:
         """
         how: How = "service" if spiffe_id == self.service_id else "local"
         return RotatingIdentity(
-            lambda _present: self.identity(spiffe_id, how=how), self.standing, news=self._news,
+            lambda _present: self.identity(spiffe_id, how=how), self.standing, news=self._news, on_close=on_close,
             record=self._record, poll_s=poll_s, clock=self._clock,
         )  # fmt: skip
 
@@ -426,6 +432,21 @@ def _end(row: CaRow) -> float:
 
 def _key_name(serial: int) -> str:
     return f"{serial:x}.key"
+
+
+@contextmanager
+def _kept(keys: list[tuple[Path, CaKey]]) -> Iterator[None]:
+    """Key files that exist while what needs them is stored, and go again when it is not."""
+    written: list[Path] = []
+    try:
+        for path, key in keys:
+            _write_key(path, key)
+            written.append(path)
+        yield
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _write_key(path: Path, key: CaKey) -> None:

@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -54,8 +55,10 @@ _PIN_BYTES = 32
 
 HANDSHAKE_S = 5.0
 EXCHANGE_S = 10.0
-# Connections served at once; what comes on top is closed before TLS begins.
+# Connections served at once; what comes on top is closed before TLS begins. One address may hold half of them: whoever
+# occupies its share with silence keeps no other host from renewing.
 MAX_CONNECTIONS = 64
+MAX_PER_ADDRESS = 32
 # Refusals recorded a second: whoever knocks without end must not fill the log. The rest is counted.
 MAX_RECORDS_PER_S = 5
 
@@ -110,7 +113,8 @@ def new_token(
 
 
 class EnrolmentServer:
-    """Answers agents that join, renew or ask for news. Threads: one that accepts, one a connection, at most 64.
+    """Answers agents that join, renew or ask for news. Threads: one that accepts, one a connection, at most
+    64 in all and 32 for one address.
 
     Args:
         authority: issues; its own identity ``spiffe://<trust domain>/ca`` is what clients look for.
@@ -139,7 +143,8 @@ class EnrolmentServer:
         self._handshake_s = handshake_s
         self._exchange_s = exchange_s
         self._refusals = Refusals()
-        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._room = Room()
+        self._stopping = False
         self._workers: set[threading.Thread] = set()
         self._closed = threading.Event()
         try:
@@ -164,7 +169,7 @@ class EnrolmentServer:
 
     def close(self) -> None:
         """Stop accepting, and wait for the exchanges under way, which end by their deadline."""
-        self.stop()
+        self._closed.set()
         # Closing alone does not wake a blocked accept on every platform.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -175,13 +180,12 @@ class EnrolmentServer:
         self._source.close()
 
     def stop(self) -> None:
-        """Have ``wait`` return; safe in a signal handler."""
-        self._closed.set()
+        """Have ``wait`` return soon. Safe in a signal handler, where setting an event could wait for itself."""
+        self._stopping = True
 
     def wait(self) -> None:
         """Block until ``stop`` or ``close``."""
-        # In steps: a wait without end cannot be interrupted by a signal on every platform.
-        while not self._closed.wait(1.0):
+        while not self._stopping and not self._closed.wait(0.5):
             continue
 
     def _changed(self) -> None:
@@ -203,7 +207,7 @@ class EnrolmentServer:
                 # Out of file descriptors: give those in use time to end.
                 self._closed.wait(0.1)
                 continue
-            if not self._free.acquire(blocking=False):
+            if not self._room.enter(address[0]):
                 raw.close()
                 continue
             worker = threading.Thread(target=self._serve, args=(raw, address[0]), daemon=True)
@@ -225,7 +229,7 @@ class EnrolmentServer:
             with contextlib.suppress(OSError):
                 raw.close()
             self._workers.discard(threading.current_thread())
-            self._free.release()
+            self._room.leave(address)
 
     def _exchange(self, tls: ssl.SSLSocket, address: str) -> None:
         deadline = time.monotonic() + self._exchange_s
@@ -324,6 +328,29 @@ class EnrolmentServer:
         detail = reason if not more else f"{reason}; {more} more were not recorded"
         with contextlib.suppress(AgentGuardError):
             self._record(IdentityRecord("refuse", presented, detail, by=address, success=False))
+
+
+class Room:
+    """Counts the connections that are served, in all and by address."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._served: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Take a place; False when there is none for this address."""
+        with self._lock:
+            if self._served.total() >= MAX_CONNECTIONS or self._served[address] >= MAX_PER_ADDRESS:
+                return False
+            self._served[address] += 1
+            return True
+
+    def leave(self, address: str) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._served[address] -= 1
+            if not self._served[address]:
+                del self._served[address]
 
 
 class Refusals:

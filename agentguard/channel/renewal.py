@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import random
 import threading
 import time
@@ -120,6 +121,7 @@ class RotatingIdentity:
         self._working = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
+        self._process = os.getpid()
         self._retry_s = FIRST_RETRY_S
         self._alerted = False
         found = first if first is not None else obtain(None)
@@ -133,6 +135,7 @@ class RotatingIdentity:
 
     def current(self) -> Identity:
         """As ``IdentitySource.current``."""
+        self._check_process()
         identity = self._identity
         if self._closed:
             raise IdentityError(f"the identity {identity.spiffe_id} was closed")
@@ -145,6 +148,7 @@ class RotatingIdentity:
 
     def blocked(self, spiffe_id: SpiffeId, serial: int, /) -> bool:
         """As ``IdentitySource.blocked``."""
+        self._check_process()
         if self._clock() - self._fresh_at > self._stale_s:
             raise IdentityError(f"the block list is older than {self._stale_s:g} seconds; its CA does not answer")
         return self._standing.block_list.blocks(spiffe_id, serial)
@@ -174,9 +178,10 @@ class RotatingIdentity:
             self._identity = self._obtain(self._identity)
             self._retry_s, self._alerted = FIRST_RETRY_S, False
             self._due = self._next_due()
-        # The CA that signed may be new: its bundle comes with the next refresh, at once.
-        self.refresh()
         self._subscribers.call()
+        # The CA that signed may be new, and the bundle with it. A failure here is no failed renewal: polling goes on.
+        with contextlib.suppress(AgentGuardError):
+            self.refresh()
         return self._identity
 
     def refresh(self) -> None:
@@ -197,6 +202,11 @@ class RotatingIdentity:
                 self._wake.set()
         if changed:
             self._subscribers.call()
+
+    def _check_process(self) -> None:
+        # Without its thread an identity would be used until it expires, and no block would be heard of.
+        if os.getpid() != self._process:
+            raise IdentityError("this identity was opened before fork; open one in each process")
 
     def _run(self) -> None:
         while not self._closed:

@@ -9,12 +9,13 @@ and reports what happened in the world: what the model read, what the tool ran w
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from agentguard.decision import Effect, Rewrite, Verdict
-from agentguard.event import Event, ModelInput, ModelOutput, ToolCall, ToolResult
+from agentguard.event import AgentMessage, Event, ModelInput, ModelOutput, ToolCall, ToolResult
 from agentguard.guard import Guard
 from agentguard.testing import Record, RecordingSink, ScriptedStage
 
@@ -69,6 +70,7 @@ EVENTS: dict[str, type] = {
     "retrieved passage": ModelInput,
     "stored history": ModelInput,
     "sub-agent in a tool": ModelOutput,
+    "hand-off": AgentMessage,
 }
 # Surfaces whose texts are on their way into a prompt or a store: no model is called with the event.
 AT_REST = frozenset({"retrieved passage", "stored history"})
@@ -163,7 +165,7 @@ def _expect_once(cell: Cell, records: list[Record]) -> None:
 
 def _downstream(cell: Cell, outcome: Outcome) -> str:
     """Everything beyond the surface, where a refused text must not arrive and an allowed one must."""
-    if cell.surface == "model input":
+    if cell.surface in ("model input", "hand-off"):
         return " ".join(outcome.model_read)
     if cell.surface == "tool call":
         return " ".join(outcome.tool_args)
@@ -219,104 +221,27 @@ def _mark(driver: Driver, surface: str, mode: str, notes: list[str]) -> str:
     return f"- ({notes.index(reasons[0]) + 1})"
 
 
-HEADER = """# Frameworks
-
-Written by `python -m tests.adapters.conformance`; a test compares it with the suite that runs every cell in the real
-framework. **B** blocks, **R** rewrites, **A** records and lets pass unchanged, each asserted on what the model read,
-what the tool ran with and what the caller got. **deny**: something of ours is broken, and the event is refused and
-recorded. **shadow**: recorded, and nothing changed. **-**: no such cell; the note says what happens instead.
-
-"""
-
-LIMITS = """
-stream and astream read every stream mode (messages, updates, values, custom, debug); events reads `astream_events` v2.
-retry and fallback use LangChain's own middleware. The suite has passed on langchain 1.2.11 with langgraph 1.1.10 (the
-floor), on langchain 1.4.7 with langgraph 1.2.22, and on langchain 1.5.2 with langgraph 1.2.24.
-
-Each attach runs a canary through the hooks in memory and refuses when one does not fire.
-
-## LangChain: which part for what
-
-* A new agent: `guarded_agent(model, tools, guard=guard)` guards model, tools and checkpointer, and puts
-  `GuardMiddleware` outermost and innermost.
-* Your own `create_agent` call: `middleware=[GuardMiddleware(guard)]`, and `checkpointer=guarded_checkpointer(saver,
-  guard)`.
-* `create_react_agent`, a `StateGraph`, plain nodes: `guarded_model`, `guarded_tool` (or a `ToolNode(tools,
-  **tool_wrappers(guard))`) and `guarded_checkpointer`, run inside `with guard.conversation(principal, prompt):`.
-* A retriever or a RAG chain: `guarded_retriever`, or `GuardCallbackHandler(guard)` in the chain's config.
-* Something built already: `protect(target, guard)` covers it, or refuses and says why.
-
-## LangChain: approval that waits
-
-```python
-agent = guarded_agent(model, tools, guard=guard, checkpointer=saver, approve_with="interrupt")
-paused = agent.invoke(ask, config)  # paused["__interrupt__"]: one question a call
-agent.invoke(resume_with(paused["__interrupt__"], approved=True), config)  # now, or in another process
-```
-
-A call that needs a person pauses the graph instead of being refused. The question is JSON: tool, arguments, why, the
-values in doubt with their origin and sentence, expiry and digest, every text escaped. The digest covers tool, schema,
-arguments, principal and whom it acts for, conversation, policy and expiry. When the graph goes on, the policy decides
-again on the exact arguments, and a deny wins; the yes is looked up in `state.db` and used up by one statement. A yes
-to another call, from another run, too late or used before is refused and recorded. `approval_ttl` is in seconds, one
-day by default. A tool that pauses the graph itself after it was approved keeps its yes. In a graph without
-`GuardMiddleware` open both parts with the same `guard.conversation(..., id=...)`. A `ToolNode` that gets several
-calls at once runs all of them again after a pause: there, a second call that was approved before is refused.
-`create_agent`, and `version="v2"` of `create_react_agent`, run each call by itself.
-
-## LangChain: checkpoints
-
-`guarded_checkpointer(saver, guard)` reads what is about to be stored, in every step and pending write, as the model
-input it will become; it stores the checked copy and leaves the live run alone. What is refused is stored as words
-that say so. `GuardMiddleware` refuses a raw checkpointer when the agent is built, and one that comes later (from the
-graph around, or set by hand) at the first run, when that graph has stored its input already;
-`allow_raw_checkpoints=True` accepts it. Bytes and objects without a JSON form cannot be checked: a run that keeps
-them ends with `Denied`. A run that is resumed in another process is the same conversation for the same principal: its
-request is the message it was entered by, and the tool results of its history are read again.
-
-## LangChain: what remains outside
-
-* A tracer is told of what models, tools and guarded retrievers read and answer as the guard left it, and nothing of a
-  refused input. Of the input of a run, its graph, nodes and prompts it is told as the caller wrote it.
-* `tool.func` and `tool._run` are the function itself. What a tool's own code sends with `dispatch_custom_event` goes to
-  the callbacks as it is; what it writes to the custom stream is checked.
-* Middleware nearer to the model than a single `GuardMiddleware` may swap in another model (a fallback), whose input is
-  then not checked, or another tool, whose arguments are not; the answers are. `guarded_agent` closes this.
-* A provider's own tools run at the provider; their definitions and what comes back are checked as model input and
-  output.
-* LangChain's response cache is off for a guarded model. A LangGraph node cache replays what a node returned without
-  running it: a model reads it checked, the caller gets it as it was stored. Cache guarded nodes only.
-* A model class that overrides `invoke` or `stream` itself and calls its provider there, past `_generate` and `_stream`,
-  goes past the guard when called bare. In an agent with `GuardMiddleware` its answers are checked all the same.
-* With `ToolNode(handle_tool_errors=True)` a tool's exception is recorded twice, once as raised and once in the words
-  LangChain wraps around it.
-* A stream that breaks off is recorded as far as it was read; text the filter still held is dropped.
-* Of a streamed answer only text is read as it comes, and only under rules that redact; the arguments of tool calls,
-  other content blocks, and text after these arrive whole, checked.
-* In a compiled graph the models cannot be reached; `protect` refuses unless `observe_output_only=True` accepts that.
-  Plain functions that its nodes call cannot be seen at all.
-* A document block (`document`, `file`, `search_result`), messages made by `retrieved(...)`, and passages (not single
-  values) that a guarded retriever or the handler has seen are quoted material where they stand in a human message;
-  other pasted text cannot be told apart.
-* A sub-agent started in a bare `threading.Thread` has lost its run: it acts as a new one, without a name as nobody, who
-  may use no tool. With a name, the message it is entered by counts as its user's. Start it with
-  `contextvars.copy_context().run`, or in LangChain's own executors, and it is a child of the run that started it.
-"""
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "frameworks.md"
 
 
-def document(drivers: list[Driver]) -> str:
-    """The whole page."""
-    return HEADER + "\n".join(table(driver) for driver in drivers) + LIMITS
+def section(page: str, driver: Driver) -> str:
+    """``page`` with the table of one framework written anew, between its marks."""
+    start, end = f"<!-- table: {driver.framework} -->\n", f"<!-- end: {driver.framework} -->"
+    before, _, rest = page.partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"docs/frameworks.md has no place for {driver.framework}: {start.strip()} ... {end}")
+    return f"{before}{start}\n{table(driver)}\n{end}{after}"
 
 
 def main() -> None:
-    """Write docs/frameworks.md."""
-    import pathlib
+    """Write the tables of the frameworks installed here into docs/frameworks.md."""
+    from tests.adapters.drivers import installed
 
-    from tests.adapters.langchain_driver import LangChainDriver
-
-    page = pathlib.Path(__file__).parents[2] / "docs" / "frameworks.md"
-    page.write_text(document([LangChainDriver()]), encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    for adapter in installed():
+        page = section(page, adapter.make())
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import pytest
 
-from tests.adapters.conformance import Cell, cells, document, judged
-from tests.adapters.langchain_driver import LangChainDriver
+from tests.adapters.conformance import PAGE, Cell, Driver, cells, judged, section
+from tests.adapters.drivers import ADAPTERS, installed
 
-DRIVER = LangChainDriver()
-POSSIBLE = [cell for cell in cells() if DRIVER.impossible(cell) is None]
+FOUND = installed()
+DRIVERS: dict[str, Driver] = {adapter.name: adapter.make() for adapter in FOUND}
+POSSIBLE = [
+    pytest.param(name, cell, id=f"{name} / {cell}")
+    for name, driver in DRIVERS.items()
+    for cell in cells()
+    if driver.impossible(cell) is None
+]
 
 
-@pytest.mark.parametrize("cell", [pytest.param(cell, id=str(cell)) for cell in POSSIBLE])
-def test_cell(cell: Cell, record_property: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(("name", "cell"), POSSIBLE)
+def test_cell(name: str, cell: Cell, record_property: pytest.FixtureRequest) -> None:
     """Blocked, rewritten or recorded, as the rules that hold for every framework say."""
-    record_property("cell", [DRIVER.framework, cell.surface, cell.mode, cell.action])  # type: ignore[operator]
+    record_property("cell", [name, cell.surface, cell.mode, cell.action])  # type: ignore[operator]
 
-    judged(DRIVER, cell)
+    judged(DRIVERS[name], cell)
 
 
-def test_page_shows_the_suite() -> None:
+@pytest.mark.parametrize("name", DRIVERS)
+def test_page_shows_the_suite(name: str) -> None:
     """docs/frameworks.md is what the cells give; write it with ``python -m tests.adapters.conformance``."""
-    page = pathlib.Path(__file__).parents[2] / "docs" / "frameworks.md"
+    page = PAGE.read_text(encoding="utf-8")
 
-    assert page.read_text(encoding="utf-8") == document([DRIVER])
+    assert section(page, DRIVERS[name]) == page
+
+
+def test_every_adapter_is_on_the_page() -> None:
+    """Also those whose framework is not installed here."""
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert [name for name in (adapter.name for adapter in ADAPTERS) if f"<!-- table: {name} -->" not in page] == []

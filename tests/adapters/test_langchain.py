@@ -37,6 +37,7 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel, Field
 
 import agentguard_langchain.versions as versions
+from agentguard import adapter
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Rewrite, Verdict
 from agentguard.errors import AdapterError, Denied
@@ -985,15 +986,15 @@ def test_what_is_no_model_or_tool_is_refused(thing: str) -> None:
 
 def test_old_or_absent_langchain_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra to install."""
-    monkeypatch.setattr(versions, "_installed", lambda name: (0, 3, 0))
+    monkeypatch.setattr(adapter, "_installed", lambda name: (0, 3, 0))
 
     with pytest.raises(AdapterError, match=r"install agentguard\[langchain\] \(langchain >= 1.2.11 not found\)"):
-        versions.require_supported()
+        versions.require_langchain()
 
 
 def test_untested_newer_version_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Said once, not refused."""
-    monkeypatch.setattr(versions, "_installed", lambda name: (9, 0, 0))
+    monkeypatch.setattr(adapter, "_installed", lambda name: (9, 0, 0))
     versions.warn_untested.cache_clear()
 
     with pytest.warns(UserWarning, match="not been tested"):

@@ -196,13 +196,16 @@ def test_what_cannot_be_recorded_is_not_issued(home: Home, clock: Clock) -> None
     authority.close()
 
 
-def test_a_second_ca_in_one_home_is_refused_and_harms_nothing(home: Home, authority: Authority) -> None:
-    before = authority.bundle()
+def test_a_second_ca_in_one_home_is_refused_and_leaves_nothing(
+    home: Home, authority: Authority, records: list[IdentityRecord]
+) -> None:
+    before = authority.bundle(), sorted((home.path / "ca").iterdir())
 
     with pytest.raises(IdentityError, match="CA already"):
-        Authority.create(home, DOMAIN)
+        Authority.create(home, DOMAIN, record=records.append)
 
-    assert authority.bundle() == before
+    assert (authority.bundle(), sorted((home.path / "ca").iterdir())) == before
+    assert [record.action for record in records] == ["init"]
     authority.identity(SpiffeId.parse(RESEARCHER))
 
 
@@ -418,6 +421,14 @@ def test_an_offline_root_signs_when_it_is_brought_back(tmp_path: Path, home: Hom
 
     assert len(authority.schedule()) == 3
     authority.close()
+
+
+def test_a_ca_that_slept_through_its_issuing_ca_goes_on_with_a_new_one(authority: Authority, clock: Clock) -> None:
+    clock.offset = 30 * 24 * HOUR
+
+    authority.identity(SpiffeId.parse(RESEARCHER))
+
+    assert [ca.state for ca in authority.schedule()] == ["trusted", "left", "signs"]
 
 
 def test_a_foreign_root_key_certifies_nothing(tmp_path: Path, authority: Authority) -> None:

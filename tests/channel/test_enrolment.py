@@ -31,7 +31,7 @@ from agentguard.channel import (
     server_context,
 )
 from agentguard.channel.certificate import leaf_certificate, make_request, new_key, pem_of_certificate, pem_of_key
-from agentguard.channel.enrolment import Refusals
+from agentguard.channel.enrolment import Refusals, Room
 from agentguard.channel.identity import Identity
 from agentguard.channel.membership import _ask, membership_path
 from agentguard.channel.protocol import (
@@ -570,7 +570,7 @@ def test_one_byte_at_a_time_does_not_move_the_deadline(domain: Domain) -> None:
 
 def test_more_connections_than_there_is_room_for_are_closed_at_once(domain: Domain) -> None:
     """And the service answers again when they are gone."""
-    silent = [socket.create_connection(domain.server.address, timeout=5) for _ in range(64)]
+    silent = [socket.create_connection(domain.server.address, timeout=5) for _ in range(32)]
     time.sleep(0.2)  # until each is accepted
     with socket.create_connection(domain.server.address, timeout=5) as one_more:
         assert one_more.recv(10) == b""
@@ -585,6 +585,17 @@ def test_more_connections_than_there_is_room_for_are_closed_at_once(domain: Doma
         except ChannelError:
             time.sleep(0.05)
     pytest.fail("the service did not recover")
+
+
+def test_one_address_cannot_take_every_place() -> None:
+    room = Room()
+
+    first = [room.enter("192.0.2.1") for _ in range(40)]
+    others = [room.enter(f"192.0.2.{number}") for number in range(2, 40)]
+    room.leave("192.0.2.1")
+
+    assert (sum(first), sum(others)) == (32, 32)
+    assert room.enter("192.0.2.1")
 
 
 def test_knocking_without_end_does_not_fill_the_log() -> None:

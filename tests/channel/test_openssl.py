@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agentguard.channel import Authority, CertificateFiles, SpiffeId, server_context
+from agentguard.channel import ALPN, Authority, CertificateFiles, SpiffeId, server_context
 from agentguard.errors import IdentityError
 from agentguard.store import Home
-from tests.channel.attackers import ALPN, Listener, attack_server, lenient
+from tests.channel.attackers import Listener, attack_server, lenient
 from tests.channel.forge import DOMAIN, RESEARCHER, WRITER, Forge, HeldIdentity
 
 OPENSSL = shutil.which("openssl")

@@ -194,6 +194,19 @@ def test_a_closed_source_hands_out_nothing() -> None:
         source.current()
 
 
+def test_an_identity_does_not_cross_fork() -> None:
+    """In the child no thread renews it or hears of blocks."""
+    source = Office().source()
+
+    source._process += 1
+
+    with pytest.raises(IdentityError, match="before fork"):
+        source.current()
+    with pytest.raises(IdentityError, match="before fork"):
+        source.blocked(SpiffeId.parse(WRITER), 1)
+    source.close()
+
+
 def test_the_thread_renews_by_itself() -> None:
     """Real time: the leaf is past half of its life at the start."""
     office = Office()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +37,34 @@ def test_each_side_learns_the_others_name() -> None:
     expected = frozenset({SpiffeId.parse(WRITER)})
     assert check_peer(one, client.identity, client, expected=expected).spiffe_id.agent == "writer"
     assert check_peer(other, server.identity, server, expected=None).spiffe_id.agent == "researcher"
+
+
+def test_without_memory_files_the_key_lies_in_a_private_file_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def looked(self: ssl.SSLContext, path: str, **how: object) -> None:
+        seen.append(Path(path).stat().st_mode & 0o777)
+        load(self, path, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", looked)
+
+    client_context(Forge.make().identity())
+
+    assert seen == [0o600]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_memory_files_no_file_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("memory files are Linux's")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+
+    client_context(Forge.make().identity())
 
 
 def test_a_server_with_another_name_is_refused() -> None:
