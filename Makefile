@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
 FRAMEWORKS := agents
 
-.PHONY: help setup demo test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
+.PHONY: help setup demo test test-long test-frameworks lint bench bench-recognizers bench-agentdojo bench-channel train eval-heldout docs lock clean
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-recognizers: $(READY) ## crafted worst cases for every recognizer, derived
 docs: $(READY) ## build the guide into site/, generated tables included; a link that leads nowhere fails
 	@$(BIN)/python docs/hooks.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+bench-channel: .venv-peers/.ready ## the channel next to gRPC and bare TLS streams, and under attack (two minutes)
+	@.venv-peers/bin/python -m benchmarks.channel
 
 bench-agentdojo: .venv-agentdojo/.ready ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
 	@.venv-agentdojo/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)

@@ -1,5 +1,5 @@
-"""Messages between two processes on this machine, over mutual TLS everywhere: AgentGuard's channel next to gRPC and bare
-asyncio streams, in one run. ``make bench-channel`` runs it.
+"""Messages between two processes on this machine, over mutual TLS everywhere: AgentGuard's channel next to gRPC and
+bare asyncio streams, in one run. ``make bench-channel`` runs it.
 
 Each system echoes payloads of 1 KB and 64 KB: one after the other ("round trip"), and with 64 under way ("pipelined").
 The systems take turns, the best of several rounds counts, and the ratios are what to read: this machine has other work.
@@ -14,7 +14,9 @@ import asyncio
 import contextlib
 import math
 import os
+import resource
 import ssl
+import statistics
 import struct
 import sys
 import tempfile
@@ -36,6 +38,7 @@ from agentguard.errors import Denied
 from agentguard.event import AgentMessage
 from benchmarks.report import Table
 from tests.channel.forge import RESEARCHER, WRITER, Forge, HeldIdentity
+from tests.channel.raw import raw_peer
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (1024, 64 * 1024)
@@ -47,7 +50,9 @@ LIMITS = Limits(
     accepts_per_source_per_s=1e4, connections_per_identity=IDLE + 8,
     starts_per_identity=IDLE + 8, handshakes_per_source=64,
 )  # fmt: skip
-RIGHTS = MessageRights({"researcher": {"writer": MessageGrant(("echo", "draft.*"))}})
+GRANT = {"writer": MessageGrant(("echo", "draft.*"))}
+RIGHTS = MessageRights({"researcher": GRANT, "attacker": GRANT})
+ATTACKER = "spiffe://example.org/agent/attacker"
 HOST_NAME = "writer.example.org"
 
 Echo = Callable[[bytes], Awaitable[bytes]]
@@ -66,7 +71,9 @@ def write_identities(folder: Path) -> None:
     """Certificates of one CA for both ends; the server's names a host too, which gRPC asks for."""
     forge = Forge.make()
     (folder / "ca.pem").write_bytes(forge.root.pem)
-    for name, uri, dns in (("server", WRITER, [HOST_NAME]), ("client", RESEARCHER, [])):
+    for name, uri, dns in (
+        ("server", WRITER, [HOST_NAME]), ("client", RESEARCHER, []), ("attacker", ATTACKER, []),
+    ):  # fmt: skip
         leaf = forge.issuing.leaf([uri], dns=dns)
         (folder / f"{name}.pem").write_bytes(leaf.chain_pem)
         (folder / f"{name}.key").write_bytes(leaf.key_pem)
@@ -80,8 +87,9 @@ def identity(folder: Path, name: str) -> Identity:
 # -- AgentGuard ------------------------------------------------------------------------------------------------------
 
 
-async def serve_agentguard(folder: Path) -> None:
-    server = AgentServer(HeldIdentity(identity(folder, "server")), "127.0.0.1", 0, authorize=authorize, limits=LIMITS)
+async def serve_agentguard(folder: Path, limits: Limits = LIMITS) -> None:
+    source = HeldIdentity(identity(folder, "server"))
+    server = AgentServer(source, "127.0.0.1", 0, authorize=authorize, limits=limits)
 
     async def echo(message: Message) -> bytes:
         return message.payload
@@ -100,6 +108,11 @@ async def agentguard_client(folder: Path, port: int) -> AsyncIterator[Echo]:
 
 
 # -- asyncio streams -------------------------------------------------------------------------------------------------
+
+
+async def serve_attacked(folder: Path) -> None:
+    """With the limits of a server that faces strangers; only the good peer's rate is not limited."""
+    await serve_agentguard(folder, Limits(messages_per_s=1e9, bytes_per_s=1e12, window_bytes=16 * 1024 * 1024))
 
 
 async def serve_streams(folder: Path) -> None:
@@ -226,7 +239,12 @@ Rates = dict[str, dict[tuple[int, int], "Rate"]]
 
 # -- measuring -------------------------------------------------------------------------------------------------------
 
-SERVERS = {"agentguard": serve_agentguard, "streams": serve_streams, "grpc": serve_grpc}
+SERVERS = {
+    "agentguard": serve_agentguard,
+    "agentguard-attacked": serve_attacked,
+    "streams": serve_streams,
+    "grpc": serve_grpc,
+}
 CLIENTS: dict[str, tuple[str, Any]] = {
     "AgentGuard": ("agentguard", agentguard_client),
     "asyncio TLS streams": ("streams", streams_client),
@@ -345,6 +363,79 @@ def tables(loop: str, best: Rates) -> str:
     ))  # fmt: skip
 
 
+async def attack(folder: Path, port: int) -> None:
+    """Peers nobody wants: silent ones, garbage before TLS, and with a good certificate one byte a second, no reading,
+    and broken frames; all come back as soon as they are cut off."""
+    source = HeldIdentity(identity(folder, "attacker"))
+    address = ("127.0.0.1", port)
+
+    async def silent() -> None:
+        _, writer = await asyncio.open_connection(*address)
+        await asyncio.sleep(60)
+        writer.close()
+
+    async def garbage() -> None:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"\xff" * 500)
+        await reader.read()
+        writer.close()
+
+    async def slow() -> None:
+        async with raw_peer(address, source=source) as peer:
+            for byte in b"\x00\x00\x10\x00\x01\x02\x00\x00":
+                peer.writer.write(bytes([byte]))
+                await asyncio.sleep(1)
+
+    async def deaf() -> None:
+        async with raw_peer(address, source=source) as peer:
+            peer.writer.transport.get_extra_info("socket")
+            peer.reader._transport.pause_reading()  # type: ignore[attr-defined]  # reads no more
+            for number in range(60):
+                peer.message(number + 1, bytes(60_000), wants=1, sender=ATTACKER)
+            await asyncio.sleep(60)
+
+    async def broken() -> None:
+        async with raw_peer(address, source=source) as peer:
+            peer.writer.write(b"\xff" * 64)
+            await peer.ended()
+
+    async def again(what: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            with contextlib.suppress(OSError, EOFError, ssl.SSLError):
+                await what()
+            await asyncio.sleep(0.2)
+
+    kinds = [silent] * 200 + [garbage] * 4 + [slow] * 2 + [deaf] * 2 + [broken] * 2
+    await asyncio.gather(*(again(kind) for kind in kinds))
+
+
+async def under_attack(folder: Path, rounds: int, seconds: float) -> str:
+    """What a good peer gets while others misbehave, of what it gets alone; the same connection, turn by turn."""
+    process, port = await started("agentguard-attacked", folder, uvloop=False)
+    alone, attacked = [], []
+    try:
+        async with agentguard_client(folder, port) as echo:
+            for _ in range(rounds):
+                alone.append(await rate(echo, process.pid, bytes(1024), seconds, WINDOW))
+                hostile = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "benchmarks.channel", "--attack", str(port), "--folder", str(folder),
+                    cwd=ROOT, stderr=asyncio.subprocess.DEVNULL,
+                )  # fmt: skip
+                await asyncio.sleep(3)
+                attacked.append(await rate(echo, process.pid, bytes(1024), seconds, WINDOW))
+                hostile.kill()
+                await hostile.wait()
+    finally:
+        process.terminate()
+        await process.wait()
+    kept = statistics.median(b.per_s / a.per_s for a, b in zip(alone, attacked, strict=True))
+    cost = statistics.median(b.server_us / a.server_us for a, b in zip(alone, attacked, strict=True))
+    return (
+        f"a good peer while 210 others misbehave: {kept:.0%} of its throughput alone (median of {rounds}); "
+        f"the server spends {cost:.2f}x the processor time per reply"
+    )
+
+
 async def idle_memory(folder: Path) -> float:
     """KiB that one idle connection adds to the server's resident memory."""
     process, port = await started("agentguard", folder, uvloop=False)
@@ -372,11 +463,16 @@ def main() -> None:
     parser.add_argument("--serve", choices=SERVERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--uvloop", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--attack", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
     options = parser.parse_args()
     if options.serve:
         run(SERVERS[options.serve](options.folder), uvloop=options.uvloop)
+        return
+    if options.attack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        run(attack(options.folder, options.attack), uvloop=False)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -386,6 +482,7 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             best = run(measure(folder, options.rounds, options.seconds, uvloop=True), uvloop=True)
             print(tables("uvloop", best))
+        print(asyncio.run(under_attack(folder, options.rounds, options.seconds)))
         print(f"idle connection, server side: {asyncio.run(idle_memory(folder)):.0f} KiB")
 
 
