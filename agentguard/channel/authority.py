@@ -390,7 +390,13 @@ class Authority:
 
     def _key(self, row: CaRow) -> CaKey:
         if row.serial not in self._keys:
-            self._keys[row.serial] = _read_key(self._folder / _key_name(row.serial))
+            path = self._folder / _key_name(row.serial)
+            if not os.path.lexists(path):
+                # Several hosts may share the database; the keys stay on the one where the CA was made.
+                raise IdentityError(
+                    f"the CA's key is not in {self._folder}; agents of this host join: `agentguard ca join`"
+                )
+            self._keys[row.serial] = _read_key(path)
         return self._keys[row.serial]
 
     def _tell(

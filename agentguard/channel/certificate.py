@@ -27,6 +27,7 @@ from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import IdentityError
 
 __all__ = [
+    "UNREADABLE",
     "CaKey",
     "LeafKey",
     "certified_by",
@@ -41,6 +42,18 @@ __all__ = [
     "read_request",
     "root_certificate",
 ]
+
+# What reading a certificate or request of somebody else's can raise; InvalidVersion and DuplicateExtension are no
+# ValueErrors.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 CaKey: TypeAlias = ec.EllipticCurvePrivateKey
 LeafKey: TypeAlias = ec.EllipticCurvePublicKey | Ed25519PublicKey
@@ -109,7 +122,7 @@ def read_request(pem: bytes) -> LeafKey:
     try:
         request = x509.load_pem_x509_csr(pem)
         proven, key = request.is_signature_valid, request.public_key()
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except UNREADABLE as error:
         raise IdentityError("the certificate request cannot be read; send PKCS #10 in PEM") from error
     if not proven:
         raise IdentityError("the certificate request is not signed by the key it holds")
@@ -124,7 +137,7 @@ def certified_by(certificate: x509.Certificate, above: x509.Certificate) -> bool
     """Whether the names match and ``above``'s key made the signature."""
     try:
         certificate.verify_directly_issued_by(above)
-    except (ValueError, TypeError, InvalidSignature):
+    except UNREADABLE:
         return False
     return True
 

@@ -11,6 +11,7 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import logging
 import secrets
 import socket
 import ssl
@@ -49,6 +50,8 @@ from agentguard.errors import AgentGuardError, ChannelError, EnrolmentRefused, I
 __all__ = ["TOKEN_S", "EnrolmentServer", "JoinToken", "new_token"]
 
 TOKEN_S = 600.0
+_log = logging.getLogger("agentguard")
+
 _PREFIX = "agj1"
 _SECRET_BYTES = 32
 _PIN_BYTES = 32
@@ -225,6 +228,9 @@ class EnrolmentServer:
             self._refuse(address, error.reason, error.presented or "")
         except AgentGuardError as error:
             self._refuse(address, error.code, "")
+        except Exception:  # noqa: BLE001  # a defect of ours is a refusal, recorded, and the service goes on
+            _log.exception("a request to the CA failed")
+            self._refuse(address, "failed", "")
         finally:
             with contextlib.suppress(OSError):
                 raw.close()

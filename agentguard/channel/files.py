@@ -8,6 +8,7 @@ identity used before stays until it expires.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import ssl
 import stat
@@ -26,6 +27,8 @@ from agentguard.channel.tls import client_context, refused_handshake, server_con
 from agentguard.errors import AgentGuardError, IdentityError
 
 __all__ = ["CertificateFiles", "check_handshake", "read_private", "read_small"]
+
+_log = logging.getLogger("agentguard")
 
 # name, size and time of change of each file: what differs when somebody wrote.
 _Mark = tuple[tuple[int, int, int] | None, ...]
@@ -117,8 +120,11 @@ class CertificateFiles:
 
     def _run(self) -> None:
         while not self._closed.wait(self._poll_s):
-            self.look()
-            self._alert_when_late()
+            try:
+                self.look()
+                self._alert_when_late()
+            except Exception:  # noqa: BLE001  # an unknown failure must not end watching: the next look may succeed
+                _log.exception("looking at the certificate files failed")
 
     def _look_at_identity(self) -> bool:
         mark = self._marks()

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from agentguard.channel.certificate import UNREADABLE
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import IdentityError
 
@@ -143,7 +144,7 @@ def parse_certificates(pem: bytes, what: str) -> list[x509.Certificate]:
         raise IdentityError(f"{what} has {len(pem)} bytes, more than {MAX_PEM_BYTES}")
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise IdentityError(f"{what} holds no readable PEM certificate") from error
 
 
@@ -151,7 +152,7 @@ def presented_uris(leaf: x509.Certificate) -> list[str]:
     """The URI names of a certificate, unchecked; none when they cannot be read."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return []
     return names.get_values_for_type(x509.UniformResourceIdentifier)
 
@@ -163,12 +164,14 @@ def check_leaf(leaf: x509.Certificate) -> SpiffeId:
         LeafProblem: it breaks one; ``reason`` says which.
     """
     try:
+        # Extensions that cannot be read are told apart here; _is_ca takes them for no CA.
+        _ = leaf.extensions
         if _is_ca(leaf):
             raise LeafProblem("ca-leaf", "the certificate is a CA's; an agent's has CA:false")
         _check_usage(leaf)
         _extension(leaf, x509.AuthorityKeyIdentifier, "missing-authority-key-id")
         public = leaf.public_key()
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise LeafProblem("malformed", "the certificate cannot be read") from error
     if not isinstance(public, Ed25519PublicKey) and not (
         isinstance(public, EllipticCurvePublicKey) and isinstance(public.curve, SECP256R1)
@@ -205,7 +208,7 @@ def _extension(leaf: x509.Certificate, kind: type[E], reason: str) -> x509.Exten
 def _is_ca(certificate: x509.Certificate) -> bool:
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from agentguard.channel.certificate import UNREADABLE
 from agentguard.channel.identity import Identity, IdentitySource, LeafProblem, check_leaf, now, presented_uris
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import AgentGuardError, IdentityError, PeerRefused
@@ -254,7 +255,7 @@ def _leaf_of(tls: ssl.SSLObject | ssl.SSLSocket) -> x509.Certificate:
         raise PeerRefused("no-certificate", None)
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise PeerRefused("malformed", None) from error
 
 

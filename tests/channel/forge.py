@@ -67,6 +67,7 @@ class Ca:
         digital_signature: bool = True,
         extended: Sequence[x509.ObjectIdentifier] | None = BOTH,
         authority: bool = True,
+        key_id: bool = True,
         key: Key | None = None,
         subject: str = "agent",
         dns: Sequence[str] = (),
@@ -84,8 +85,11 @@ class Ca:
             .not_valid_after(moment + end)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(_usage(digital_signature, cert_sign), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
+        if key_id:
+            builder = builder.add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )  # fmt: skip
         if authority:
             public = self.key.public_key()
             builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)

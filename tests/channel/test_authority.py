@@ -233,6 +233,15 @@ def test_a_key_file_that_was_opened_to_others_is_refused(home: Home, authority: 
         authority.identity(SpiffeId.parse(RESEARCHER))
 
 
+def test_where_the_keys_are_not_agents_are_told_to_join(home: Home, authority: Authority) -> None:
+    """Another host with the same database."""
+    for file in (home.path / "ca").iterdir():
+        file.unlink()
+
+    with pytest.raises(IdentityError, match="agentguard ca join"):
+        authority.identity(SpiffeId.parse(RESEARCHER))
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", pem_of(rsa.generate_private_key(65537, 2048))])
 def test_a_damaged_key_file_is_one_clear_line(home: Home, authority: Authority, content: bytes) -> None:
     for file in (home.path / "ca").iterdir():

@@ -611,6 +611,20 @@ def test_knocking_without_end_does_not_fill_the_log() -> None:
     assert second == 35
 
 
+def test_a_defect_of_ours_is_a_refusal_and_the_service_goes_on(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(domain.server, "_answer", lambda *_: 1 / 0)
+
+    with pytest.raises(ChannelError):
+        domain.join()
+
+    assert domain.refusals() == ["failed"]
+    assert "a request to the CA failed" in caplog.text
+    monkeypatch.undo()
+    domain.join()
+
+
 # One call
 
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agentguard.channel import SpiffeId, check_peer, client_context, server_context
-from agentguard.errors import PeerRefused
-from tests.channel.forge import RESEARCHER, WRITER, Forge
+from agentguard.channel import Identity, SpiffeId, check_peer, client_context, server_context
+from agentguard.channel.certificate import UNREADABLE, make_request, new_key, read_request
+from agentguard.channel.identity import LeafProblem, check_leaf, presented_uris
+from agentguard.errors import IdentityError, PeerRefused
+from tests.channel.forge import BOTH, RESEARCHER, WRITER, Forge, HeldIdentity
 
 
 def shake(client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[ssl.SSLObject, ssl.SSLObject]:
@@ -76,3 +86,82 @@ def test_a_server_with_another_name_is_refused() -> None:
     with pytest.raises(PeerRefused) as refused:
         check_peer(one, client.identity, client, expected=frozenset({SpiffeId.parse(RESEARCHER)}))
     assert (refused.value.reason, refused.value.presented) == ("unexpected-identity", WRITER)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({}, id="P-256"),
+        pytest.param({"key": ed25519.Ed25519PrivateKey.generate()}, id="Ed25519"),
+        pytest.param({"subject": ""}, id="no-subject-and-critical-names"),
+        pytest.param({"dns": ("researcher.example.org",)}, id="a-DNS-name-beside-the-URI"),
+        pytest.param({"extended": [*BOTH, ExtendedKeyUsageOID.EMAIL_PROTECTION]}, id="one-more-usage"),
+        pytest.param({"key_id": False}, id="no-subject-key-identifier, as cert-manager and Istio make them"),
+    ],
+)
+def test_what_good_cas_differ_in_is_accepted(how: dict[str, Any]) -> None:
+    """SPIRE, cert-manager, smallstep and openssl fill in different things; none of these matters."""
+    forge = Forge.make()
+    client = HeldIdentity(forge.issuing.leaf([RESEARCHER], **how).identity(forge.root))
+    server = forge.source(WRITER)
+
+    _, other = shake(client_context(client.identity), server_context(server.identity))
+
+    assert check_peer(other, server.identity, server, expected=None).serial == client.identity.serial
+
+
+FORGE = Forge.make()
+MADE = FORGE.issuing.leaf(dns=("x.example.org",))
+LEAF = MADE.certificate.public_bytes(Encoding.DER)
+REQUEST = x509.load_pem_x509_csr(make_request(new_key())).public_bytes(Encoding.DER)
+CHANGES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4)
+
+
+def damaged(der: bytes, changes: list[tuple[int, int]]) -> bytes:
+    spoilt = bytearray(der)
+    for place, value in changes:
+        spoilt[place % len(spoilt)] = value
+    return bytes(spoilt)
+
+
+def pem(kind: str, der: bytes) -> bytes:
+    return f"-----BEGIN {kind}-----\n{base64.b64encode(der).decode()}\n-----END {kind}-----\n".encode()
+
+
+@given(CHANGES)
+@settings(max_examples=300)
+def test_no_bytes_in_a_certificate_break_the_check(changes: list[tuple[int, int]]) -> None:
+    """Whatever parses as a certificate is a good leaf or a LeafProblem with a reason, never another error."""
+    try:
+        found = x509.load_der_x509_certificate(damaged(LEAF, changes))
+    except UNREADABLE:
+        return
+
+    assert isinstance(presented_uris(found), list)
+    try:
+        name = check_leaf(found)
+    except LeafProblem:
+        return
+    assert SpiffeId.parse(str(name)) == name
+
+
+@given(CHANGES)
+@settings(max_examples=200)
+def test_no_bytes_in_a_chain_or_bundle_raise_anything_but_an_identity_error(changes: list[tuple[int, int]]) -> None:
+    spoilt = pem("CERTIFICATE", damaged(LEAF, changes))
+    anchor = pem("CERTIFICATE", damaged(FORGE.root.certificate.public_bytes(Encoding.DER), changes))
+
+    for chain, bundle in ((spoilt, FORGE.root.pem), (MADE.chain_pem, anchor)):
+        try:
+            client_context(Identity.from_pem(chain, MADE.key_pem, bundle))
+        except IdentityError:
+            continue
+
+
+@given(CHANGES)
+@settings(max_examples=200)
+def test_no_bytes_in_a_request_raise_anything_but_an_identity_error(changes: list[tuple[int, int]]) -> None:
+    try:
+        read_request(pem("CERTIFICATE REQUEST", damaged(REQUEST, changes)))
+    except IdentityError:
+        return
