@@ -28,8 +28,9 @@ from agentguard import (
     RemotePeer,
     SpiffeId,
 )
+from agentguard.adapter import inside_tool
 
-from .runs import PRINCIPAL_KEY, inside_tool
+from .runs import PRINCIPAL_KEY
 from .tool import guarded_tool
 
 __all__ = ["RemoteAgent", "remote_agent", "serve_agent"]
