@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import ssl
 from typing import Any
@@ -20,6 +21,8 @@ from agentguard.errors import ChannelError, PeerRefused
 __all__ = ["AgentServer"]
 
 BACKLOG = 128
+# Other connections get their turn between so many.
+ACCEPTS_PER_TURN = 16
 
 
 class AgentServer(Endpoint):
@@ -70,14 +73,14 @@ class AgentServer(Endpoint):
                 self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
             for family, _, _, _, address in dict.fromkeys(found):
-                self._sockets.append(_listen(family, address))
+                self._sockets.append(_bound(family, address))
         except OSError as error:
             await self.close(0)
             raise ChannelError(
                 f"cannot listen on {self._host}:{self._port} ({error.strerror or error}); choose another address"
             ) from error
         for listening in self._sockets:
-            self._spawn(self._accept(listening, admission))
+            self._listen(listening, admission)
 
     async def serve_forever(self) -> None:
         """Wait until the task is cancelled."""
@@ -86,7 +89,9 @@ class AgentServer(Endpoint):
     async def close(self, timeout: float = 5.0) -> None:
         """Stop listening, then as ``Endpoint.close``."""
         for listening in self._sockets:
-            listening.close()
+            if listening.fileno() >= 0:
+                self.loop.remove_reader(listening.fileno())
+                listening.close()
         await super().close(timeout)
 
     def peer(self, name: SpiffeId | str) -> Link:
@@ -116,25 +121,41 @@ class AgentServer(Endpoint):
 
     # -- accepting ---------------------------------------------------------------------------------------------------
 
-    async def _accept(self, listening: socket.socket, admission: Admission) -> None:
-        while not self._is_closing:
+    def _listen(self, listening: socket.socket, admission: Admission) -> None:
+        # A reader, not sock_accept: a task that is cancelled while it is handed a socket would lose that socket.
+        self.loop.add_reader(listening.fileno(), self._accept, listening, admission)
+
+    def _accept(self, listening: socket.socket, admission: Admission) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            if self._is_closing or listening.fileno() < 0:
+                return
             try:
-                accepted, address = await self.loop.sock_accept(listening)
+                accepted, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
             except OSError:
-                if listening.fileno() < 0:
-                    return
                 # Out of file descriptors: those in use must go first.
-                await asyncio.sleep(0.1)
-                continue
-            host = str(address[0])
-            reason = "too-many-connections" if len(self._connections) >= self.limits.connections else None
-            if reason is None:
-                reason = admission.enter(host)
-            if reason is not None:
-                self._refused(PeerRefused(reason), address_text(address))
-                accepted.close()
-                continue
-            self._spawn(self._handshake(accepted, host, address_text(address), admission))
+                self.loop.remove_reader(listening.fileno())
+                self.loop.call_later(0.1, self._resume, listening, admission)
+                return
+            accepted.setblocking(False)
+            self._admit(accepted, address, admission)
+
+    def _resume(self, listening: socket.socket, admission: Admission) -> None:
+        if not self._is_closing and listening.fileno() >= 0:
+            self._listen(listening, admission)
+
+    def _admit(self, accepted: socket.socket, address: Any, admission: Admission) -> None:
+        host = str(address[0])
+        reason = "too-many-connections" if len(self._connections) >= self.limits.connections else None
+        if reason is None:
+            reason = admission.enter(host)
+        if reason is not None:
+            self._refused(PeerRefused(reason), address_text(address))
+            accepted.close()
+            return
+        shaking = self._spawn(self._handshake(accepted, host, address_text(address), admission))
+        shaking.add_done_callback(functools.partial(_end_refused, accepted))
 
     async def _handshake(self, accepted: socket.socket, host: str, address: str, admission: Admission) -> None:
         connection = Connection(
@@ -156,12 +177,20 @@ class AgentServer(Endpoint):
                 ssl_shutdown_timeout=self.limits.close_s,
             )
         except (OSError, ssl.SSLError) as error:
+            # Not every loop has taken the socket over when the other side is gone at once.
+            accepted.close()
             self._refused(_refusal(error), address)
         finally:
             admission.leave(host, authenticated=bool(connection.peer_name))
 
 
-def _listen(family: int, address: Any) -> socket.socket:
+def _end_refused(accepted: socket.socket, shaking: asyncio.Task[Any]) -> None:
+    """Close what no transport has taken over: a handshake that was cancelled, at the server's end, before it began."""
+    if shaking.cancelled() and accepted.fileno() >= 0:
+        accepted.close()
+
+
+def _bound(family: int, address: Any) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

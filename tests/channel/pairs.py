@@ -73,6 +73,7 @@ async def pair(
     client_authorize: Any = allow,
     idempotent: bool = True,
     concurrent: bool = False,
+    patience: float = PATIENCE,
     **server_settings: Any,
 ) -> AsyncIterator[Pair]:
     """A server of the writer's and a client of the researcher's, connected when first used."""
@@ -84,7 +85,7 @@ async def pair(
     for topic, handler in (handlers or {"echo": echo}).items():
         server.on(topic, handler, idempotent=idempotent, concurrent=concurrent)
     client = AgentClient(sources[1], authorize=client_authorize, record=records[1], limits=client_limits or limits)
-    async with asyncio.timeout(PATIENCE), server, client:
+    async with asyncio.timeout(patience), server, client:
         link = client.peer(*server.address, WRITER)
         yield Pair(server, client, link, *sources, *records)
 

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -313,6 +314,40 @@ async def test_connections_are_bounded_per_identity_and_in_all() -> None:
             await stack.enter_async_context(third)
 
     assert p.server_records.reasons("refuse") == ["too-many-connections-of-identity"]
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def _connect_often(count: int) -> None:
+    """Every connection gives back its descriptors, tasks and memory."""
+    limits = replace(FAST, connections_per_identity=64, starts_per_identity=20_000)
+    async with pair(limits=limits, patience=1200.0) as p:
+        await p.link.request("echo", b"")
+        before = _descriptors(), len(asyncio.all_tasks())
+        for _ in range(count):
+            async with raw_peer(p.server.address) as peer:
+                peer.message(1)
+                await peer.take(FrameType.ACK)
+        await until(lambda: len(p.server.connections) == 1)
+        await asyncio.sleep(0.2)
+        after = _descriptors(), len(asyncio.all_tasks())
+
+        assert after[0] <= before[0] + 4
+        assert after[1] <= before[1] + 4
+        assert await p.link.request("echo", b"still") == b"still"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open descriptors are listed on Linux only")
+async def test_connections_leak_nothing() -> None:
+    await _connect_often(100)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open descriptors are listed on Linux only")
+async def test_ten_thousand_connections_leak_nothing() -> None:
+    await _connect_often(10_000)
 
 
 async def test_a_flood_of_one_kind_is_counted_in_the_log_not_written() -> None:
