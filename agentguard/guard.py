@@ -242,6 +242,11 @@ class Guard:
         run = _conversation(run)
         return await self._arecorded(self._failure(event, run, error), event, run)
 
+    @property
+    def congested(self) -> bool:
+        """Whether the audit log may have to wait for room: ``note`` is then called off an event loop."""
+        return self._audit.congested
+
     def note(self, record: Mapping[str, Json]) -> None:
         """Put an event that is no decision into the audit log, when the sink takes such; it must not wait.
 

@@ -6,6 +6,8 @@ channel is closed in shadow mode too: a connection that should not be is not a d
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 import threading
 import weakref
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from agentguard.guard import Guard
 
 __all__ = ["MessageGuard", "decode_content", "encode_content", "user_of"]
+
+_log = logging.getLogger("agentguard.channel")
 
 FRAMEWORK = "agentguard.channel"
 _FOREIGN = MessageRefusal("message-not-permitted", "agents", "The policy names agents of its own trust domain only.")
@@ -103,7 +107,12 @@ class MessageGuard:
         Raises:
             AuditError: it was not taken.
         """
-        self._guard.note(record)
+        guard = self._guard
+        if not guard.congested:
+            guard.note(record)
+            return
+        # The log makes its callers wait for room: a thread does that, not the loop that serves everybody.
+        asyncio.get_running_loop().run_in_executor(None, guard.note, record).add_done_callback(_noted)
 
     async def inspect(self, message: Message) -> Message:
         """The message as its receiver may read it, with the run in which it was checked.
@@ -176,6 +185,11 @@ class MessageGuard:
     def _watch(self, endpoint: Endpoint) -> None:
         with self._lock:
             self._endpoints.add(endpoint)
+
+
+def _noted(done: asyncio.Future[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _log.error("an event of the channel was not recorded: %s", error)
 
 
 def encode_content(content: Json) -> bytes:

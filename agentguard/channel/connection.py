@@ -217,8 +217,9 @@ class Connection(asyncio.BufferedProtocol):
             self.abort(refusal.reason)
             return
         now = self._loop.time()
-        life = min(self._peer.not_after, self.identity.not_after) - datetime.now(UTC)
-        self._old_at = now + max(0.0, min(self.limits.max_age_s, life.total_seconds()))
+        left = (min(self._peer.not_after, self.identity.not_after) - datetime.now(UTC)).total_seconds()
+        # What is under way is finished while both certificates are still good.
+        self._old_at = now + max(0.0, min(self.limits.max_age_s, left - min(self.limits.drain_s, left / 2)))
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self.state = State.HELLO
         self._hello_until = now + self.limits.hello_s

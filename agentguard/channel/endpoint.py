@@ -295,7 +295,11 @@ class Endpoint:
         self.inbox.came(connection, envelope, payload)
 
     def answer_came(self, connection: Connection, answer: Answer, payload: bytes) -> None:
-        """A reply, or a piece of one."""
+        """A reply, or a piece of one; a peer that was blocked meanwhile is not listened to any more."""
+        if self._is_blocked(connection.peer):
+            self._checks.record("block-list-hit", reason="blocked", **_about(connection.peer))
+            connection.fail("blocked", "")
+            return
         link = self._connections.get(connection)
         if link is None:
             connection.spend_control()

@@ -20,9 +20,9 @@ from agentguard.channel.delivery import Link
 from agentguard.channel.envelope import Answer, body_parts
 from agentguard.channel.frame import MAX_BODY, FrameType, Hello
 from agentguard.channel.limits import Limits
-from agentguard.errors import DeliveryFailed
+from agentguard.errors import ChannelError, DeliveryFailed
 from agentguard.testing import FakeClock
-from tests.channel.forge import RESEARCHER
+from tests.channel.forge import RESEARCHER, WRITER
 from tests.channel.pairs import FAST, FORGE, pair, until
 from tests.channel.raw import HELLO, RawPeer, raw_peer
 from tests.channel.transport_attackers import ATTACKS, QUICK, Attack, play
@@ -241,7 +241,6 @@ async def test_a_stream_sent_without_credit_is_cut_off() -> None:
             writer.transport.abort()
 
     from agentguard.channel import server_context
-    from tests.channel.forge import WRITER
 
     context = server_context(FORGE.source(WRITER).current())
     async with pair() as p:
@@ -301,6 +300,16 @@ async def test_a_blocked_peer_is_cut_off_at_its_next_message_and_at_once() -> No
         p.server_source.names.add(FORGE.source(RESEARCHER).current().spiffe_id)
         p.server.recheck()
         await until(lambda: not p.server.connections)
+
+
+async def test_a_blocked_server_is_not_listened_to() -> None:
+    async with pair(limits=FAST) as p:
+        await p.link.request("echo", b"")
+        p.client_source.names.add(FORGE.source(WRITER).current().spiffe_id)
+        with pytest.raises(ChannelError):
+            await p.link.request("echo", b"", timeout=0.5)
+
+    assert "blocked" in p.client_records.reasons("block-list-hit")
 
 
 async def test_connections_are_bounded_per_identity_and_in_all() -> None:

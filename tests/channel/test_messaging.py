@@ -238,3 +238,16 @@ def _message(text: str, receiver: Any) -> Message:
 
 def test_the_event_keeps_its_shape() -> None:
     assert AgentMessage("a", "b", "t", "x").is_reply is False
+
+
+async def test_a_log_without_room_does_not_hold_the_loop_up(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    threads: list[str] = []
+    monkeypatch.setattr(Guard, "congested", property(lambda _: True))
+    monkeypatch.setattr(Guard, "note", lambda _self, _record: threads.append(threading.current_thread().name))
+
+    MessageGuard(guard).record({"type": "channel"})
+    await until(lambda: threads)
+
+    assert threads != [threading.current_thread().name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections import defaultdict
 from dataclasses import replace
 
@@ -114,3 +115,18 @@ async def test_a_new_certificate_of_another_agent_is_not_taken() -> None:
         await asyncio.sleep(0.1)
 
         assert server._context is before
+
+
+async def test_no_connection_outlives_a_certificate() -> None:
+    """It is drained while both certificates are good; without a new one the next handshake is refused."""
+    forge = Forge.make()
+    short = HeldIdentity(forge.issuing.leaf(end=dt.timedelta(seconds=4)).identity(forge.root))
+    records = Records()
+    server = AgentServer(forge.source(WRITER), "127.0.0.1", 0, authorize=allow, record=records, limits=FAST)
+    client = AgentClient(short, authorize=allow, limits=FAST)
+    async with server, client:
+        link = await client.connect(*server.address, WRITER)
+        await until(lambda: link.connection is None)
+
+        assert short.current().not_after > dt.datetime.now(dt.UTC)
+    assert records.reasons("disconnect") == ["age"]
