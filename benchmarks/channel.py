@@ -482,7 +482,7 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             best = run(measure(folder, options.rounds, options.seconds, uvloop=True), uvloop=True)
             print(tables("uvloop", best))
-        print(asyncio.run(under_attack(folder, options.rounds, options.seconds)))
+        print(asyncio.run(under_attack(folder, options.rounds, max(options.seconds, 1.5))))
         print(f"idle connection, server side: {asyncio.run(idle_memory(folder)):.0f} KiB")
 
 
