@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
-FRAMEWORKS := agents
+FRAMEWORKS := agents crewai
 
 .PHONY: help setup demo test test-long test-frameworks lint bench bench-recognizers bench-agentdojo bench-channel train eval-heldout docs lock clean
 

@@ -11,6 +11,7 @@ from agentguard.channel.identity import Identity, IdentityRecord, IdentitySource
 from agentguard.channel.membership import Membership
 from agentguard.channel.provider import open_identity
 from agentguard.channel.renewal import RotatingIdentity
+from agentguard.channel.sightings import Sightings
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.channel.tls import ALPN, Peer, check_peer, client_context, refused_handshake, server_context
 
@@ -27,6 +28,7 @@ __all__ = [
     "Membership",
     "Peer",
     "RotatingIdentity",
+    "Sightings",
     "SpiffeId",
     "check_peer",
     "client_context",

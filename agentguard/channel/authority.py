@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agentguard.channel.certificate import (
+    BACKDATED_S,
     CaKey,
     LeafKey,
     fingerprint,
@@ -39,15 +40,13 @@ from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import ConfigError, IdentityError
 from agentguard.store import Home, atomic_file, make_private_folder
 
-__all__ = ["BACKDATED_S", "LEAF_S", "Authority", "CaState", "Grant", "Rotation"]
+__all__ = ["LEAF_S", "Authority", "CaState", "Grant", "Rotation"]
 
 DAY_S = 86_400.0
 ROOT_S = 365 * DAY_S
 ISSUING_S = 7 * DAY_S
 LEAF_S = 3600.0
 MIN_LEAF_S = 1.0
-# Clocks of two hosts differ; a leaf that is not valid yet on the other one would be refused.
-BACKDATED_S = 60.0
 MAX_KEY_FILE_BYTES = 8192
 
 Record = Callable[[IdentityRecord], None]

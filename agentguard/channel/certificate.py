@@ -27,6 +27,7 @@ from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import IdentityError
 
 __all__ = [
+    "BACKDATED_S",
     "UNREADABLE",
     "CaKey",
     "LeafKey",
@@ -57,6 +58,9 @@ UNREADABLE = (
 
 CaKey: TypeAlias = ec.EllipticCurvePrivateKey
 LeafKey: TypeAlias = ec.EllipticCurvePublicKey | Ed25519PublicKey
+
+# Clocks of two hosts differ; a leaf that is not valid yet on the other one would be refused.
+BACKDATED_S = 60.0
 
 # A request for a P-256 key has some 300 bytes; more is not read.
 MAX_REQUEST_BYTES = 8192

@@ -43,6 +43,7 @@ from agentguard.channel.protocol import (
     receive,
     send,
 )
+from agentguard.channel.sightings import Sightings
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.channel.tls import Peer, check_peer, refused_handshake, server_context
 from agentguard.errors import AgentGuardError, ChannelError, EnrolmentRefused, IdentityError, PeerRefused
@@ -146,6 +147,7 @@ class EnrolmentServer:
         self._handshake_s = handshake_s
         self._exchange_s = exchange_s
         self._refusals = Refusals()
+        self._sightings = Sightings()
         self._room = Room()
         self._stopping = False
         self._workers: set[threading.Thread] = set()
@@ -258,9 +260,13 @@ class EnrolmentServer:
             if tls.selected_alpn_protocol() != ALPN_CA:
                 raise PeerRefused("wrong-protocol")
             return None
-        return check_peer(
+        peer = check_peer(
             tls, self._source.current(), self._source, expected=None, address=address, alpn=ALPN_CA
         )  # fmt: skip
+        elsewhere = self._sightings.elsewhere(peer)
+        if elsewhere is not None:
+            self._alert(peer, f"a certificate is used from {address} and from {elsewhere}: two hosts may hold its key")
+        return peer
 
     def _answer(self, request: Request, peer: Peer | None, tls: ssl.SSLSocket, address: str) -> Reply:
         if isinstance(request, Root):

@@ -43,7 +43,7 @@ from agentguard.channel.protocol import (
     receive,
     send,
 )
-from agentguard.channel.renewal import RotatingIdentity, Standing
+from agentguard.channel.renewal import HALF_LIFE, RotatingIdentity, Standing, moment_of_life
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.channel.tls import (
     check_certificate,
@@ -260,8 +260,13 @@ def _ask(address: Address, context: ssl.SSLContext, trust_domain: str, request: 
         check_certificate(tls, trust_domain, expected=frozenset({SpiffeId(trust_domain, "/ca")}), alpn=ALPN_CA)
         reply = _exchanged(tls, request)
     if isinstance(reply, Refused):
-        raise EnrolmentRefused(reply.reason[:100], reply.message[:500])
+        raise EnrolmentRefused(_harmless(reply.reason[:100]), _harmless(reply.message[:500]))
     return reply
+
+
+def _harmless(text: str) -> str:
+    """Another machine's words, for a terminal: nothing that moves the cursor or hides text."""
+    return "".join(letter if letter.isprintable() and letter.isascii() else "?" for letter in text)
 
 
 @contextlib.contextmanager
@@ -315,8 +320,7 @@ def _block_list(known: BlockList, document: bytes, bundle: bytes) -> BlockList:
 
 
 def _half_over(identity: Identity) -> bool:
-    start, end = identity.not_before.timestamp(), identity.not_after.timestamp()
-    return time.time() >= (start + end) / 2
+    return time.time() >= moment_of_life(identity, HALF_LIFE)
 
 
 @contextlib.contextmanager

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agentguard.channel.blocklist import BlockList
-from agentguard.channel.certificate import certified_by
+from agentguard.channel.certificate import BACKDATED_S, certified_by
 from agentguard.channel.identity import Identity, IdentityRecord, parse_certificates
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.errors import AgentGuardError, IdentityError
 
-__all__ = ["RotatingIdentity", "Standing", "Subscribers"]
+__all__ = ["HALF_LIFE", "RotatingIdentity", "Standing", "Subscribers", "moment_of_life"]
 
 _log = logging.getLogger("agentguard")
 
@@ -245,8 +245,14 @@ class RotatingIdentity:
         return self._at(HALF_LIFE + JITTER * (2 * self._jitter() - 1))
 
     def _at(self, share: float) -> float:
-        start, end = self._identity.not_before.timestamp(), self._identity.not_after.timestamp()
-        return start + (end - start) * share
+        return moment_of_life(self._identity, share)
+
+
+def moment_of_life(identity: Identity, share: float) -> float:
+    """When this share of a leaf's life is over, in seconds since 1970; the minute it was backdated by is no life."""
+    end = identity.not_after.timestamp()
+    start = min(identity.not_before.timestamp() + BACKDATED_S, end)
+    return start + (end - start) * share
 
 
 def _anchored(identity: Identity) -> bool:

@@ -39,6 +39,7 @@ class Adapter:
 
 # ``environment`` is the name of a lock in requirements/.
 ADAPTERS = (
+    Adapter("crewai", "crewai", "crewai", "CrewAIDriver"),
     Adapter("langchain", "langchain", "dev", "LangChainDriver"),
     Adapter("openai_agents", "agents", "agents", "OpenAIAgentsDriver"),
     Adapter("pydantic_ai", "pydantic_ai", "agents", "PydanticAIDriver"),

@@ -7,6 +7,7 @@ import multiprocessing
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -282,6 +283,15 @@ def test_the_right_root_with_another_servers_certificate_is_recognised(domain: D
     assert heard == [Root()]
 
 
+def test_a_refusals_words_cannot_move_the_terminals_cursor(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domain.server, "_join", lambda *_: Refused("no\x1b[2J", "go away\n\u202egnihton"))
+
+    with pytest.raises(EnrolmentRefused) as refused:
+        domain.join()
+
+    assert str(refused.value) == "go away??gnihton (no?[2J)"
+
+
 def test_nobody_there_is_one_clear_line(domain: Domain) -> None:
     token = domain.token()
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -386,6 +396,25 @@ def test_a_leaf_that_is_renewed_twice_raises_an_alert(domain: Domain) -> None:
     _ask_as(domain, member.identity, _renewal())
 
     assert sum("second time" in record.detail for record in domain.records) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address")
+def test_a_certificate_that_shows_at_two_addresses_raises_an_alert_once(domain: Domain) -> None:
+    """A stolen leaf with its key, used beside its owner: nobody is refused, somebody is told."""
+    member = domain.join()
+    context = client_context(member.identity, alpn=ALPN_CA)
+
+    for address in ("127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"):
+        with (
+            socket.create_connection(domain.server.address, timeout=5, source_address=(address, 0)) as raw,
+            context.wrap_socket(raw) as tls,
+        ):
+            send(tls, News(0, ""), deadline=time.monotonic() + 5)
+            receive(tls, REPLIES, limit=99_999, deadline=time.monotonic() + 5)
+
+    (alert,) = [record for record in domain.records if record.action == "alert"]
+    assert alert.detail.startswith("a certificate is used from 127.0.0.2 and from 127.0.0.1")
+    assert (alert.subject, alert.serial) == (RESEARCHER, member.identity.serial)
 
 
 @pytest.mark.parametrize("request_", [_renewal(), News(0, "")], ids=["renew", "news"])

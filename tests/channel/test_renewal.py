@@ -23,7 +23,9 @@ class Office:
     """Where identities come from in these tests; may be shut."""
 
     def __init__(self) -> None:
-        self.now = time.time()
+        # Whole seconds, as certificates have them.
+        self.now = float(int(time.time()))
+        self.life = dt.timedelta(hours=1)
         self.open = True
         self.issued = 0
         self.block_list = BlockList(DOMAIN)
@@ -37,7 +39,8 @@ class Office:
             raise IdentityError("the office is shut")
         self.issued += 1
         started = dt.timedelta(seconds=self.now - time.time())
-        return FORGE.issuing.leaf(start=started, end=started + dt.timedelta(hours=1)).identity(FORGE.issuing)
+        minute = dt.timedelta(minutes=1)
+        return FORGE.issuing.leaf(start=started - minute, end=started + self.life).identity(FORGE.issuing)
 
     def refresh(self) -> Standing:
         if not self.open:
@@ -75,9 +78,19 @@ def test_agents_that_start_together_do_not_renew_together(draw: float) -> None:
     office = Office()
     source = office.source(jitter=lambda: draw)
 
-    share = (source._due - source.current().not_before.timestamp()) / 3600
+    share = (source._due - office.now) / 3600
 
     assert share == pytest.approx(0.4 + 0.2 * draw, abs=0.001)
+    source.close()
+
+
+def test_a_short_life_is_not_renewed_without_end() -> None:
+    """A leaf of ten seconds is backdated by a minute like any other: half of its life is five seconds from now."""
+    office = Office()
+    office.life = dt.timedelta(seconds=10)
+    source = office.source()
+
+    assert source._due - office.now == pytest.approx(5, abs=1.1)
     source.close()
 
 
@@ -119,7 +132,7 @@ def test_at_80_percent_of_its_life_the_failure_is_an_alert_once() -> None:
     office.open = False
 
     for minutes in (31, 40, 47, 49, 55):
-        office.now = source.current().not_before.timestamp() + minutes * 60
+        office.now = source.current().not_before.timestamp() + 60 + minutes * 60
         source._step()
 
     (alert,) = office.records
