@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from agentguard.channel.checks import Authorize, Checks, Inspect, Record
@@ -20,6 +21,7 @@ from agentguard.channel.frame import Ack, Cancel, Credit, Goaway, Nack
 from agentguard.channel.identity import Identity, IdentitySource
 from agentguard.channel.inbox import Handler, Inbox
 from agentguard.channel.limits import TICK_S, Limits
+from agentguard.channel.sightings import Sightings
 from agentguard.channel.spiffe import SpiffeId
 from agentguard.channel.tls import Peer
 from agentguard.decision import Decision, Effect
@@ -71,6 +73,7 @@ class Endpoint:
         self._connections: dict[Connection, Link | None] = {}
         self._links: dict[object, Link] = {}
         self._draining: dict[Connection, float] = {}
+        self._sightings = Sightings()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._inbox: Inbox | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -252,8 +255,9 @@ class Endpoint:
             return "too-many-connections-of-identity"
         if not self._checks.may_talk(peer.spiffe_id, connection.identity.spiffe_id):
             return "not-permitted"
-        if any(_host(other.address) != _host(peer.address) for other in same if other.peer.serial == peer.serial):
-            self._checks.record("alert", reason="one-certificate-two-addresses", **_about(peer))
+        host = replace(peer, address=_host(peer.address))
+        if not connection.is_client and (elsewhere := self._sightings.elsewhere(host)) is not None:
+            self._checks.record("alert", reason="one-certificate-two-addresses", elsewhere=elsewhere, **_about(peer))
         self._connections[connection] = None
         return None
 

@@ -312,6 +312,24 @@ async def test_a_blocked_server_is_not_listened_to() -> None:
     assert "blocked" in p.client_records.reasons("block-list-hit")
 
 
+async def test_one_certificate_at_two_addresses_is_an_alert() -> None:
+    source = FORGE.source(RESEARCHER)
+    async with pair() as p:
+        host, port = p.server.address
+        for origin in ("127.0.0.1", "127.0.0.2", "127.0.0.2"):
+            context = client_context(source.current())
+            _, writer = await asyncio.open_connection(
+                host, port, ssl=context, server_hostname="", local_addr=(origin, 0)
+            )
+            await until(lambda: p.server.connections)
+            writer.transport.abort()
+            await until(lambda: not p.server.connections)
+
+    (alert,) = p.server_records.of("alert")
+    assert (alert["reason"], alert["elsewhere"]) == ("one-certificate-two-addresses", "127.0.0.1")
+    assert str(alert["client.address"]).startswith("127.0.0.2:")
+
+
 async def test_connections_are_bounded_per_identity_and_in_all() -> None:
     limits = replace(FAST, connections_per_identity=2, connections=3)
     async with pair(limits=limits) as p, contextlib.AsyncExitStack() as stack:
