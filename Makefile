@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
 FRAMEWORKS := agents crewai
 
-.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks
+.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks bench-channel
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ docs: $(READY) ## build the guide into site/, generated tables included; a link 
 	@$(BIN)/python docs/hooks.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+bench-channel: .venv-peers/.ready ## the channel next to gRPC and bare TLS streams, and under attack (two minutes)
+	@.venv-peers/bin/python -m benchmarks.channel
+
 bench-agentdojo: .venv-agentdojo/.ready ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
 	@.venv-agentdojo/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)
 
@@ -90,7 +93,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no
 	--no-emit-package agentguard
 
 lock: ## resolve the locks in requirements/ anew (names, versions and hashes only; needs uv)
-	@$(COMPILE) --group pyproject.toml:dev --extra demo --extra postgresql --extra redis pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) --group pyproject.toml:dev --extra demo --extra postgresql --extra redis --extra uvloop pyproject.toml -o requirements/dev.lock
 	@for name in agentdojo peers agents crewai praisonai mcp1; do \
 		$(COMPILE) --group pyproject.toml:$$name pyproject.toml -o requirements/$$name.lock || exit 1; done
 

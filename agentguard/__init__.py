@@ -41,6 +41,18 @@ if TYPE_CHECKING:
         SpiffeId,
         open_identity,
     )
+    from agentguard.channel.blocking import (
+        SecureAgentCommunication,
+    )
+    from agentguard.channel.client import (
+        AgentClient,
+    )
+    from agentguard.channel.limits import (
+        Limits,
+    )
+    from agentguard.channel.server import (
+        AgentServer,
+    )
     from agentguard.conversation import (
         ANONYMOUS,
         Conversation,
@@ -145,8 +157,14 @@ if TYPE_CHECKING:
         DataKeyring,
         KeyReport,
     )
+    from agentguard.messaging import (
+        MessageGuard,
+    )
     from agentguard.policy import (
         Policy,
+    )
+    from agentguard.remote import (
+        RemotePeer,
     )
     from agentguard.store import (
         Home,
@@ -190,6 +208,10 @@ _HOMES = {
         "SpiffeId",
         "open_identity",
     ),
+    "agentguard.channel.blocking": ("SecureAgentCommunication",),
+    "agentguard.channel.client": ("AgentClient",),
+    "agentguard.channel.limits": ("Limits",),
+    "agentguard.channel.server": ("AgentServer",),
     "agentguard.conversation": (
         "ANONYMOUS",
         "Conversation",
@@ -294,7 +316,9 @@ _HOMES = {
         "DataKeyring",
         "KeyReport",
     ),
+    "agentguard.messaging": ("MessageGuard",),
     "agentguard.policy": ("Policy",),
+    "agentguard.remote": ("RemotePeer",),
     "agentguard.store": ("Home",),
     "agentguard.wrapping": ("error_text",),
 }
@@ -305,8 +329,10 @@ __all__ = [
     "ANONYMOUS",
     "AccessLog",
     "AdapterError",
+    "AgentClient",
     "AgentGuardError",
     "AgentMessage",
+    "AgentServer",
     "ApprovalRequest",
     "Assignment",
     "AuditError",
@@ -345,7 +371,9 @@ __all__ = [
     "Label",
     "Leaf",
     "Letter",
+    "Limits",
     "Message",
+    "MessageGuard",
     "MissingClaim",
     "MissingPasswordError",
     "ModelInput",
@@ -363,10 +391,12 @@ __all__ = [
     "RBACManager",
     "RateLimited",
     "RefreshReused",
+    "RemotePeer",
     "ReplayedError",
     "Rewrite",
     "Role",
     "SecureAPIKeyManager",
+    "SecureAgentCommunication",
     "SecureSessionManager",
     "SecurityAuditLogger",
     "SecurityError",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,8 @@ from agentguard.access import (
     Assignment,
     Counter,
     FailoverCounter,
+    MessageGrant,
+    MessageRights,
     PendingApprovals,
     ProcessCounter,
     QueueApprover,
@@ -64,6 +66,7 @@ __all__ = [
     "SecurityAuditLogger",
     "default_stages",
     "identity_log",
+    "message_rights",
     "open_sink",
     "pending_approvals",
     "queue_approver",
@@ -227,6 +230,14 @@ class AuditSink:
             "texts": policy.texts_digest,
         }
         self.log.append(record, durable=True).result()
+
+    def note(self, record: Mapping[str, Json]) -> None:
+        """Append a record that is no decision: an event of the channel.
+
+        Raises:
+            WriteError: it cannot be taken.
+        """
+        self.log.append({**record, "policy.digest": self._policy_digest or None}, durable=False)
 
     def close(self) -> None:
         """Flush and close the log."""
@@ -396,7 +407,17 @@ def _log_key_event(log: AuditLog, action: str, details: dict[str, Json], *, read
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:
-    return {name: AgentGrants(rule.roles, rule.may_message) for name, rule in policy.agents.items()}
+    return {
+        name: AgentGrants(
+            rule.roles, {to: MessageGrant(each.topics, each.max_size) for to, each in rule.may_message.items()}
+        )
+        for name, rule in policy.agents.items()
+    }
+
+
+def message_rights(policy: Policy) -> MessageRights:
+    """Who may send whom what, for the channel."""
+    return MessageRights({name: grants.may_message for name, grants in _grants(policy).items()})
 
 
 def _rates(policy: Policy, home: Home | None) -> Rates:

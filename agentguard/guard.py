@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeV
 
 from agentguard.access.access import Access
 from agentguard.access.approval import DEFAULT_TTL, ApprovalRequest
+from agentguard.access.messages import MessageRights
 from agentguard.access.pending import PendingApprovals
 from agentguard.access.queue import QueueApprover
 from agentguard.access.rbac import RBACManager
@@ -32,7 +33,7 @@ from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
 from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError, UnsupportedValueError
 from agentguard.escalation import Approver, Escalations
-from agentguard.event import Event, Principal, ToolCall
+from agentguard.event import Event, Json, Principal, ToolCall
 from agentguard.wrapping import wrap_callable
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Guard:
         unsafe_open: let actions happen although the log does not take their record.
         rewrites_output: whether some stage may change or refuse what a model answers. Adapters refuse hooks that
             only hear of an answer once it was streamed, unless this is known to be False.
+        messages: who may send whom what on the channel between agents; None permits nobody anything.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Guard:
         policy_digest: str = "",
         unsafe_open: bool = False,
         rewrites_output: bool = True,
+        messages: MessageRights | None = None,
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
@@ -123,6 +126,7 @@ class Guard:
         self.mode: Mode = mode
         self.agent = agent
         self.rewrites_output = rewrites_output
+        self.messages = messages
         self._audit = audit
         self._side_effects = dict(side_effects or {})
         self._shadowed = shadowed
@@ -197,6 +201,7 @@ class Guard:
             policy_digest=policy.digest,
             unsafe_open=policy.audit.fail == "unsafe-open",
             rewrites_output=assembly.rewrites_output(policy),
+            messages=assembly.message_rights(policy),
         )
 
     # -- deciding ------------------------------------------------------------------------------------------------
@@ -235,6 +240,21 @@ class Guard:
         """As ``failed``, without blocking the event loop."""
         run = _conversation(run)
         return await self._arecorded(self._failure(event, run, error), event, run)
+
+    @property
+    def congested(self) -> bool:
+        """Whether the audit log may have to wait for room: ``note`` is then called off an event loop."""
+        return self._audit.congested
+
+    def note(self, record: Mapping[str, Json]) -> None:
+        """Put an event that is no decision into the audit log, when the sink takes such; it must not wait.
+
+        Raises:
+            AuditError: it was not taken.
+        """
+        note = getattr(self._audit, "note", None)
+        if note is not None:
+            note(record)
 
     # -- approvals that come later ---------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ Deny by default. A role's deny beats every allow of every role. Whoever the prin
   gives its id and those its credential carries; a user's or service's are those assigned and carried.
 * Models: an agent named in the policy may run. A principal with roles, and a user somebody acts for, needs
   ``execute_agent`` in them. A principal without any identity in the policy may only have text checked: no tool.
-* Messages: the principal must be one end, and the sender's ``may_message`` must name the receiver.
+* Messages: the principal must be one end, and the sender's ``may_message`` must name the receiver and the topic. A
+  reply needs no permission of its own: the question had one.
 
 A role name that nobody defined is a deny: the credential was made for another policy.
 """
@@ -15,8 +16,9 @@ A role name that nobody defined is a deny: the credential was made for another p
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from agentguard.access.messages import MessageGrant, MessageRights
 from agentguard.access.rbac import Held, RBACManager, delegation, tool_matches
 from agentguard.access.role import Permission, Role, Scope
 from agentguard.conversation import ANONYMOUS, Conversation
@@ -34,7 +36,7 @@ class AgentGrants:
     """What the policy gives an agent."""
 
     roles: tuple[str, ...] = ()
-    may_message: frozenset[str] = frozenset()
+    may_message: Mapping[str, MessageGrant] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Access:
         self.rbac = rbac
         self._declared = frozenset(tools)
         self._agents = dict(agents)
+        self._messages = MessageRights({name: grants.may_message for name, grants in agents.items()})
         # Scopes and their expansion are swapped as one value, so a reader never mixes two states.
         self._expanded: tuple[Mapping[str, Scope], dict[str, _Tools]] = (rbac.scopes, self._expand(rbac.scopes))
 
@@ -78,7 +81,7 @@ class Access:
         return self.rbac.blocking
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
-        """Deny ``tool-not-permitted``, ``permission-missing``, ``role-unknown`` or ``message-not-permitted``."""
+        """Deny ``tool-``, ``message-`` or ``topic-not-permitted``, ``permission-missing`` or ``role-unknown``."""
         if isinstance(event, ToolCall | ToolResult):
             refusal = self._tool(event.tool, run.principal)
         elif isinstance(event, AgentMessage):
@@ -153,15 +156,15 @@ class Access:
         return _Refusal("permission.execute_agent", "permission-missing", "This needs the permission execute_agent.")
 
     def _message(self, event: AgentMessage, principal: Principal) -> _Refusal | None:
-        grants = self._agents.get(event.sender)
-        involved = principal.kind == "agent" and principal.id in (event.sender, event.receiver)
-        if involved and grants is not None and event.receiver in grants.may_message:
-            return None
-        return _Refusal(
-            f"agents.{_shown(event.sender)}.may_message",
-            "message-not-permitted",
-            f"{_shown(event.sender)} may not send messages to {_shown(event.receiver)}.",
-        )
+        asking, asked = (event.receiver, event.sender) if event.is_reply else (event.sender, event.receiver)
+        if principal.kind != "agent" or principal.id not in (event.sender, event.receiver):
+            return _Refusal(
+                f"agents.{_shown(event.sender)}.may_message",
+                "message-not-permitted",
+                f"{_shown(event.sender)} may not send messages to {_shown(event.receiver)}.",
+            )
+        refusal = self._messages.refusal(asking, asked, event.topic)
+        return None if refusal is None else _Refusal(refusal.rule, refusal.reason, refusal.message)
 
     def _held(self, principal: Principal) -> tuple[Held, ...]:
         held = self.rbac.held_by(principal)

@@ -18,6 +18,7 @@ __all__ = [
     "FlowRules",
     "InjectionRules",
     "InputRules",
+    "MessageRule",
     "OutputRules",
     "OwnRecognizer",
     "RateRule",
@@ -59,12 +60,20 @@ class RoleRule:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageRule:
+    """What an agent may send another one: globs of topics, and bytes."""
+
+    topics: tuple[str, ...]
+    max_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgentRule:
     """An agent's roles and the agents it may send messages to."""
 
     name: str
     roles: tuple[str, ...] = ()
-    may_message: frozenset[str] = frozenset()
+    may_message: Mapping[str, MessageRule] = field(default_factory=lambda: MappingProxyType({}))
     line: int | None = None
 
 

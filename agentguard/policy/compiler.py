@@ -20,6 +20,7 @@ from agentguard.policy.compiled import (
     ApprovalRules,
     ArgRule,
     FlowRules,
+    MessageRule,
     OwnRecognizer,
     RateRule,
     RateRules,
@@ -45,7 +46,7 @@ from agentguard.policy.constraint import (
 )
 from agentguard.policy.document import Document, Step
 from agentguard.policy.glob import Globs, compiled, glob_problem, is_glob, lower, pattern_problem
-from agentguard.policy.schema import PERMISSIONS, ArgRow, OwnRecognizerRow, PolicyFile, RateRow, ToolRow
+from agentguard.policy.schema import PERMISSIONS, AgentRow, ArgRow, OwnRecognizerRow, PolicyFile, RateRow, ToolRow
 
 __all__ = ["Compiler", "did_you_mean"]
 
@@ -102,11 +103,28 @@ class Compiler:
         for name, row in self._file.agents.items():
             self._check_name(("agents", name))
             self._known(("agents", name, "roles"), row.roles, self._file.roles, "role")
-            self._known(("agents", name, "may_message"), row.may_message, self._file.agents, "agent")
+            self._check_receivers(name, row)
         return {
-            name: AgentRule(name, tuple(row.roles), frozenset(row.may_message), self._document.line("agents", name))
+            name: AgentRule(
+                name,
+                tuple(row.roles),
+                MappingProxyType(
+                    {to: MessageRule(tuple(each.topics), each.max_size) for to, each in row.may_message.items()}
+                ),
+                self._document.line("agents", name),
+            )
             for name, row in self._file.agents.items()
         }
+
+    def _check_receivers(self, name: str, row: AgentRow) -> None:
+        steps: _Steps = ("agents", name, "may_message")
+        written = list(row.may_message)
+        by_name = (*steps, written[0]) in self._document.values if written else False
+        # Written as a list, names stand at their index; as a mapping, under themselves.
+        self._known(steps, {each: each for each in written} if by_name else written, self._file.agents, "agent")
+        for receiver, each in row.may_message.items():
+            if by_name:
+                self._check_globs((*steps, receiver, "topics"), each.topics)
 
     def tools(self) -> dict[str, ToolRule]:
         """Build each tool's rule."""
@@ -470,7 +488,9 @@ class Compiler:
         if is_glob(text):
             self._fail(steps, "globs are accepted in roles.tools, roles.deny, args.allow and args.deny only")
 
-    def _known(self, steps: _Steps, names: list[str] | dict[int, str], known: Collection[str], kind: str) -> None:
+    def _known(
+        self, steps: _Steps, names: list[str] | dict[int, str] | dict[str, str], known: Collection[str], kind: str
+    ) -> None:
         for index, name in names.items() if isinstance(names, dict) else enumerate(names):
             self._no_glob((*steps, index), name)
             if name not in known:

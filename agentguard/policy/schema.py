@@ -6,7 +6,7 @@ builds what the stages look things up in. The descriptions are what editors show
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -18,6 +18,7 @@ __all__ = [
     "FlowRow",
     "InjectionRow",
     "InputRow",
+    "MessageRow",
     "OutputRow",
     "PolicyFile",
     "OwnRecognizerRow",
@@ -124,11 +125,38 @@ class RoleRow(_Row):
     )
 
 
+class MessageRow(_Row):
+    """What an agent may send another one."""
+
+    topics: Annotated[
+        list[Name],
+        Field(min_length=1, description="What messages may be about: topics, or globs with * and ? that match one."),
+    ] = ["*"]
+    max_size: Annotated[Count, Field(description="Bytes a message may have on the channel between agents.")] = 1_048_576
+
+
+def _rows_from_names(value: Any) -> Any:
+    return {name: {} for name in value} if isinstance(value, list) and all(map(_is_text, value)) else value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+MessageRows: TypeAlias = Annotated[
+    dict[Name, MessageRow],
+    BeforeValidator(_rows_from_names, json_schema_input_type=list[Name] | dict[Name, MessageRow]),
+]
+
+
 class AgentRow(_Row):
     """An agent: its roles, and the agents it may send messages to."""
 
     roles: Annotated[list[Name], Field(description="Roles of the agent with this id.")] = []
-    may_message: Annotated[list[Name], Field(description="Agents it may send messages to.")] = []
+    may_message: Annotated[
+        MessageRows,
+        Field(description="Agents it may send messages to: their names, or a mapping that says about what."),
+    ] = {}
 
 
 class ArgRow(_Row):
