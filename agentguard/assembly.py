@@ -29,14 +29,24 @@ from agentguard.audit import AuditLog, EventLogger, decision_record, repeat_key
 from agentguard.audit.record import encode
 from agentguard.conversation import Conversation
 from agentguard.decision import Decision, Span, Stage
-from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
+from agentguard.detect import (
+    Content,
+    ContentRules,
+    OperatorRule,
+    Operators,
+    Restore,
+    Size,
+    StreamRedactor,
+    redact,
+)
 from agentguard.detect.recognizers import Choice, own_recognizer
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.errors import ConfigError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
+from agentguard.keys import home_keys
 from agentguard.policy import Arguments, Policy
-from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
+from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, RedactionRule, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_state
 
@@ -49,6 +59,7 @@ __all__ = [
     "default_stages",
     "open_sink",
     "pending_approvals",
+    "redaction_operators",
     "rewrites_output",
     "roles_of",
     "shadow_rule",
@@ -59,12 +70,14 @@ __all__ = [
 MAX_LABEL_BYTES = 1024 * 1024
 
 
-def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
+def default_stages(policy: Policy, *, home: Home | None, operators: Operators | None = None) -> list[Stage]:
     """The order of checks. Each stage sees the event as the ones before it left it.
 
     Without a home nothing is read or written: rates are counted in this process alone, for a dry run.
-    Content stands before Arguments and Flow, so that constraints and provenance judge the texts that will be used.
+    Restore and Content stand before Arguments and Flow, so that constraints and provenance judge the texts that will
+    be used. ``operators``: as ``redaction_operators`` makes them; made here when absent.
     """
+    operators = operators or redaction_operators(policy, home)
     return [
         Size(
             max_length=policy.input.max_length,
@@ -73,13 +86,36 @@ def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
         ),
         _rates(policy, home),
         Access(roles_of(policy), policy.tools, _grants(policy)),
-        Content(content_rules(policy)),
+        Restore(operators, _restored_args(policy)),
+        Content(content_rules(policy), operators),
         Arguments(policy),
-        _flow(policy),
+        _flow(policy, operators),
     ]
 
 
-def _flow(policy: Policy) -> Flow:
+def redaction_operators(policy: Policy, home: Home | None) -> Operators:
+    """What stands in a redacted value's place. Its keys come from the home's; without a home they are random.
+
+    Raises:
+        KeySourceError: an operator needs a key, and the home's is missing or open to others.
+    """
+    rules = {
+        name: OperatorRule(rule.operator, rule.scope, rule.keep)
+        for name, rule in policy.redaction.items()
+        if rule != RedactionRule()
+    }
+    return Operators(rules) if home is None else Operators(rules, lambda: home_keys(home).kek())
+
+
+def _restored_args(policy: Policy) -> dict[str, dict[str, frozenset[str]]]:
+    args = {
+        name: {arg.name: arg.restore for arg in rule.args.values() if arg.restore}
+        for name, rule in policy.tools.items()
+    }
+    return {name: restored for name, restored in args.items() if restored}
+
+
+def _flow(policy: Policy, operators: Operators) -> Flow:
     return Flow(
         {name: _labels(rule) for name, rule in policy.tools.items()},
         vocabulary=Vocabulary(policy.flow.languages, policy.flow.verbs, policy.flow.objects),
@@ -87,6 +123,8 @@ def _flow(policy: Policy) -> Flow:
         classify=_classifier(policy),
         # A streamed answer is only redacted: what would be refused must be held back whole.
         answers=policy.output.markup != "off",
+        # A pseudonym has the origin of the value it stands for.
+        revealed=operators.revealed,
     )
 
 
@@ -237,16 +275,26 @@ def rewrites_output(policy: Policy) -> bool:
     return bool(policy.output.redact) or policy.output.markup != "off" or policy.input.unicode != "off"
 
 
-def stream_factory(policy: Policy) -> Callable[[], StreamRedactor] | None:
+def stream_factory(policy: Policy, operators: Operators) -> Callable[[Conversation], StreamRedactor] | None:
     """Makes filters for streamed answers, when redaction is all that can happen to an answer.
 
     Markup and invisible characters are judged on the whole text only: with those rules on, an answer is held back.
     """
     if policy.output.markup != "off" or policy.input.unicode != "off":
         return None
+    if any(policy.redaction[name].operator == "encrypt" for name in policy.output.redact):
+        # The whole answer is redacted once more, and would get other tokens than the reader saw.
+        return None
     choice = _choice(policy.recognizers)
     denied = policy.recognizers.deny if "secret" in policy.output.redact else ()
-    return lambda: StreamRedactor(policy.output.redact, registered=denied, choice=choice)
+
+    def filtered(run: Conversation) -> StreamRedactor:
+        operator = operators.at(run)
+        return StreamRedactor(
+            policy.output.redact, registered=denied, choice=choice, operator=operator, spans=operator.spans
+        )
+
+    return filtered
 
 
 def _redacted(text: str) -> str:

@@ -91,7 +91,7 @@ class Guard:
         shadowed: says whether policy puts this one event in shadow mode.
         approver: asks a person about escalated calls; without one an escalation is a deny.
         approvals: where questions wait that are answered later, maybe in another process.
-        stream: makes a filter for streamed answers; without one a streamed answer is held back whole.
+        stream: makes a filter for the streamed answers of a run; without one a streamed answer is held back whole.
         stage_budget_s: seconds after which a stage's answer comes too late.
         policy_digest: the policy an approval is bound to.
         unsafe_open: let actions happen although the log does not take their record.
@@ -110,7 +110,7 @@ class Guard:
         shadowed: Callable[[Event, Conversation], bool] | None = None,
         approver: Approver | None = None,
         approvals: PendingApprovals | None = None,
-        stream: Callable[[], StreamFilter] | None = None,
+        stream: Callable[[Conversation], StreamFilter] | None = None,
         stage_budget_s: float = STAGE_BUDGET_S,
         policy_digest: str = "",
         unsafe_open: bool = False,
@@ -178,7 +178,8 @@ class Guard:
         opened = Home.open(Path(home))
         sink = assembly.open_sink(policy, opened)
         try:
-            stages = assembly.default_stages(policy, home=opened)
+            operators = assembly.redaction_operators(policy, opened)
+            stages = assembly.default_stages(policy, home=opened, operators=operators)
             sink.configured(policy, stages)
         except BaseException:
             sink.close()
@@ -194,7 +195,7 @@ class Guard:
             shadowed=assembly.shadow_rule(policy),
             approver=approver,
             approvals=assembly.pending_approvals(opened),
-            stream=assembly.stream_factory(policy),
+            stream=assembly.stream_factory(policy, operators),
             policy_digest=policy.digest,
             unsafe_open=policy.audit.fail == "unsafe-open",
             rewrites_output=assembly.rewrites_output(policy),
@@ -345,9 +346,12 @@ class Guard:
         with run.active():
             yield run
 
-    def stream_filter(self) -> StreamFilter | None:
-        """A fresh filter for one streamed answer; None when answers must be held back whole to be checked."""
-        return self._stream() if self._stream is not None else None
+    def stream_filter(self, run: Conversation | None = None) -> StreamFilter | None:
+        """A fresh filter for one streamed answer; None when answers must be held back whole to be checked.
+
+        ``run`` defaults to the active conversation.
+        """
+        return self._stream(_conversation(run)) if self._stream is not None else None
 
     def close(self) -> None:
         """Flush and close the audit log, and whatever stages hold open."""

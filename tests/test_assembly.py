@@ -146,7 +146,7 @@ def test_the_first_record_says_which_policy_rules(open_guard: OpenGuard, home: H
     with AuditLog.open(home) as log:
         (configuration,) = [record.data for record in log.query(where={"type": "configuration"})]
     assert configuration["policy.digest"] == Policy.parse(policy_with()).digest
-    assert configuration["stages"] == ["size", "rates", "access", "content", "arguments", "flow"]
+    assert configuration["stages"] == ["size", "rates", "access", "restore", "content", "arguments", "flow"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,15 @@ def test_an_honest_event_passes_every_stage_unchanged(open_guard: OpenGuard, hom
     decision = decide(guard, event)
 
     assert (decision.allowed, decision.rewritten, decision.event) == (True, False, event)
-    assert [name for name, _ in decision.stage_ns] == ["size", "rates", "access", "content", "arguments", "flow"]
+    assert [name for name, _ in decision.stage_ns] == [
+        "size",
+        "rates",
+        "access",
+        "restore",
+        "content",
+        "arguments",
+        "flow",
+    ]
     guard.close()
     (record,) = records(home)
     assert (record["decision"], record["principal.id"], record["decision.id"]) == ("allow", "bot", decision.id)

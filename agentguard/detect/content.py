@@ -18,10 +18,11 @@ from agentguard.decision import ALLOW, Effect, Finding, Rewrite, Span, Verdict
 from agentguard.detect import injection
 from agentguard.detect.markup import inspect_markup
 from agentguard.detect.media import is_media
+from agentguard.detect.operators import Operators, Scoped
 from agentguard.detect.recognizers.engine import LIMIT, Match
 from agentguard.detect.recognizers.own import BUILT_IN, Choice
 from agentguard.detect.recognizers.registry import CLASSES
-from agentguard.detect.redaction import Operator, find, tag
+from agentguard.detect.redaction import find
 from agentguard.detect.registered import RegisteredSecrets
 from agentguard.errors import ConfigError
 from agentguard.event import Event, Leaf, ModelInput, ModelOutput, ToolCall, ToolResult
@@ -123,6 +124,7 @@ class _Task:
     markup: MarkupAction
     key: str
     text: str
+    scope: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +142,14 @@ class _Outcome:
 
 
 class Content:
-    """Read every leaf of an event under ``rules``; ``operator`` writes what stands in a redacted value's place."""
+    """Read every leaf of an event under ``rules``; ``operators`` write what stands in a redacted value's place."""
 
     name = "content"
     blocking = False
 
-    def __init__(self, rules: ContentRules, operator: Operator = tag) -> None:
+    def __init__(self, rules: ContentRules, operators: Operators | None = None) -> None:
         self.rules = rules
-        self._operator = operator
+        self._operators = operators or Operators()
         self._registered = RegisteredSecrets(rules.registered)
         self._cache = _Cache()
 
@@ -156,10 +158,11 @@ class Content:
         findings: list[Finding] = []
         rewrites: list[Rewrite] = []
         reason = ""
+        operator = self._operators.at(run)
         for leaf in event.leaves():
             if not leaf.text or is_media(leaf.text):
                 continue
-            outcome = self._read(self._task(event, leaf))
+            outcome = self._read(self._task(event, leaf, operator), operator)
             findings += [_placed(finding, leaf) for finding in outcome.findings]
             reason = reason or outcome.reason
             if outcome.text is not None:
@@ -177,7 +180,7 @@ class Content:
             return ALLOW
         return Verdict(findings=tuple(findings), obligations=tuple(rewrites))
 
-    def _task(self, event: Event, leaf: Leaf) -> _Task:
+    def _task(self, event: Event, leaf: Leaf, operator: Scoped) -> _Task:
         schema = isinstance(event, ModelInput) and leaf.path[0] == "tools"
         channel = "tool" if schema else injection.channel_of(leaf.author)
         judged = isinstance(event, ModelOutput | ToolCall) or leaf.kind == "number"
@@ -188,6 +191,7 @@ class Content:
             self.rules.markup if isinstance(event, ModelOutput) and "calls" not in leaf.path[:2] else "off",
             _secret_key(leaf),
             leaf.text,
+            operator.scope,
         )
 
     def _classes(self, event: Event, leaf: Leaf, schema: bool) -> frozenset[str]:
@@ -209,19 +213,19 @@ class Content:
             return frozenset()
         return self.rules.arg_classes(str(call.get("name")), str(rest[1]))
 
-    def _read(self, task: _Task) -> _Outcome:
+    def _read(self, task: _Task, operator: Scoped) -> _Outcome:
         outcome = self._cache.get(task)
         if outcome is None:
-            outcome = self._judge(task)
+            outcome = self._judge(task, operator)
             self._cache.put(task, outcome)
         return outcome
 
-    def _judge(self, task: _Task) -> _Outcome:
+    def _judge(self, task: _Task, operator: Scoped) -> _Outcome:
         findings: list[Finding] = []
         edits: list[_Edit] = []
         reason = self._hidden(task, findings, edits)
         reason = reason or self._injection(task, findings, edits)
-        reason = reason or self._values(task, findings, edits)
+        reason = reason or self._values(task, operator, findings, edits)
         reason = reason or self._markup(task, findings, edits)
         text = None if reason or not edits else _applied(task.text, edits)
         return _Outcome(tuple(findings), text, reason)
@@ -262,15 +266,15 @@ class Content:
             return [_Edit(0, len(task.text), QUARANTINED)]
         return edits
 
-    def _values(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+    def _values(self, task: _Task, operator: Scoped, findings: list[Finding], edits: list[_Edit]) -> str:
         if not task.classes:
             return ""
         registered = self._registered if "secret" in task.classes else None
-        for match in _find(task, registered, self.rules.choice):
+        for match in _find(task, registered, self.rules.choice, operator):
             findings.append(Finding(match.type, match.rule, match.score, span=Span(match.start, match.end)))
             if match.type == LIMIT:
                 return "limit-exceeded"
-            edits.append(_Edit(match.start, match.end, self._operator(match.type, task.text[match.start : match.end])))
+            edits.append(_Edit(match.start, match.end, operator(match.type, task.text[match.start : match.end])))
         return ""
 
     def _markup(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
@@ -338,13 +342,13 @@ def _secret_key(leaf: Leaf) -> str:
     return key
 
 
-def _find(task: _Task, registered: RegisteredSecrets | None, choice: Choice) -> tuple[Match, ...]:
+def _find(task: _Task, registered: RegisteredSecrets | None, choice: Choice, operator: Scoped) -> tuple[Match, ...]:
     """Matches in the text, read behind its key when the key says what the value is."""
-    plain = find(task.text, task.classes, registered, choice)
+    plain = find(task.text, task.classes, registered, choice, operator.spans)
     if plain or not task.key:
         return plain
     lead = f'"{task.key}": "'
-    keyed = find(f'{lead}{task.text}"', task.classes, choice=choice)
+    keyed = find(f'{lead}{task.text}"', task.classes, choice=choice, spans=operator.spans)
     inside = [m for m in keyed if m.start >= len(lead) and m.end <= len(lead) + len(task.text)]
     return tuple(Match(m.type, m.rule, m.start - len(lead), m.end - len(lead), m.score) for m in inside)
 

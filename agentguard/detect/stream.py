@@ -17,7 +17,7 @@ from agentguard.detect.recognizers.engine import reading
 from agentguard.detect.recognizers.own import BUILT_IN, Choice
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
-from agentguard.detect.redaction import UNSCANNED, Operator, redact, tag
+from agentguard.detect.redaction import UNSCANNED, Operator, Spans, redact, tag
 from agentguard.detect.registered import RegisteredSecrets
 from agentguard.errors import ConfigError
 from agentguard.text.view import View
@@ -48,6 +48,7 @@ class StreamRedactor:
         registered: secret values of the application, removed in any encoding.
         hold_back: most code points to wait with, >= 256.
         operator: what stands in a value's place; it must depend on type and value alone.
+        spans: where in a text an operator wrote before; whole words that hold a digit.
         choice: the application's own recognizers and values that may stay.
 
     Raises:
@@ -62,6 +63,7 @@ class StreamRedactor:
         hold_back: int = 4096,
         operator: Operator = tag,
         choice: Choice = BUILT_IN,
+        spans: Spans | None = None,
     ) -> None:
         self._classes = frozenset(classes)
         if unknown := self._classes - set(CLASSES):
@@ -72,6 +74,7 @@ class StreamRedactor:
         self._hold_back = hold_back
         self._operator = operator
         self._choice = choice
+        self._spans = spans
         # How far these may reach into prose is not known: then only whole lines go on.
         self._by_line = bool(self._registered.values or choice.own)
         self._pending = ""
@@ -124,7 +127,7 @@ class StreamRedactor:
         yield self.flush()
 
     def _redacted(self, text: str) -> str:
-        return redact(text, self._classes, self._registered, self._operator, self._choice)
+        return redact(text, self._classes, self._registered, self._operator, self._choice, spans=self._spans)
 
     def _resumed(self) -> bool:
         """Leave out the rest of a withheld line and of key blocks it opened; True when a new line has begun."""

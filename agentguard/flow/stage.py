@@ -6,7 +6,7 @@ The rules hold from the first call of a run on: there is no gate that waits for 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Origin, Verdict
@@ -46,6 +46,8 @@ class Flow:
         memory: characters of results held per run.
         classify: finds confidential values in a text; without it nothing counts as confidential.
         answers: whether links and images in what the model says are judged.
+        revealed: an event with the values that pseudonyms in it stand for. Only what is remembered is read so: an
+            argument that is not restored stays a pseudonym, which nobody entitled has set.
     """
 
     name = "flow"
@@ -59,12 +61,14 @@ class Flow:
         memory: int = MEMORY,
         classify: Classify | None = None,
         answers: bool = True,
+        revealed: Callable[[Event, Conversation], Event] = lambda event, run: event,
     ) -> None:
         self._labels = dict(labels)
         self._vocabulary = vocabulary or Vocabulary()
         self._memory = memory
         self._classify = classify
         self._answers = answers
+        self._revealed = revealed
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
         """Judge a call or an answer; remember who wrote the texts of every other event."""
@@ -77,12 +81,13 @@ class Flow:
         if isinstance(event, ModelOutput):
             return self._judge_answer(event, run)
         ledger = ledger_of(run, self._memory)
+        event = self._revealed(event, run)
         if isinstance(event, ToolResult):
             ledger.take(event, self._labels.get(event.tool))
             _tally(run).settle(event)
         elif isinstance(event, ModelInput):
             self._read_history(event, ledger)
-        else:
+        elif isinstance(event, AgentMessage):
             self._read_message(event, ledger)
         return ALLOW
 

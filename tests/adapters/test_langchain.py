@@ -140,7 +140,7 @@ def test_secret_split_over_chunks_never_gets_out(cuts: list[int], filtered: bool
     text = f"before {SECRET} between {SECRET} after"
     places = [0, *sorted(cut % len(text) for cut in cuts), len(text)]
     chunks = [text[a:b] for a, b in itertools.pairwise(places)]
-    stream: Callable[[], StreamFilter] | None = TailFilter if filtered else None
+    stream: Callable[[Conversation], StreamFilter] | None = (lambda run: TailFilter()) if filtered else None
     model = guarded_model(ChunkModel(chunks=chunks), Setup(stream=stream).guard)
 
     got = list(model.stream("go"))
@@ -151,7 +151,7 @@ def test_secret_split_over_chunks_never_gets_out(cuts: list[int], filtered: bool
 
 def test_stream_filter_lets_text_out_early() -> None:
     """With a filter the reader does not wait for the end."""
-    setup = Setup(stream=TailFilter)
+    setup = Setup(stream=lambda run: TailFilter())
     model = guarded_model(ChunkModel(chunks=["hello ", "world ", "end"]), setup.guard)
 
     first = next(iter(model.stream("go")))
@@ -161,7 +161,7 @@ def test_stream_filter_lets_text_out_early() -> None:
 
 async def test_denied_stream_stops_and_says_so() -> None:
     """A refused answer: what the filter held back is never sent, and the refusal is raised."""
-    setup = Setup(denying(ModelOutput), stream=TailFilter)
+    setup = Setup(denying(ModelOutput), stream=lambda run: TailFilter())
     model = guarded_model(ChunkModel(chunks=["fine ", SECRET[:6], SECRET[6:]]), setup.guard)
     got: list[str] = []
 
@@ -189,7 +189,7 @@ def test_filter_and_stages_that_disagree_are_a_refusal() -> None:
         def feed(self, chunk: str, /) -> str:
             return chunk
 
-    setup = Setup(stream=Through)
+    setup = Setup(stream=lambda run: Through())
     model = guarded_model(ChunkModel(chunks=["x " + SECRET, " y"]), setup.guard)
 
     with pytest.raises(Denied):
@@ -209,7 +209,7 @@ def test_streamed_tool_call_arguments_wait_and_come_redacted(chunking: int) -> N
         )
         for i, p in enumerate(pieces)
     ]
-    model = guarded_model(ChunkModel(chunks=chunks), Setup(stream=TailFilter).guard)
+    model = guarded_model(ChunkModel(chunks=chunks), Setup(stream=lambda run: TailFilter()).guard)
 
     got = list(model.stream("go"))
 
@@ -242,7 +242,7 @@ def added(parts: list[AIMessageChunk]) -> AIMessageChunk:
 def test_streamed_content_blocks_equal_the_whole(texts: list[str], size: int, filtered: bool) -> None:
     """Any blocks in any chunking, with a filter or without: the chunks add up to the redacted blocks, in order."""
     parts = [(n, text[i : i + size]) for n, text in enumerate(texts) for i in range(0, len(text), size)]
-    stream: Callable[[], StreamFilter] | None = TailFilter if filtered else None
+    stream: Callable[[Conversation], StreamFilter] | None = (lambda run: TailFilter()) if filtered else None
 
     got = list(guarded_model(ChunkModel(chunks=blocks(parts)), Setup(stream=stream).guard).stream("go"))
 
@@ -260,9 +260,12 @@ def test_content_blocks_are_read_early_unless_something_before_them_waits() -> N
         tool_call_chunks=[{"name": "t", "args": '{"a": "' + SECRET + '"}', "id": "1", "index": 1}],
     )
     early = guarded_model(
-        ChunkModel(chunks=[*blocks([(0, "hello ")]), calls, *blocks([(2, "later")])]), Setup(stream=TailFilter).guard
+        ChunkModel(chunks=[*blocks([(0, "hello ")]), calls, *blocks([(2, "later")])]),
+        Setup(stream=lambda run: TailFilter()).guard,
     )
-    late = guarded_model(ChunkModel(chunks=[thinking, *blocks([(1, "hello")])]), Setup(stream=TailFilter).guard)
+    late = guarded_model(
+        ChunkModel(chunks=[thinking, *blocks([(1, "hello")])]), Setup(stream=lambda run: TailFilter()).guard
+    )
 
     first, *rest = early.stream("go")
     only = list(late.stream("go"))
@@ -277,7 +280,7 @@ def test_content_blocks_are_read_early_unless_something_before_them_waits() -> N
 
 def test_text_streamed_before_an_error_is_recorded() -> None:
     """The provider's own error reaches the caller, and the words that went out are in the log."""
-    setup = Setup(stream=TailFilter)
+    setup = Setup(stream=lambda run: TailFilter())
     model = guarded_model(ChunkModel(chunks=["some word, "], fails=True), setup.guard)
 
     with pytest.raises(ConnectionError):
@@ -288,7 +291,7 @@ def test_text_streamed_before_an_error_is_recorded() -> None:
 
 def test_consumer_that_stops_reading_leaves_a_record() -> None:
     """Closing the stream early still records what was read."""
-    setup = Setup(stream=TailFilter)
+    setup = Setup(stream=lambda run: TailFilter())
     reader = guarded_model(ChunkModel(chunks=["one ", "two "]), setup.guard).stream("go")
     next(reader)
 
