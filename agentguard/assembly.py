@@ -7,7 +7,7 @@ the compiled policy.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
@@ -275,23 +275,32 @@ def rewrites_output(policy: Policy) -> bool:
     return bool(policy.output.redact) or policy.output.markup != "off" or policy.input.unicode != "off"
 
 
-def stream_factory(policy: Policy, operators: Operators) -> Callable[[Conversation], StreamRedactor] | None:
-    """Makes filters for streamed answers, when redaction is all that can happen to an answer.
+def stream_factory(
+    policy: Policy, operators: Operators, stages: Sequence[Stage]
+) -> Callable[[Conversation], StreamRedactor] | None:
+    """Makes filters for streamed answers: what they let go is the beginning of what the stages make of the whole.
 
-    Markup and invisible characters are judged on the whole text only: with those rules on, an answer is held back.
+    None when that cannot be told from a part: tokens of ``encrypt`` differ each time they are made.
     """
-    if policy.output.markup != "off" or policy.input.unicode != "off":
-        return None
     if any(policy.redaction[name].operator == "encrypt" for name in policy.output.redact):
-        # The whole answer is redacted once more, and would get other tokens than the reader saw.
         return None
     choice = _choice(policy.recognizers)
     denied = policy.recognizers.deny if "secret" in policy.output.redact else ()
+    flows = [stage for stage in stages if isinstance(stage, Flow)]
 
     def filtered(run: Conversation) -> StreamRedactor:
         operator = operators.at(run)
         return StreamRedactor(
-            policy.output.redact, registered=denied, choice=choice, operator=operator, spans=operator.spans
+            policy.output.redact,
+            registered=denied,
+            choice=choice,
+            operator=operator,
+            spans=operator.spans,
+            markup=policy.output.markup,
+            hosts=frozenset(policy.output.allow_hosts),
+            unicode=policy.input.unicode,
+            overflow="wait",
+            shows=lambda text: all(flow.shows(text, run) for flow in flows),
         )
 
     return filtered

@@ -67,7 +67,13 @@ class DecisionSink(Protocol):
 
 
 class StreamFilter(Protocol):
-    """Redacts a text that arrives in chunks, so that any chunking gives what redacting the whole gives."""
+    """Lets go what of a text that arrives in chunks may be read: the beginning of what checking the whole gives.
+
+    It may have ``stopped`` where the whole will be refused; what it did not let go comes out of the check of the whole.
+    """
+
+    @property
+    def stopped(self) -> bool: ...
 
     def feed(self, chunk: str, /) -> str: ...
 
@@ -195,7 +201,7 @@ class Guard:
             shadowed=assembly.shadow_rule(policy),
             approver=approver,
             approvals=assembly.pending_approvals(opened),
-            stream=assembly.stream_factory(policy, operators),
+            stream=assembly.stream_factory(policy, operators, stages),
             policy_digest=policy.digest,
             unsafe_open=policy.audit.fail == "unsafe-open",
             rewrites_output=assembly.rewrites_output(policy),

@@ -37,11 +37,12 @@ async def _events(guard: Guard, model: Model, prompt: str) -> AsyncIterator[str]
     if not asked.allowed or not isinstance(asked.event, ModelInput):
         yield _event("error", reason=asked.reason, message=asked.message)
         return
-    answer, passing = "", guard.stream_filter()
+    answer, sent, passing = "", "", guard.stream_filter(run)
     try:
         async for piece in model(str(asked.event.messages[0].content)):
             answer += piece
             if passing and (ready := passing.feed(piece)):
+                sent += ready
                 yield _event("text", text=ready)
     except BaseException as error:
         lost = error if isinstance(error, Exception) else ClientGone("the client went away")
@@ -51,7 +52,8 @@ async def _events(guard: Guard, model: Model, prompt: str) -> AsyncIterator[str]
     if not said.allowed or not isinstance(said.event, ModelOutput):
         yield _event("error", reason=said.reason, message=said.message)
         return
-    yield _event("text", text=passing.flush() if passing else str(said.event.message.content))
+    # What was sent is the beginning of what was checked.
+    yield _event("text", text=str(said.event.message.content)[len(sent) :])
     yield _event("done")
 
 

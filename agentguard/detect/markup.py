@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import re2
 
-__all__ = ["MarkupFinding", "inspect_markup", "neutralize"]
+__all__ = ["FENCE", "TAG", "MarkupFinding", "inspect_markup", "neutralize", "tag_end"]
 
 ACTIVE = frozenset(
     "script iframe frame frameset object embed applet meta link base form svg math style portal template animate set "
@@ -33,7 +33,7 @@ SAFE_DATA = ("data:image/png", "data:image/jpeg", "data:image/jpg", "data:image/
 # A path segment longer than this in an image address is likelier data than a name.
 LONG_SEGMENT = 40
 
-_TAG = re2.compile(r"<[/?]?[A-Za-z][^\s/>\"'=<]*")
+TAG = re2.compile(r"<[/?]?[A-Za-z][^\s/>\"'=<]*")
 _ATTRIBUTE = re.compile(r"""[\s/]*([^\s/>="'<]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']*))?""")
 _LINK = re2.compile(r"(!?)\[([^\]\n]{0,1000})\]\(\s*<?([^\s)>]*)")
 _REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[([^\]\n]{1,200})\]:[ \t]*<?([^\s>]+)")
@@ -42,7 +42,7 @@ _BARE_SCRIPT = re2.compile(
     r"(?i)\bj[\s\x00]*a[\s\x00]*v[\s\x00]*a[\s\x00]*s[\s\x00]*c[\s\x00]*r[\s\x00]*i[\s\x00]*p[\s\x00]*t[\t\n\r\x00]*"
     r"(?::|&#0*58;?|&#x0*3a;?|&colon;|%3a)[^\s]"
 )
-_FENCE = re2.compile(r"(?m)^[ \t]{0,3}(?:```|~~~)[^\n]*$")
+FENCE = re2.compile(r"(?m)^[ \t]{0,3}(?:```|~~~)[^\n]*$")
 _CODE_SPAN = re2.compile(r"`[^`\n]+`")
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 
@@ -99,17 +99,17 @@ def neutralize(text: str, *, hosts: frozenset[str] | None = None, exempt_code: b
 def _elements(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
     closed_until = 0
     absent = {'"': False, "'": False}
-    for m in _TAG.finditer(text):
+    for m in TAG.finditer(text):
         start, name_end = m.span()
         if start < closed_until:
             continue
-        end = closed_until = _tag_end(text, name_end, absent)
+        end = closed_until = tag_end(text, name_end, absent)
         reason = _judge_element(m[0].lstrip("</?").lower(), text[name_end:end], hosts)
         if reason:
             yield MarkupFinding(f"markup.{reason}", reason, start, start + 1, "&lt;")
 
 
-def _tag_end(text: str, at: int, absent: dict[str, bool]) -> int:
+def tag_end(text: str, at: int, absent: dict[str, bool]) -> int:
     """Just past the ``>`` that closes the tag, quotes respected; an unclosed tag ends at the next ``<`` or the end."""
     limit = len(text)
     while at < limit:
@@ -204,7 +204,7 @@ def _bare(text: str) -> Iterator[MarkupFinding]:
 def _code_ranges(text: str) -> list[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     opened = -1
-    for m in _FENCE.finditer(text):
+    for m in FENCE.finditer(text):
         if opened < 0:
             opened = m.end()
         else:

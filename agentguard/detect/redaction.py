@@ -17,8 +17,10 @@ from agentguard.detect.recognizers.engine import LIMIT, Match
 from agentguard.detect.recognizers.own import BUILT_IN, Choice
 from agentguard.detect.registered import RegisteredSecrets
 from agentguard.errors import ConfigError
+from agentguard.text.view import View
+from agentguard.text.views import clean_view
 
-__all__ = ["Operator", "Spans", "find", "hint", "keyed_hash", "mask", "redact", "replace", "remove", "tag"]
+__all__ = ["Operator", "Spans", "find", "hint", "keyed_hash", "mask", "redact", "remove", "replace", "tag", "visible"]
 
 Operator: TypeAlias = Callable[[str, str], str]
 # Ranges of a text in which nothing is redacted: what an operator wrote there before.
@@ -105,9 +107,14 @@ def replace(text: str, matches: Iterable[Match], operator: Operator = tag) -> st
     for match in matches:
         if match.type == LIMIT:
             return operator(UNSCANNED, text)
-        parts += (text[last : match.start], operator(match.type, text[match.start : match.end]))
+        parts += (text[last : match.start], operator(match.type, visible(text[match.start : match.end])))
         last = match.end
     return "".join((*parts, text[last:]))
+
+
+def visible(value: str) -> str:
+    """The value without invisible characters: one that was split by them is the same value."""
+    return clean_view(View(value)).text
 
 
 def _joined(found: list[Match]) -> tuple[Match, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Origin, Verdict
-from agentguard.event import AgentMessage, Event, Label, ModelInput, ModelOutput, ToolCall, ToolResult
+from agentguard.event import AgentMessage, Event, Label, Message, ModelInput, ModelOutput, ToolCall, ToolResult
 from agentguard.flow.answer import answer_doubts
 from agentguard.flow.confidential import Classify
 from agentguard.flow.intent import Intent
@@ -141,6 +141,11 @@ class Flow:
         tracer = self._tracer(run)
         doubts, table = answer_doubts(event, tracer, self._confidential(run, tracer))
         return _verdict(doubts, tuple(table)) if doubts else ALLOW
+
+    def shows(self, text: str, run: Conversation) -> bool:
+        """Whether ``text``, a part of an answer that no link reaches out of, may be read before the rest was made."""
+        answer = ModelOutput(Message("assistant", text))
+        return self._judge_answer(answer, run).effect is Effect.ALLOW
 
     def _review(self, call: ToolCall, labels: ToolLabels, run: Conversation, tracer: Tracer) -> Review:
         leaves = labels.side_effect == "send" or labels.egress

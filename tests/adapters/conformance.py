@@ -291,7 +291,7 @@ request is the message it was entered by, and the tool results of its history ar
 * With `ToolNode(handle_tool_errors=True)` a tool's exception is recorded twice, once as raised and once in the words
   LangChain wraps around it.
 * A stream that breaks off is recorded as far as it was read; text the filter still held is dropped.
-* Of a streamed answer only text is read as it comes, and only under rules that redact; the arguments of tool calls,
+* Of a streamed answer only text is read as it comes, up to what has to be judged whole; the arguments of tool calls,
   other content blocks, and text after these arrive whole, checked.
 * In a compiled graph the models cannot be reached; `protect` refuses unless `observe_output_only=True` accepts that.
   Plain functions that its nodes call cannot be seen at all.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain.agents.middleware.types import AgentMiddleware
@@ -42,6 +42,8 @@ from agentguard.decision import Effect, Rewrite, Verdict
 from agentguard.errors import AdapterError, Denied
 from agentguard.event import Event, Message, ModelInput, ModelOutput, Principal, ToolCall, ToolResult
 from agentguard.guard import Guard, StreamFilter
+from agentguard.policy import Policy
+from agentguard.store import Home
 from agentguard.testing import Record, RecordingSink, ScriptedStage
 from agentguard_langchain import (
     GuardCallbackHandler,
@@ -94,6 +96,8 @@ class Setup:
 
 class TailFilter:
     """Masks the secret in any chunking by holding back as much text as could begin it."""
+
+    stopped = False
 
     def __init__(self) -> None:
         self.held = ""
@@ -157,6 +161,48 @@ def test_stream_filter_lets_text_out_early() -> None:
     first = next(iter(model.stream("go")))
 
     assert first.text == "hello "
+
+
+@pytest.fixture(scope="module")
+def default_guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
+    policy = "version: 1\nroles: {r: {permissions: [execute_agent]}}\nagents: {bot: {roles: [r]}}\n"
+    home = Home.create(tmp_path_factory.mktemp("home") / ".agentguard")
+    with Guard.from_policy(Policy.parse(policy), home=home.path, agent="bot") as guard:
+        yield guard
+
+
+LINES = [
+    "Here is what I found out about the meeting.\n",
+    "- It begins at nine, and jane@example.com takes part.\n",
+    "See [the docs](https://docs.example/page) for `<b>` and a < b.\n",
+    "```html\n<script>shown()</script>\n```\n",
+    "<b>bold</b> and [1] too.\n",
+    "The rest is a long sentence of plain words that goes on and on until the very end of the answer, without haste.",
+]
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(LINES), st.integers(1, 40))
+def test_under_the_default_policy_an_answer_is_read_as_it_comes(
+    default_guard: Guard, lines: list[str], size: int
+) -> None:
+    text = "\n".join(lines)
+    model = guarded_model(ChunkModel(chunks=[text[i : i + size] for i in range(0, len(text), size)]), default_guard)
+
+    pieces = [chunk.text for chunk in model.stream("go")]
+
+    assert "".join(pieces) == text.replace("jane@example.com", "[redacted:pii.email]")
+    assert len([piece for piece in pieces if piece]) >= 3
+
+
+def test_under_the_default_policy_what_is_refused_never_goes_out(default_guard: Guard) -> None:
+    chunks = ["Well.\n", "Look: <im", "g src=https://evil.example/?q=1>", "\nBye.\n"]
+    got: list[str] = []
+
+    with pytest.raises(Denied):
+        got.extend(chunk.text for chunk in guarded_model(ChunkModel(chunks=chunks), default_guard).stream("go"))
+
+    assert "".join(got) == "Well.\n"
 
 
 async def test_denied_stream_stops_and_says_so() -> None:

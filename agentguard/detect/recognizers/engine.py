@@ -109,7 +109,8 @@ class RecognizerSet:
             hits = compiled.Match(text) or ()
             if len(indexes) not in hits:
                 raise StageError("a recognizer set ran out of memory on this text, so nothing is known about it")
-            yield from (indexes[hit] for hit in hits if hit < len(indexes))
+            # In a fixed order: which of two equal matches gives its name must not depend on the rest of the text.
+            yield from (indexes[hit] for hit in sorted(hits) if hit < len(indexes))
 
     def _locate(self, index: int, view: View) -> Iterable[Match]:
         recognizer = self.recognizers[index]
