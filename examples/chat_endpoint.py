@@ -32,12 +32,12 @@ def make_app(guard: Guard, model: Model) -> Starlette:
 
 
 async def _events(guard: Guard, model: Model, prompt: str) -> AsyncIterator[str]:
-    run = Conversation(principal=Principal("chat"), request=prompt)
+    run, answer, sent = Conversation(principal=Principal("chat"), request=prompt), "", ""
     asked = await guard.acheck(ModelInput((Message("user", prompt),)), run=run)
     if not asked.allowed or not isinstance(asked.event, ModelInput):
         yield _event("error", reason=asked.reason, message=asked.message)
         return
-    answer, sent, passing = "", "", guard.stream_filter(run)
+    passing = guard.stream_filter(run)
     try:
         async for piece in model(str(asked.event.messages[0].content)):
             answer += piece
@@ -52,9 +52,7 @@ async def _events(guard: Guard, model: Model, prompt: str) -> AsyncIterator[str]
     if not said.allowed or not isinstance(said.event, ModelOutput):
         yield _event("error", reason=said.reason, message=said.message)
         return
-    # What was sent is the beginning of what was checked.
-    yield _event("text", text=str(said.event.message.content)[len(sent) :])
-    yield _event("done")
+    yield _event("text", text=str(said.event.message.content)[len(sent) :]) + _event("done")
 
 
 def _event(name: str, **data: str) -> str:

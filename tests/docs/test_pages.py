@@ -74,7 +74,7 @@ def test_the_quick_starts_rows_load() -> None:
 
 
 def test_redaction_is_what_happens(tmp_path: Path) -> None:
-    """A pseudonym comes back in the cleared argument and is refused in another session; a stream stops before an image."""
+    """A pseudonym comes back in the cleared argument and is refused in another session; a stream stops."""
     page, project = (ROOT / "docs" / "redaction.md").read_text(), tmp_path / "project"
     project.mkdir()
     for name, content in files(page).items():
