@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import re2
 
-__all__ = ["FENCE", "TAG", "MarkupFinding", "inspect_markup", "neutralize", "tag_end"]
+__all__ = ["FENCE", "TAG", "Link", "MarkupFinding", "brackets_left", "inspect_markup", "links", "neutralize", "tag_end"]
 
 ACTIVE = frozenset(
     "script iframe frame frameset object embed applet meta link base form svg math style portal template animate set "
@@ -35,7 +35,10 @@ LONG_SEGMENT = 40
 
 TAG = re2.compile(r"<[/?]?[A-Za-z][^\s/>\"'=<]*")
 _ATTRIBUTE = re.compile(r"""[\s/]*([^\s/>="'<]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']*))?""")
-_LINK = re2.compile(r"(!?)\[([^\]\n]{0,1000})\]\(\s*<?([^\s)>]*)")
+_BRACKET = re.compile(r"!?\[|\]\(?|\n[ \t\r]*(?=\n)")
+_PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
+# An address may hold brackets in pairs. It ends before another link's, so that reading all of them takes linear time.
+_ADDRESS = re.compile(r"\s*<?((?:\\[()]|[^\s()>\]]|\([^\s()\]]*\)|\(|\](?!\())*)")
 _REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[([^\]\n]{1,200})\]:[ \t]*<?([^\s>]+)")
 _AUTOLINK = re2.compile(r"<([A-Za-z][A-Za-z0-9+.&#;%-]{1,40}:[^\s<>]*)>")
 _BARE_SCRIPT = re2.compile(
@@ -177,15 +180,57 @@ def _decoded_url(value: str) -> str:
     return _CONTROL.sub("", value).lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A Markdown link or image with its address; ``closed`` is False for brackets that no address follows yet."""
+
+    start: int
+    end: int
+    image: bool
+    address: str
+    closed: bool = True
+
+
+def links(text: str) -> Iterator[Link]:
+    """Every link and image (CommonMark 6.3, 6.4), and at the end of the text the brackets of its last paragraph.
+
+    In doubt an address belongs to an image: escaped brackets and those in code count, and one that no bracket is left
+    for belongs to what stood before it in its paragraph.
+    """
+    if "[" not in text:
+        return
+    opened: list[tuple[int, bool]] = []
+    first, image = -1, False
+    for mark in _BRACKET.finditer(text):
+        if mark[0][0] == "\n":
+            opened, first, image = [], -1, False
+        elif mark[0][-1] == "[":
+            opened.append((mark.start(), mark[0][0] == "!"))
+            first, image = (mark.start() if first < 0 else first), image or mark[0][0] == "!"
+        elif first >= 0:
+            start, loads = opened.pop() if opened else (mark.start(), image)
+            address = _ADDRESS.match(text, mark.end()) if mark[0] == "](" else None
+            if address is not None:
+                yield Link(start, address.end(), loads, address[1])
+    if opened:
+        yield Link(opened[0][0], len(text), opened[0][1], "", closed=False)
+
+
+def brackets_left(text: str) -> str:
+    """Brackets that say of a text's last paragraph what ``links`` needs to know when it goes on elsewhere."""
+    paragraph = text
+    for end in _PARAGRAPH_END.finditer(text):
+        paragraph = text[end.end() - 1 :]
+    return "![]" if "![" in paragraph else "[]" if "[" in paragraph else ""
+
+
 def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
-    if "](" in text:
-        for m in _LINK.finditer(text):
-            image = m[1] == "!"
-            if reason := _judge_url(m[3], hosts, loads=image):
-                start, end = (m.start(), m.end()) if image else m.span(3)
-                yield MarkupFinding(
-                    f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if image else "#"
-                )
+    for link in links(text):
+        if reason := _judge_url(link.address, hosts, loads=link.image):
+            start, end = (link.start, link.end) if link.image else (link.end - len(link.address), link.end)
+            yield MarkupFinding(
+                f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if link.image else "#"
+            )
     if "]:" in text:
         for m in _REFERENCE.finditer(text):
             if reason := _judge_url(m[2], hosts, loads="![" in text):

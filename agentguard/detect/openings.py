@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agentguard.detect.markup import TAG, tag_end
+from agentguard.detect.markup import TAG, links, tag_end
 from agentguard.detect.recognizers.engine import reading
 from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
 from agentguard.text.view import View
@@ -23,17 +23,14 @@ PROSE_CONTEXT = 128
 # What a line ends with that can announce a value on the next one; an address too: "](", "href =", "url(".
 LABEL_END = (":", ">")
 ADDRESS_END = ("=", "(", "<")
-# A link's text is no longer, and no longer bracket opens one.
-LINK_TEXT = 1000
 
 HEADER = re.compile(PEM_HEADER)
 FOOTER = re.compile(PEM_FOOTER)
 _BODY = re.compile(PEM_BODY)
 _PROSE = re.compile(r"(?:[^\W\d_]|[ ,.;!?()]|(?<=[^\W\d_])'(?=[^\W\d_]))*")
 _TAG_BEGUN = re.compile(r"<[/?]?\Z")
-_ADDRESS = re.compile(r"\s*<?[^\s)>]*")
 # An image whose address stands elsewhere in the text.
-_REFERRING = re.compile(r"!\[[^\]\n]{0,1000}\](?=[^(])")
+_REFERRING = re.compile(r"!\[[^\]]{0,1000}\](?=[^(])")
 
 
 def _script_begun() -> str:
@@ -136,17 +133,5 @@ def _tags(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _links(text: str) -> Iterator[tuple[int, int]]:
-    close, end = text.find("]("), 0
-    while close >= 0:
-        # A bracket inside an address ends where that ends, unless it ends it.
-        if close + 2 >= end and (address := _ADDRESS.match(text, close + 2)):
-            end = address.end()
-        yield _bracket_of(text, close), end if end < len(text) else len(text) + 1
-        close = text.find("](", close + 1)
-
-
-def _bracket_of(text: str, close: int) -> int:
-    """The ``[`` that ``]`` closes: the first one behind the bracket or line end before."""
-    low = max(text.rfind("]", 0, close), text.rfind("\n", 0, close), close - LINK_TEXT - 2) + 1
-    found = text.find("[", low, close)
-    return found if found >= 0 else close
+    for link in links(text):
+        yield link.start, link.end if link.closed and link.end < len(text) else len(text) + 1

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from typing import Literal
 
 from agentguard.detect.edit import Edit, applied
-from agentguard.detect.markup import FENCE, MarkupFinding, inspect_markup
+from agentguard.detect.markup import FENCE, MarkupFinding, brackets_left, inspect_markup
 from agentguard.detect.openings import (
     FOOTER,
     HEADER,
@@ -115,6 +115,9 @@ class StreamRedactor:
         self._in_block = False
         # Whether what goes next stands in a code fence; None when that is not known any more.
         self._fenced: bool | None = False
+        # The paragraph that goes on, as far as links need to know, and whether its line does.
+        self._brackets = ""
+        self._in_line = False
         self.stopped = False
 
     def feed(self, chunk: str) -> str:
@@ -205,14 +208,21 @@ class StreamRedactor:
         treated = applied(text, edits)
         if not self._shows(treated):
             return self._stop()
-        self._fenced = self._fenced_after(text)
+        if self._markup != "off" and text:
+            self._brackets = brackets_left(f"{self._lead()}{text}")
+            self._fenced, self._in_line = self._fenced_after(text), text[-1] != "\n"
         return treated
+
+    def _lead(self) -> str:
+        """What stands for the text before: its brackets, and the fence that is open."""
+        brackets = self._brackets and self._brackets + (" " if self._in_line and not self._fenced else "\n")
+        return brackets + (_FENCED if self._fenced else "")
 
     def _active(self, text: str) -> list[MarkupFinding]:
         """Active markup in ``text``, as it stands behind what went before."""
         if self._markup == "off":
             return []
-        lead = _FENCED if self._fenced else ""
+        lead = self._lead()
         found = inspect_markup(lead + text, hosts=self._hosts, exempt_code=self._fenced is not None)
         size = len(lead)
         return [MarkupFinding(f.type, f.rule, f.start - size, f.end - size, f.replacement) for f in found]
