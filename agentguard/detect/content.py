@@ -125,14 +125,14 @@ class _Task:
     classes: frozenset[str]
     markup: MarkupAction
     key: str
-    text: str
+    text: str = field(repr=False)
     scope: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     findings: tuple[Finding, ...] = ()
-    text: str | None = None
+    text: str | None = field(default=None, repr=False)
     reason: str = ""
 
 

@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 import re2
 
+from agentguard.text.views import encodable
+
 __all__ = ["FENCE", "TAG", "Link", "MarkupFinding", "brackets_left", "inspect_markup", "links", "neutralize", "tag_end"]
 
 ACTIVE = frozenset(
@@ -30,6 +32,9 @@ LOADING = frozenset(("img", "image", "video", "audio", "source", "track", "input
 BAD_SCHEMES = ("javascript:", "vbscript:", "livescript:", "mocha:", "data:", "file:", "jar:", "mhtml:", "view-source:")
 # Raster images as data load nothing and run nothing.
 SAFE_DATA = ("data:image/png", "data:image/jpeg", "data:image/jpg", "data:image/gif", "data:image/webp")
+# More elements, or links, than honest texts hold: each costs microseconds, so the rest of the text is not looked at.
+MAX_MARKUP = 50_000
+CROWDED = "[removed: too much markup]"
 # A path segment longer than this in an image address is likelier data than a name.
 LONG_SEGMENT = 40
 
@@ -78,6 +83,7 @@ def inspect_markup(
         and "&" not in text
     ):
         return ()
+    text = encodable(text)
     found = sorted((*_elements(text, hosts), *_markdown(text, hosts), *_bare(text)), key=lambda f: (f.start, -f.end))
     inert = _code_ranges(text) if (exempt_code and "`" in text) or "~~~" in text else []
     kept: list[MarkupFinding] = []
@@ -102,14 +108,21 @@ def neutralize(text: str, *, hosts: frozenset[str] | None = None, exempt_code: b
 def _elements(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
     closed_until = 0
     absent = {'"': False, "'": False}
-    for m in TAG.finditer(text):
+    for count, m in enumerate(TAG.finditer(text)):
         start, name_end = m.span()
+        if count >= MAX_MARKUP:
+            yield _crowded(start, len(text))
+            return
         if start < closed_until:
             continue
         end = closed_until = tag_end(text, name_end, absent)
         reason = _judge_element(m[0].lstrip("</?").lower(), text[name_end:end], hosts)
         if reason:
             yield MarkupFinding(f"markup.{reason}", reason, start, start + 1, "&lt;")
+
+
+def _crowded(start: int, end: int) -> MarkupFinding:
+    return MarkupFinding("markup.crowded", "crowded", start, end, CROWDED)
 
 
 def tag_end(text: str, at: int, absent: dict[str, bool]) -> int:
@@ -225,7 +238,10 @@ def brackets_left(text: str) -> str:
 
 
 def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
-    for link in links(text):
+    for count, link in enumerate(links(text)):
+        if count >= MAX_MARKUP:
+            yield _crowded(link.start, len(text))
+            break
         if reason := _judge_url(link.address, hosts, loads=link.image):
             start, end = (link.start, link.end) if link.image else (link.end - len(link.address), link.end)
             yield MarkupFinding(

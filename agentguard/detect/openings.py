@@ -13,7 +13,7 @@ from agentguard.detect.markup import TAG, links, tag_end
 from agentguard.detect.recognizers.engine import reading
 from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
 from agentguard.text.view import View
-from agentguard.text.views import clean_view
+from agentguard.text.views import clean_view, encodable
 
 __all__ = ["FOOTER", "HEADER", "LABEL_END", "body_end", "markup_spans", "open_address", "open_block", "prose_cut"]
 
@@ -118,7 +118,7 @@ def _tags(text: str) -> Iterator[tuple[int, int]]:
     if "<" not in text:
         return
     end = 0
-    for tag in TAG.finditer(text):
+    for tag in TAG.finditer(encodable(text)):
         if tag.start() < end:
             continue
         absent = {'"': False, "'": False}

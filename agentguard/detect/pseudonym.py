@@ -13,7 +13,7 @@ import base64
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -48,7 +48,7 @@ class Token:
     start: int
     end: int
     kind: str
-    value: str
+    value: str = field(repr=False)
 
 
 class Tokens:

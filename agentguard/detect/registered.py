@@ -20,6 +20,7 @@ import numpy.typing as npt
 import re2
 
 from agentguard.detect.recognizers.engine import LIMIT, MAX_MATCHES, Match
+from agentguard.errors import ConfigError
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.view import View
 from agentguard.text.views import scannable, unescaped_view
@@ -47,10 +48,16 @@ _Codes = npt.NDArray[np.uint32]
 
 
 class RegisteredSecrets:
-    """Known secret values. Those under ``MIN_LENGTH`` characters are ignored. Immutable and thread-safe."""
+    """Known secret values. Those under ``MIN_LENGTH`` characters are ignored. Immutable and thread-safe.
+
+    Raises:
+        ConfigError: more than one search can hold: some 10 MB of values.
+    """
 
     def __init__(self, values: Iterable[str]) -> None:
-        lines = sorted({line.strip() for value in values for line in value.splitlines()})
+        # Texts are read with lone surrogates replaced, so the values are too.
+        readable = (scannable(View(value)).text for value in values)
+        lines = sorted({line.strip() for value in readable for line in value.splitlines()})
         self.values = tuple(line for line in lines if len(line) >= MIN_LENGTH)
         base64_forms = {form for value in self.values for form in _base64_forms(value)}
         self._edged = frozenset(form for form in base64_forms if len(form) > MIN_LENGTH)
@@ -248,7 +255,13 @@ def _any_of(patterns: Iterable[str]) -> re2._Regexp | None:
         return None
     options = re2.Options()
     options.max_mem = PATTERN_MEMORY
-    return re2.compile(joined, options)
+    # RE2 would write the pattern, and so the secrets, to stderr.
+    options.log_errors = False
+    try:
+        return re2.compile(joined, options)
+    except re2.error:
+        # Not chained: the cause's text shows the pattern.
+        raise ConfigError("the registered secrets do not fit into one search; register fewer or shorter ones") from None
 
 
 def _class(chars: str) -> str:

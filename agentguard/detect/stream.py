@@ -39,7 +39,7 @@ from agentguard.detect.registered import RegisteredSecrets
 from agentguard.detect.visible import Unveiler
 from agentguard.errors import ConfigError
 from agentguard.text.view import View
-from agentguard.text.views import clean_view
+from agentguard.text.views import clean_view, encodable
 
 __all__ = ["HOLD_BACK", "StreamRedactor"]
 
@@ -230,7 +230,7 @@ class StreamRedactor:
     def _fenced_after(self, text: str) -> bool | None:
         if self._fenced is None or self._markup == "off":
             return self._fenced
-        return self._fenced ^ (sum(1 for _ in FENCE.finditer(text)) % 2 == 1)
+        return self._fenced ^ (sum(1 for _ in FENCE.finditer(encodable(text))) % 2 == 1)
 
     # -- where to cut ------------------------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class StreamRedactor:
             return opened
         if not self._fenced_after(before):
             return None
-        fence = max((m.start() for m in FENCE.finditer(before)), default=0)
+        fence = max((m.start() for m in FENCE.finditer(encodable(before))), default=0)
         return next((max(0, found.start) for found in self._active(before) if found.start >= fence), None)
 
     # -- withholding a line ------------------------------------------------------------------------------------------

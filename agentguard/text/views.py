@@ -26,7 +26,7 @@ from agentguard.text.invisible import INVISIBLE, hidden_payloads, without_invisi
 from agentguard.text.marks import excess_marks
 from agentguard.text.view import Edit, View
 
-__all__ = ["Views", "clean_view", "fold_pattern", "fold_view", "read", "scannable", "unescaped_view"]
+__all__ = ["Views", "clean_view", "encodable", "fold_pattern", "fold_view", "read", "scannable", "unescaped_view"]
 
 MAX_DEPTH = 3
 # Decoding must not multiply work: attackers nest encodings to make a check run for minutes.
@@ -109,6 +109,11 @@ def read(text: str) -> Views:
         if source.depth < MAX_DEPTH and not truncated:
             pending.extend(_decoded(source, steps))
     return Views(original, tuple(seen.values()), truncated)
+
+
+def encodable(text: str) -> str:
+    """Lone surrogates, which have no UTF-8 form and would stop every search, replaced one for one."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def scannable(parent: View) -> View:

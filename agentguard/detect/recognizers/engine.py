@@ -1,7 +1,8 @@
 """One scan for many patterns: RE2 sets tell which occur, then each of those is located and validated.
 
 RE2 searches take linear time; finding *all* matches does not for every pattern, so matches are counted and a text
-with more than ``MAX_MATCHES`` of one kind is reported as ``limit.find-all``, which callers treat as a deny.
+with more than ``MAX_MATCHES`` of one kind, or of more than ``MAX_SCANNED`` code points, is reported as ``limit.find-all``,
+which callers treat as a deny.
 No pattern matches a line feed, except private-key blocks and values on the line behind a label that ends in ``>`` or
 ``:``, which end their line and do not end like a label themselves; ``agentguard.detect.stream`` relies on it.
 """
@@ -22,6 +23,8 @@ __all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet", "reading"]
 
 # More hits of one recognizer than any honest text holds; find-all over crafted text is the super-linear part.
 MAX_MATCHES = 10_000
+# Code points of one text that are read at all. A longer one is not examined; files are cut into pieces before.
+MAX_SCANNED = 10_000_000
 # Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence a sentinel that has to
 # match at load and behind every text scanned.
 SET_MEMORY = 64 << 20
@@ -93,6 +96,8 @@ class RecognizerSet:
 
         A match of type ``limit.find-all`` over the whole text means that the rest was not examined.
         """
+        if len(text) > MAX_SCANNED:
+            return (Match(LIMIT, "max-scanned", 0, len(text)),)
         view = reading(text)
         found: list[Match] = []
         for index in self._occurring(f"{view.text}\n{_SENTINEL}"):
@@ -137,6 +142,7 @@ class RecognizerSet:
         if pattern is None:
             options = re2.Options()
             options.max_mem = PATTERN_MEMORY
+            options.log_errors = False
             options.never_nl = self.recognizers[index].one_line
             pattern = self._patterns[index] = re2.compile(self.recognizers[index].pattern, options)
         return pattern
