@@ -10,9 +10,13 @@ No pattern matches a line feed, except private-key blocks and values on the line
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
+import numpy as np
+import numpy.typing as npt
 import re2
 
 from agentguard.errors import ConfigError, StageError
@@ -23,6 +27,8 @@ __all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet", "reading"]
 
 # More hits of one recognizer than any honest text holds; find-all over crafted text is the super-linear part.
 MAX_MATCHES = 10_000
+# The same for all recognizers together: one text cannot be crowded for each of them in turn.
+MAX_CANDIDATES = 30_000
 # Code points of one text that are read at all. A longer one is not examined; files are cut into pieces before.
 MAX_SCANNED = 10_000_000
 # Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence a sentinel that has to
@@ -55,7 +61,7 @@ class Recognizer:
     ``trigger``, when given, is a cheaper pattern that occurs wherever ``pattern`` does; only it enters the shared set.
     ``examples`` builds positives at run time: nothing that looks like a credential stands in the source.
     ``keywords`` says which words have to stand with the value. ``one_line``: the pattern never matches a line feed,
-    whatever it says. ``rank`` decides between overlapping matches, the higher one names the finding.
+    whatever it says. ``most``: candidates of one text that are judged. ``rank`` decides between overlapping matches, the higher one names the finding.
     """
 
     type: str
@@ -70,6 +76,7 @@ class Recognizer:
     rank: int = 1
     keywords: tuple[str, ...] = ()
     one_line: bool = False
+    most: int = MAX_MATCHES
 
 
 class RecognizerSet:
@@ -99,11 +106,16 @@ class RecognizerSet:
         if len(text) > MAX_SCANNED:
             return (Match(LIMIT, "max-scanned", 0, len(text)),)
         view = reading(text)
+        body = _Body(view.text)
         found: list[Match] = []
+        candidates = 0
         for index in self._occurring(f"{view.text}\n{_SENTINEL}"):
-            found.extend(self._locate(index, view))
-            if found and found[-1].type == LIMIT:
-                return (Match(LIMIT, found[-1].rule, 0, len(text)),)
+            spans = self._candidates(index, body)
+            candidates += len(spans)
+            if len(spans) > min(self.recognizers[index].most, MAX_MATCHES) or candidates > MAX_CANDIDATES:
+                # Before any of them is judged: a crowd costs no more than finding it.
+                return (Match(LIMIT, self.recognizers[index].rule, 0, len(text)),)
+            found.extend(self._judged(self.recognizers[index], spans, view))
         if not found:
             return ()
         return _without_overlaps(found, {r.rule: r.rank for r in self.recognizers})
@@ -117,22 +129,22 @@ class RecognizerSet:
             # In a fixed order: which of two equal matches gives its name must not depend on the rest of the text.
             yield from (indexes[hit] for hit in sorted(hits) if hit < len(indexes))
 
-    def _locate(self, index: int, view: View) -> Iterable[Match]:
-        recognizer = self.recognizers[index]
+    def _candidates(self, index: int, body: _Body) -> list[tuple[int, int]]:
+        """Where the pattern's value stands, one more than ``MAX_MATCHES`` at most."""
         pattern = self._pattern(index)
         groups = tuple(pattern.groupindex.values()) or (0,)
-        # Bytes of ASCII have the same offsets and spare the counting of characters.
-        text = view.text.encode() if view.text.isascii() else view.text
-        for count, hit in enumerate(pattern.finditer(text)):
-            if count >= MAX_MATCHES:
-                yield Match(LIMIT, recognizer.rule, 0, len(view.text))
-                return
-            start, end = next((hit.span(g) for g in groups if hit.start(g) >= 0), (-1, -1))
-            if start < 0:
-                continue
+        spans = [
+            next((span for group in groups if (span := hit.span(group))[0] >= 0), (-1, -1))
+            for hit in islice(pattern.finditer(body.raw), MAX_MATCHES + 1)
+        ]
+        return body.characters([span for span in spans if span[0] >= 0])
+
+    def _judged(self, recognizer: Recognizer, spans: list[tuple[int, int]], view: View) -> Iterator[Match]:
+        text = view.text
+        for start, end in spans:
             if recognizer.validator is not None:
-                before = view.text[max(0, start - CONTEXT) : start].rpartition("\n")[2]
-                end = start + recognizer.validator(view.text[start:end], before)
+                before = text[max(0, start - CONTEXT) : start].rpartition("\n")[2]
+                end = start + recognizer.validator(text[start:end], before)  # noqa: PLW2901 - the value's true end
             if end > start:
                 yield Match(recognizer.type, recognizer.rule, *view.span(start, end), recognizer.score)
 
@@ -146,6 +158,27 @@ class RecognizerSet:
             options.never_nl = self.recognizers[index].one_line
             pattern = self._patterns[index] = re2.compile(self.recognizers[index].pattern, options)
         return pattern
+
+
+class _Body:
+    """A text as the bytes that RE2 searches, and where its characters stand among them."""
+
+    def __init__(self, text: str) -> None:
+        self.raw = text.encode()
+        self._single = len(self.raw) == len(text)
+
+    def characters(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Byte ranges as ranges of code points; all at once, since counting from the start takes the text's length."""
+        if self._single or not spans:
+            return spans
+        places = self._starts.searchsorted(np.array(spans, dtype=np.int64))
+        return [(int(start), int(end)) for start, end in places]
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.intp]:
+        raw = np.frombuffer(self.raw, dtype=np.uint8)
+        # Every byte but 10xxxxxx begins a character.
+        return np.flatnonzero((raw & 0xC0) != 0x80)
 
 
 # Code points of the same line that a validator sees before a value, to look for context words.
