@@ -9,7 +9,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean
+.PHONY: help setup demo test test-long lint bench bench-recognizers bench-detectors bench-agentdojo train eval-heldout docs lock clean
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... a
 bench-recognizers: $(READY) ## crafted worst cases for every recognizer, derived from its pattern (ten minutes)
 	@$(BIN)/python -m benchmarks.recognizers
 
+bench-detectors: .venv-detectors/.ready ## next to LangChain, Presidio and LLM Guard on the same texts; CORPORA=... adds third-party ones
+	@.venv-detectors/bin/python -m benchmarks.detectors
+
 docs: $(READY) ## build the guide into site/, generated tables included; a link that leads nowhere fails
 	@$(BIN)/python docs/hooks.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
@@ -61,7 +64,8 @@ bench-agentdojo: .venv-agentdojo/.ready ## 609 injected orders in 12 wordings to
 .venv-%/.ready: requirements/%.lock pyproject.toml
 	@$(PYTHON) -m venv .venv-$* || { echo "python -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
 	@echo "installing the locked packages into .venv-$* ..." >&2
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.lock
+	@# A lock holds everything that is needed; what it leaves out on purpose must not be looked for.
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -70,7 +74,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no
 
 lock: ## resolve the locks in requirements/ anew (names, versions and hashes only; needs uv)
 	@$(COMPILE) --group pyproject.toml:dev --all-extras pyproject.toml -o requirements/dev.lock
-	@for name in agentdojo peers; do \
+	@for name in agentdojo detectors peers; do \
 		$(COMPILE) --group pyproject.toml:$$name pyproject.toml -o requirements/$$name.lock || exit 1; done
 
 clean: ## remove the environment and caches

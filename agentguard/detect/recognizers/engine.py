@@ -31,6 +31,8 @@ MAX_MATCHES = 10_000
 MAX_CANDIDATES = 30_000
 # Code points of one text that are read at all. A longer one is not examined; files are cut into pieces before.
 MAX_SCANNED = 10_000_000
+# A longer value behind a word that announces one is taken for one: judging a megabyte would cost what reading all did.
+MAX_JUDGED = 16_384
 # Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence a sentinel that has to
 # match at load and behind every text scanned.
 SET_MEMORY = 64 << 20
@@ -130,19 +132,19 @@ class RecognizerSet:
             yield from (indexes[hit] for hit in sorted(hits) if hit < len(indexes))
 
     def _candidates(self, index: int, body: _Body) -> list[tuple[int, int]]:
-        """Where the pattern's value stands, one more than ``MAX_MATCHES`` at most."""
-        pattern = self._pattern(index)
+        """Where the pattern's value stands, one more than are judged at most."""
+        pattern, most = self._pattern(index), min(self.recognizers[index].most, MAX_MATCHES)
         groups = tuple(pattern.groupindex.values()) or (0,)
         spans = [
             next((span for group in groups if (span := hit.span(group))[0] >= 0), (-1, -1))
-            for hit in islice(pattern.finditer(body.raw), MAX_MATCHES + 1)
+            for hit in islice(pattern.finditer(body.raw), most + 1)
         ]
         return body.characters([span for span in spans if span[0] >= 0])
 
     def _judged(self, recognizer: Recognizer, spans: list[tuple[int, int]], view: View) -> Iterator[Match]:
         text = view.text
         for start, end in spans:
-            if recognizer.validator is not None:
+            if recognizer.validator is not None and end - start <= MAX_JUDGED:
                 before = text[max(0, start - CONTEXT) : start].rpartition("\n")[2]
                 end = start + recognizer.validator(text[start:end], before)  # noqa: PLW2901 - the value's true end
             if end > start:
