@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import sys
 import time
@@ -223,9 +224,10 @@ def _llm_guard() -> Detector:
 
 def _without_other_scanners() -> None:
     """Packages in the place of LLM Guard's own, whose import would load every other scanner and its models' library."""
-    import logging
+    import structlog
 
-    logging.disable(logging.CRITICAL)
+    # It would print a line for each text among the tables.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     spec = importlib.util.find_spec("llm_guard")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("llm-guard is not installed")

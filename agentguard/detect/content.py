@@ -27,7 +27,7 @@ from agentguard.detect.redaction import find, visible
 from agentguard.detect.registered import RegisteredSecrets
 from agentguard.errors import ConfigError
 from agentguard.event import Event, Leaf, ModelInput, ModelOutput, ToolCall, ToolResult
-from agentguard.text.invisible import dishonest_spans
+from agentguard.text.invisible import dishonest_spans, without
 from agentguard.text.view import View
 
 __all__ = ["Content", "ContentRules", "InjectionAction", "MarkupAction", "UnicodeAction"]
@@ -243,7 +243,10 @@ class Content:
         findings += [Finding("hidden.characters", "invisible", span=Span(*span)) for span in spans[:MAX_HIDDEN]]
         if spans and self.rules.unicode == "block":
             return "hidden-text", original
-        return "", View.edited(original, "visible", (Edit(start, end, "") for start, end in spans))
+        # Where everything stood is worked out when something is found.
+        return "", View.replaced(
+            original, "visible", without(text, spans), lambda: (Edit(start, end, "") for start, end in spans)
+        )
 
     def _injection(self, task: _Task, findings: list[Finding], edits: list[Edit]) -> str:
         if task.action == "off":

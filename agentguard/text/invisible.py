@@ -22,6 +22,7 @@ __all__ = [
     "dishonest_spans",
     "hidden_payloads",
     "sanitize",
+    "without",
     "without_invisible_ascii",
 ]
 
@@ -66,6 +67,9 @@ _SOMETIMES_HONEST = frozenset(
 )
 
 
+_PERHAPS_HONEST = re.compile("[" + "".join(map(re.escape, sorted(_SOMETIMES_HONEST))) + "]")
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One edit of ``sanitize``: the range it replaced, in code points of the original, and why."""
@@ -85,10 +89,10 @@ def sanitize(text: str) -> tuple[str, tuple[Change, ...]]:
         return text, ()
     changes = [Change(start, end, "invisible-removed") for start, end in spans]
     # What was removed may have parted two runs of marks.
-    result = unicodedata.normalize("NFC", without_excess_marks(_without(text, spans)))
+    result = unicodedata.normalize("NFC", without_excess_marks(without(text, spans)))
     # Removing one character can leave a joiner without the neighbour that made it honest.
     while again := dishonest_spans(result):
-        result = unicodedata.normalize("NFC", without_excess_marks(_without(result, again)))
+        result = unicodedata.normalize("NFC", without_excess_marks(without(result, again)))
     if not spans:
         changes.append(Change(0, len(text), "normalized-nfc"))
     return result, tuple(changes)
@@ -109,9 +113,12 @@ def dishonest_spans(text: str) -> list[tuple[int, int]]:
     """
     if without_invisible_ascii(text):
         return []
-    spans: list[tuple[int, int]] = []
-    for run in _INVISIBLE_RUN.finditer(text):
-        spans.extend(_dishonest_in(text, run.start(), run.end()))
+    if _BLACK_FLAG in text or _PERHAPS_HONEST.search(text):
+        spans: list[tuple[int, int]] = []
+        for run in _INVISIBLE_RUN.finditer(text):
+            spans.extend(_dishonest_in(text, *run.span()))
+    else:
+        spans = [run.span() for run in _INVISIBLE_RUN.finditer(text)]
     excess = excess_marks(text)
     return _joined(sorted([*spans, *excess])) if excess else spans
 
@@ -124,6 +131,17 @@ def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             joined.append((start, end))
     return joined
+
+
+def without(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text without these ranges, which come in order."""
+    parts: list[str] = []
+    last = 0
+    for start, end in spans:
+        parts.append(text[last:start])
+        last = end
+    parts.append(text[last:])
+    return "".join(parts)
 
 
 def hidden_payloads(text: str) -> list[tuple[int, int, str]]:
@@ -162,16 +180,6 @@ def _binary_text(run: str) -> str:
         if all(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw):
             return raw.decode("ascii")
     return ""
-
-
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
-    parts: list[str] = []
-    last = 0
-    for start, end in spans:
-        parts.append(text[last:start])
-        last = end
-    parts.append(text[last:])
-    return "".join(parts)
 
 
 def _dishonest_in(text: str, start: int, end: int) -> list[tuple[int, int]]:
