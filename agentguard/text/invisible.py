@@ -37,6 +37,8 @@ _INVISIBLE_RUN = re.compile(f"[{INVISIBLE}]+")
 _TAG_RUN = re.compile("[\U000e0020-\U000e007e]{2,}")
 _SELECTOR_RUN = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}")
 _FLAG_TAGS = re.compile("[\U000e0030-\U000e0039\U000e0061-\U000e007a]{2,6}\U000e007f")
+# Tags as the ASCII characters they spell.
+_TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 _BLACK_FLAG = "\U0001f3f4"
 # Zero-width and word-joiner characters used as the two digits of a hidden binary message.
 _BINARY_RUN = re.compile("[\u200b\u200c\u200d\u2060\u2062-\u2064\ufeff]{16,}")
@@ -148,7 +150,7 @@ def hidden_payloads(text: str) -> list[tuple[int, int, str]]:
     """What invisible runs spell: ``(start, end, message)`` per run of tags, variation selectors or zero-width bits."""
     if text.isascii():
         return []
-    found = [(m.start(), m.end(), "".join(chr(ord(c) - 0xE0000) for c in m[0])) for m in _tag_runs(text)]
+    found = [(m.start(), m.end(), m[0].translate(_TAGS)) for m in _tag_runs(text)]
     for pattern, decode in ((_SELECTOR_RUN, _selector_text), (_BINARY_RUN, _binary_text)):
         for m in pattern.finditer(text):
             if message := decode(m[0]):
@@ -157,7 +159,8 @@ def hidden_payloads(text: str) -> list[tuple[int, int, str]]:
 
 
 def _tag_runs(text: str) -> list[re.Match[str]]:
-    return [m for m in _TAG_RUN.finditer(text) if not _is_flag(text, m.start())]
+    runs = _TAG_RUN.finditer(text)
+    return list(runs) if _BLACK_FLAG not in text else [m for m in runs if not _is_flag(text, m.start())]
 
 
 def _is_flag(text: str, start: int) -> bool:
