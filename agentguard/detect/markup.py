@@ -195,7 +195,7 @@ def _decoded_url(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A Markdown link or image with its address; ``closed`` is False for brackets that no address follows yet."""
+    """A Markdown link or image with its address; ``closed`` is False for brackets whose address is not known here."""
 
     start: int
     end: int
@@ -225,6 +225,9 @@ def links(text: str) -> Iterator[Link]:
             address = _ADDRESS.match(text, mark.end()) if mark[0] == "](" else None
             if address is not None:
                 yield Link(start, address.end(), loads, address[1])
+            elif loads or mark.end() == len(text):
+                # The address may come yet; an image's may stand anywhere: ![chart][1].
+                yield Link(start, len(text), loads, "", closed=False)
     if opened:
         yield Link(opened[0][0], len(text), opened[0][1], "", closed=False)
 

@@ -29,8 +29,6 @@ FOOTER = re.compile(PEM_FOOTER)
 _BODY = re.compile(PEM_BODY)
 _PROSE = re.compile(r"(?:[^\W\d_]|[ ,.;!?()]|(?<=[^\W\d_])'(?=[^\W\d_]))*")
 _TAG_BEGUN = re.compile(r"<[/?]?\Z")
-# An image whose address stands elsewhere in the text.
-_REFERRING = re.compile(r"!\[[^\]]{0,1000}\](?=[^(])")
 
 
 def _script_begun() -> str:
@@ -58,10 +56,7 @@ def markup_spans(text: str) -> list[tuple[int, int]]:
 
     What the text to come may complete ends behind the text; an image that is defined elsewhere, too.
     """
-    spans = [*_tags(text), *_links(text)]
-    if (referring := _REFERRING.search(text)) is not None:
-        spans.append((referring.start(), len(text) + 1))
-    return spans
+    return [*_tags(text), *_links(text)]
 
 
 def open_address(text: str) -> int | None:

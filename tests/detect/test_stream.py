@@ -144,6 +144,33 @@ test_any_chunking_of_twenty_thousand_answers = pytest.mark.long(
 )
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ok\n![a\nb](https://evil.example/?q=1)\nmore\n",
+        "ok\n![a\nb]\nno link\n\n[see\nthis](https://e.example/" + "a" * 60 + ")\n",
+        "ok\n[see ![x\ny](https://evil.example/?q=1)\n",
+        "ok\n[x](\nhttps://e.example/" + "a" * 60 + ")\nmore\n",
+        "![ok](/x)\nthen more](https://evil.example/?q=1)\nend\n",
+        "ok\n<img\nsrc=x\nonerror=y>\nmore\n",
+        "ok\n<a title='\n>'\nonclick=x>\nmore\n",
+        "if a <b and c\nthen more\n<i>x</i>\n",
+        "ok\nj a v a\ns c r i p t:x()\nmore\n",
+        "ok\n```\n<script>a()</script>\nx\n```\nmore\n<b>x</b>\n",
+        "ok\n```\n<script>a()</script>\nx\n",
+        "![chart][1] as\nshown\n\n[1]: https://evil.example/x.png\nend\n",
+        f"![{'long ' * 300}][1]\nas shown\n\n[1]: https://evil.example/x.png\nend\n",
+        "![1]\nas shown\n\n[1]: https://evil.example/x.png\nend\n",
+        "ok\n~~~\n`<b onclick=x>`\n~~~\n`a` <b onclick=x>\n",
+        "a\u200b\n<ifr\u200bame\nsrc=//e.example>\nmore\n",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 a\u200eb \u200f\u05d0\n" * 3,
+    ],
+)
+def test_what_goes_over_lines_in_pieces_of_every_size(text: str, size: int) -> None:
+    any_chunking_of_an_answer_is_the_treated_whole(text, list(range(0, len(text), size)))
+
+
 @settings(max_examples=100, deadline=None)
 @given(TEXTS, CUTS)
 def test_bytes_cut_inside_a_character_redact_as_the_whole(text: str, cuts: list[int]) -> None:
