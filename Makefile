@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
 FRAMEWORKS := agents crewai
 
-.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks bench-channel
+.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks bench-channel bench-detectors
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench-frameworks: $(FRAMEWORKS:%=.venv-%/.ready) ## the guard's price in each fr
 		CREWAI_DISABLE_TELEMETRY=true OTEL_SDK_DISABLED=true CREWAI_TRACING_ENABLED=false \
 		.venv-$$name/bin/python -m benchmarks.frameworks || exit 1; done
 
+bench-detectors: .venv-detectors/.ready ## next to LangChain, Presidio and LLM Guard on the same texts; CORPORA=... adds third-party ones
+	@.venv-detectors/bin/python -m benchmarks.detectors
+
 docs: $(READY) ## build the guide into site/, generated tables included; a link that leads nowhere fails
 	@$(BIN)/python docs/hooks.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
@@ -85,7 +88,8 @@ bench-peers: .venv-peers/.ready ## permission checks next to Cedar and Casbin, s
 .venv-%/.ready: requirements/%.lock pyproject.toml
 	@$(PYTHON) -m venv .venv-$* || { echo "python -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
 	@echo "installing the locked packages into .venv-$* ..." >&2
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.lock
+	@# A lock holds everything that is needed; what it leaves out on purpose must not be looked for.
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -94,7 +98,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no
 
 lock: ## resolve the locks in requirements/ anew (names, versions and hashes only; needs uv)
 	@$(COMPILE) --group pyproject.toml:dev --extra demo --extra postgresql --extra redis --extra uvloop pyproject.toml -o requirements/dev.lock
-	@for name in agentdojo peers agents crewai praisonai mcp1; do \
+	@for name in agentdojo detectors peers agents crewai praisonai mcp1; do \
 		$(COMPILE) --group pyproject.toml:$$name pyproject.toml -o requirements/$$name.lock || exit 1; done
 
 clean: ## remove the environment and caches

@@ -71,7 +71,13 @@ class DecisionSink(Protocol):
 
 
 class StreamFilter(Protocol):
-    """Redacts a text that arrives in chunks, so that any chunking gives what redacting the whole gives."""
+    """Lets go what of a text that arrives in chunks may be read: the beginning of what checking the whole gives.
+
+    It may have ``stopped`` where the whole will be refused; what it did not let go comes out of the check of the whole.
+    """
+
+    @property
+    def stopped(self) -> bool: ...
 
     def feed(self, chunk: str, /) -> str: ...
 
@@ -91,7 +97,7 @@ class Guard:
         shadowed: says whether policy puts this one event in shadow mode.
         approver: asks a person about escalated calls, at once or through a queue; without one an escalation is a deny.
         approvals: where questions wait that are answered later, maybe in another process.
-        stream: makes a filter for streamed answers; without one a streamed answer is held back whole.
+        stream: makes a filter for the streamed answers of a run; without one a streamed answer is held back whole.
         stage_budget_s: seconds after which a stage's answer comes too late.
         policy_digest: the policy an approval is bound to.
         unsafe_open: let actions happen although the log does not take their record.
@@ -111,7 +117,7 @@ class Guard:
         shadowed: Callable[[Event, Conversation], bool] | None = None,
         approver: Approver | QueueApprover | None = None,
         approvals: PendingApprovals | None = None,
-        stream: Callable[[], StreamFilter] | None = None,
+        stream: Callable[[Conversation], StreamFilter] | None = None,
         stage_budget_s: float = STAGE_BUDGET_S,
         policy_digest: str = "",
         unsafe_open: bool = False,
@@ -181,7 +187,8 @@ class Guard:
         opened = Home.open(Path(home))
         sink = assembly.open_sink(policy, opened)
         try:
-            stages = assembly.default_stages(policy, home=opened, log=sink.log)
+            operators = assembly.redaction_operators(policy, opened)
+            stages = assembly.default_stages(policy, home=opened, log=sink.log, operators=operators)
             sink.configured(policy, stages)
         except BaseException:
             sink.close()
@@ -197,7 +204,7 @@ class Guard:
             shadowed=assembly.shadow_rule(policy),
             approver=approver or assembly.queue_approver(policy, opened, sink.log),
             approvals=assembly.pending_approvals(opened),
-            stream=assembly.stream_factory(policy),
+            stream=assembly.stream_factory(policy, operators, stages),
             policy_digest=policy.digest,
             unsafe_open=policy.audit.fail == "unsafe-open",
             rewrites_output=assembly.rewrites_output(policy),
@@ -365,9 +372,12 @@ class Guard:
         with run.active():
             yield run
 
-    def stream_filter(self) -> StreamFilter | None:
-        """A fresh filter for one streamed answer; None when answers must be held back whole to be checked."""
-        return self._stream() if self._stream is not None else None
+    def stream_filter(self, run: Conversation | None = None) -> StreamFilter | None:
+        """A fresh filter for one streamed answer; None when answers must be held back whole to be checked.
+
+        ``run`` defaults to the active conversation.
+        """
+        return self._stream(_conversation(run)) if self._stream is not None else None
 
     def close(self) -> None:
         """Flush and close the audit log, and whatever stages hold open."""

@@ -6,11 +6,11 @@ The rules hold from the first call of a run on: there is no gate that waits for 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Origin, Verdict
-from agentguard.event import AgentMessage, Event, Label, ModelInput, ModelOutput, ToolCall, ToolResult
+from agentguard.event import AgentMessage, Event, Label, Message, ModelInput, ModelOutput, ToolCall, ToolResult
 from agentguard.flow.answer import answer_doubts
 from agentguard.flow.confidential import Classify
 from agentguard.flow.intent import Intent
@@ -46,6 +46,8 @@ class Flow:
         memory: characters of results held per run.
         classify: finds confidential values in a text; without it nothing counts as confidential.
         answers: whether links and images in what the model says are judged.
+        revealed: an event with the values that pseudonyms in it stand for. Only what is remembered is read so: an
+            argument that is not restored stays a pseudonym, which nobody entitled has set.
     """
 
     name = "flow"
@@ -59,12 +61,14 @@ class Flow:
         memory: int = MEMORY,
         classify: Classify | None = None,
         answers: bool = True,
+        revealed: Callable[[Event, Conversation], Event] = lambda event, run: event,
     ) -> None:
         self._labels = dict(labels)
         self._vocabulary = vocabulary or Vocabulary()
         self._memory = memory
         self._classify = classify
         self._answers = answers
+        self._revealed = revealed
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
         """Judge a call or an answer; remember who wrote the texts of every other event."""
@@ -77,12 +81,13 @@ class Flow:
         if isinstance(event, ModelOutput):
             return self._judge_answer(event, run)
         ledger = ledger_of(run, self._memory)
+        event = self._revealed(event, run)
         if isinstance(event, ToolResult):
             ledger.take(event, self._labels.get(event.tool))
             _tally(run).settle(event)
         elif isinstance(event, ModelInput):
             self._read_history(event, ledger)
-        else:
+        elif isinstance(event, AgentMessage):
             self._read_message(event, ledger)
         return ALLOW
 
@@ -136,6 +141,11 @@ class Flow:
         tracer = self._tracer(run)
         doubts, table = answer_doubts(event, tracer, self._confidential(run, tracer))
         return _verdict(doubts, tuple(table)) if doubts else ALLOW
+
+    def shows(self, text: str, run: Conversation) -> bool:
+        """Whether ``text``, a part of an answer that no link reaches out of, may be read before the rest was made."""
+        answer = ModelOutput(Message("assistant", text))
+        return self._judge_answer(answer, run).effect is Effect.ALLOW
 
     def _review(self, call: ToolCall, labels: ToolLabels, run: Conversation, tracer: Tracer) -> Review:
         leaves = labels.side_effect == "send" or labels.egress

@@ -35,6 +35,10 @@ CODES = {
     "source-out-of-reach": "a source that no agent with this tool may call",
     "deny-covers-allow": "an argument's deny refuses what its allow permits",
     "value-unreachable": "a value of one_of that another constraint of the row refuses",
+    "operator-unused": "an operator for a class that is redacted nowhere",
+    "restore-without-token": "an argument restores a class that no model is shown a pseudonym of",
+    "restore-uncleared": "a restored value may leave by the tool, and its row clears nobody to get it",
+    "encrypted-for-good": "a class is encrypted, and no argument restores it",
     "shadow-mode": "decisions are recorded and not enforced",
     "unsafe-open": "what cannot be recorded happens all the same",
     "review-marks": "guesses of a draft that nobody has confirmed",
@@ -61,7 +65,9 @@ def check(text: str, *, path: str | None = None, tools: Sequence[ToolSpec] | Non
     document = read(text, path=path)
     file = validated(document, PolicyFile, noun="a policy")
     checker = _Checker(policy, file, document)
-    found = [*checker.roles(), *checker.tools(), *checker.modes(), *checker.given(tools)]
+    found = [
+        *checker.roles(), *checker.tools(), *checker.redaction(), *checker.modes(), *checker.given(tools),
+    ]  # fmt: skip
     if left := marks(text):
         first = left[0][0]
         found.append(Remark("review-marks", f"{len(left)} REVIEW marks are left, the first on line {first}", first, 1))
@@ -182,6 +188,35 @@ class _Checker:
                 message = f"{where}: {key} refuses {ascii(value)[:60]}, a value of one_of"
                 yield self._remark("value-unreachable", (*steps, "one_of", index), message)
                 break
+
+    # -- redaction ---------------------------------------------------------------------------------------------------
+
+    def redaction(self) -> Iterator[Remark]:
+        """Operators that never write anything, and values that can never come back."""
+        rows = [(tool, arg) for tool in self._policy.tools.values() for arg in tool.args.values()]
+        shown = {*self._policy.input.redact, *self._policy.output.redact}
+        for name, rule in self._policy.redaction.items():
+            if rule.operator == "tag" and not rule.keep:
+                continue
+            if name not in shown and not any(name in arg.redact for _, arg in rows):
+                message = f"redaction.{name}: {name} is redacted nowhere, so {rule.operator} writes nothing"
+                yield self._remark("operator-unused", ("redaction", name), message)
+            elif rule.operator == "encrypt" and not any(name in arg.restore for _, arg in rows):
+                message = f"redaction.{name}: no argument restores {name}; hash or tag is shorter"
+                yield self._remark("encrypted-for-good", ("redaction", name), message)
+        for tool, arg in rows:
+            yield from self._restored(tool, arg, shown)
+
+    def _restored(self, tool: ToolRule, arg: ArgRule, shown: set[str]) -> Iterator[Remark]:
+        steps = ("tools", tool.name, "args", arg.name, "restore")
+        where = f"tool {tool.name}, argument {arg.name}"
+        for name in sorted(arg.restore):
+            if name not in shown:
+                message = f"{where}: models read {name} in the clear, so there is nothing to restore"
+                yield self._remark("restore-without-token", steps, message)
+            elif (tool.side_effect == "send" or tool.egress) and name not in tool.clears:
+                message = f"{where}: a restored value leaves by this tool, and clears names nobody for {name}"
+                yield self._remark("restore-uncleared", steps, message)
 
     # -- the whole ---------------------------------------------------------------------------------------------------
 

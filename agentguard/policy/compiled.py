@@ -24,6 +24,7 @@ __all__ = [
     "RateRule",
     "RateRules",
     "RecognizerRules",
+    "RedactionRule",
     "RoleRule",
     "ToolRule",
 ]
@@ -87,6 +88,7 @@ class ArgRule:
     sources: tuple[str, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     redact: frozenset[str] = frozenset()
+    restore: frozenset[str] = frozenset()
     required: bool = False
     line: int | None = None
 
@@ -212,6 +214,20 @@ class RecognizerRules:
     own: tuple[OwnRecognizer, ...] = ()
     deny: tuple[str, ...] = ()
     allowed: Callable[[str], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionRule:
+    """What stands in the place of one class's values, where it is the same or opens again, and what may be read."""
+
+    operator: Literal["tag", "mask", "hash", "pseudonym", "encrypt", "remove"] = "tag"
+    scope: Literal["session", "tenant"] = "session"
+    keep: bool = False
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the value can come back."""
+        return self.operator in ("pseudonym", "encrypt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from agentguard.policy.compiled import (
     RateRule,
     RateRules,
     RecognizerRules,
+    RedactionRule,
     RoleRule,
     ToolRule,
 )
@@ -350,6 +351,7 @@ class Compiler:
     def _arg(self, steps: _Steps, row: ArgRow, tool: ToolRow) -> ArgRule:
         self._check_name(steps)
         self._check_sources(steps, row)
+        self._check_restore(steps, row)
         sink = row.sink or ("value" if row.sources is not None else None)
         if sink and row.content:
             self._fail((*steps, "content"), "an argument is a sink or content, not both; content is for bodies of text")
@@ -364,8 +366,36 @@ class Compiler:
             sources=tuple(row.sources) if row.sources is not None else ("user",) if sink else (),
             constraints=tuple(self._constraints(steps, row)),
             redact=frozenset(row.redact),
+            restore=frozenset(row.restore),
             required=row.required,
             line=self._document.line(*steps),
+        )
+
+    def _check_restore(self, steps: _Steps, row: ArgRow) -> None:
+        """What could never come back, or would be taken out again, is not what anybody meant."""
+        for index, name in enumerate(row.restore):
+            operator = getattr(self._file.redaction, name).operator
+            if operator not in ("pseudonym", "encrypt"):
+                self._fail(
+                    (*steps, "restore", index),
+                    f"{name} is redacted by {operator}, which cannot be undone; set redaction.{name} to pseudonym or "
+                    "encrypt, or remove this",
+                )
+            if name in row.redact:
+                self._fail((*steps, "restore", index), f"{name} is restored and redacted here; remove one of the two")
+
+    def redaction(self) -> Mapping[str, RedactionRule]:
+        """How each class is written where it is redacted."""
+        row = self._file.redaction
+        for name in ("secret", "pii"):
+            each = getattr(row, name)
+            if each.keep and each.operator in ("hash", "remove"):
+                self._fail(("redaction", name, "keep"), f"{each.operator} keeps nothing of a value; remove keep")
+        return MappingProxyType(
+            {
+                name: RedactionRule(each.operator, each.scope, each.keep)
+                for name, each in (("secret", row.secret), ("pii", row.pii))
+            }
         )
 
     def _check_sources(self, steps: _Steps, row: ArgRow) -> None:
@@ -506,11 +536,17 @@ def _constraints_digest(row: ToolRow) -> str:
     """A digest of what a call's arguments must be; who may set them, and whether on one line, stands beside it."""
     args = {
         # Without globs a sink demands nothing but one line.
-        name: arg.model_dump(mode="json", exclude={"sources", "redact", "content", *([] if _globs(arg) else ["sink"])})
+        name: arg.model_dump(mode="json", exclude=_unconstraining(arg))
         for name, arg in row.args.items()
     }
     said = json.dumps([args, row.extra_args], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _unconstraining(row: ArgRow) -> set[str]:
+    keys = {"sources", "redact", "content"}
+    # A key that a policy does not use is no change of it.
+    return keys | ({"sink"} if not _globs(row) else set()) | ({"restore"} if not row.restore else set())
 
 
 def _finds(pattern: Any, keywords: Sequence[str], text: str) -> bool:

@@ -30,6 +30,8 @@ ROWS = {
     "output": "OutputRow",
     "recognizers": "RecognizersRow",
     "recognizers.own.*": "OwnRecognizerRow",
+    "redaction": "RedactionsRow",
+    "redaction.*": "RedactionRow",
     "flow": "FlowRow",
     "rates": "RatesRow",
     "approval": "ApprovalRow",

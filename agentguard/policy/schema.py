@@ -25,6 +25,8 @@ __all__ = [
     "RateRow",
     "RatesRow",
     "RecognizersRow",
+    "RedactionRow",
+    "RedactionsRow",
     "RoleRow",
     "ThresholdsRow",
     "ToolRow",
@@ -193,6 +195,10 @@ class ArgRow(_Row):
         str | None, Field(description="A folder the path must stay inside; climbing with .. is refused.")
     ] = None
     redact: Annotated[list[Redactable], Field(description="Taken out before the tool gets the value.")] = []
+    restore: Annotated[
+        list[Redactable],
+        Field(description="Classes whose pseudonyms become their values again before the tool gets them."),
+    ] = []
     required: Annotated[bool, Field(description="Must be given and not null.")] = False
 
 
@@ -421,6 +427,41 @@ class RecognizersRow(_Row):
     ] = []
 
 
+class RedactionRow(_Row):
+    """How one class is written where it is redacted: an operator, or the same with a scope and what is kept."""
+
+    operator: Annotated[
+        Literal["tag", "mask", "hash", "pseudonym", "encrypt", "remove"],
+        Field(
+            description="tag: its type. mask: asterisks. hash: equal for equal values. pseudonym: a word that opens "
+            "again, equal for equal values. encrypt: the same, never equal. remove: nothing."
+        ),
+    ] = "tag"
+    scope: Annotated[
+        Literal["session", "tenant"],
+        Field(description="Where hashes are equal and pseudonyms open: in one session (else one run), or one tenant."),
+    ] = "session"
+    keep: Annotated[
+        bool, Field(description="Leave the last four digits of a card or account, and the domain of an address.")
+    ] = False
+
+
+def _operator_from_text(value: object) -> object:
+    return {"operator": value} if isinstance(value, str) else value
+
+
+RedactionField: TypeAlias = Annotated[
+    RedactionRow, BeforeValidator(_operator_from_text, json_schema_input_type=str | RedactionRow)
+]
+
+
+class RedactionsRow(_Row):
+    """What stands in the place of a redacted value."""
+
+    secret: Annotated[RedactionField, Field(description="For secrets.")] = RedactionRow()
+    pii: Annotated[RedactionField, Field(description="For personal data.")] = RedactionRow()
+
+
 class PolicyFile(_Row):
     """What agents may do. What is not permitted here is refused; unknown keys, names and words are load errors."""
 
@@ -439,6 +480,9 @@ class PolicyFile(_Row):
     ] = {}
     input: Annotated[InputRow, Field(description="What models and tools may be handed.")] = InputRow()
     output: Annotated[OutputRow, Field(description="What a model's answer may hold.")] = OutputRow()
+    redaction: Annotated[
+        RedactionsRow, Field(description="What stands in the place of a redacted value, by class.")
+    ] = RedactionsRow()
     rates: Annotated[RatesRow, Field(description="How often, per agent and the user it acts for.")] = RatesRow()
     approval: Annotated[ApprovalRow, Field(description="How a person is asked about a call.")] = ApprovalRow()
     audit: Annotated[AuditRow, Field(description="What the log keeps, and what happens when it cannot.")] = AuditRow()

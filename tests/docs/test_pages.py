@@ -73,6 +73,16 @@ def test_the_quick_starts_rows_load() -> None:
     assert policy.tools["send_mail"].args["to"].sources == ("user", "find_customer")
 
 
+def test_redaction_is_what_happens(tmp_path: Path) -> None:
+    """A pseudonym comes back in the cleared argument and is refused in another session; a stream stops."""
+    page, project = (ROOT / "docs" / "redaction.md").read_text(), tmp_path / "project"
+    project.mkdir()
+    for name, content in files(page).items():
+        (project / name).write_text(content)
+
+    _follow(page, project, commands(tmp_path / "bin"))
+
+
 def test_adopting_is_what_happens(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(ROOT / "examples" / "adopting", project, ignore=shutil.ignore_patterns("__pycache__"))

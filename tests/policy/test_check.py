@@ -93,6 +93,38 @@ def test_the_starter_is_clean() -> None:
             "output: trusted", "output: trusted, mode: shadow", "shadow-mode", 7, "tool find", id="tool-shadow"
         ),
         pytest.param("tools: [find, send]", "tools: [find, send], mode: shadow", "shadow-mode", 3, "role r", id="role"),
+        pytest.param(
+            "version: 1",
+            "version: 1\noutput: {redact: [secret]}\nredaction: {pii: mask}",
+            "operator-unused",
+            3,
+            "pii is redacted nowhere",
+            id="operator-of-a-class-nobody-redacts",
+        ),
+        pytest.param(
+            "version: 1",
+            "version: 1\nredaction: {pii: encrypt}",
+            "encrypted-for-good",
+            2,
+            "no argument",
+            id="encrypted",
+        ),
+        pytest.param(
+            "{sink: recipient",
+            "{restore: [pii], sink: recipient",
+            "restore-uncleared",
+            13,
+            "clears names nobody",
+            id="restored-and-not-cleared",
+        ),
+        pytest.param(
+            "{sink: recipient",
+            "{restore: [pii], sink: recipient",
+            "restore-without-token",
+            14,
+            "in the clear",
+            id="restored-and-never-redacted",
+        ),
         pytest.param("version: 1", "version: 1\naudit: {fail: unsafe-open}", "unsafe-open", 2, "recorded", id="open"),
         pytest.param(
             "version: 1", "version: 1 # REVIEW: a\n# REVIEW: b", "review-marks", 1, "2 REVIEW marks", id="marks"
@@ -101,8 +133,12 @@ def test_the_starter_is_clean() -> None:
 )
 def test_remarks(old: str, new: str, code: str, line: int, words: str) -> None:
     assert old in CLEAN
+    text = CLEAN.replace(old, new, 1)
+    if "restore:" in new:
+        shown = "output: {redact: []}\n" if code == "restore-without-token" else ""
+        text = text.replace("roles:", f"{shown}redaction:\n  pii: pseudonym\nroles:", 1)
 
-    found = codes(CLEAN.replace(old, new, 1))
+    found = codes(text)
 
     assert code in found, found
     assert found[code].line == line
