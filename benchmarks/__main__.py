@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentguard import Guard
 from agentguard.store import Home
-from benchmarks import agent, audit, detection, events, flow, startup
+from benchmarks import agent, audit, detection, events, flow, requests, startup
 
 POLICY = Path(__file__).with_name("agentguard.yaml")
 
@@ -23,6 +23,7 @@ def main() -> None:
             print(agent.measure(guard))
     print(audit.measure())
     print(flow.measure())
+    print(requests.measure())
     detection.main()
 
 
