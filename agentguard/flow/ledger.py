@@ -80,6 +80,7 @@ class Ledger:
         self._bound = memory
         self._memory = Memory(memory)
         self._request: tuple[tuple[str, ...], tuple[str, ...], Request] | None = None
+        self._quoted: set[str] = set()
         self._taken: set[int] = set()
         self._readings: OrderedDict[Document, Reading] = OrderedDict()
         self._kept = 0
@@ -111,8 +112,11 @@ class Ledger:
         texts, quoted = run.requests, run.quoted
         with self._lock:
             if self._request is None or self._request[:2] != (texts, quoted):
+                # Read once: taken up again, a passage that fell out of memory would push out what came after it.
                 for passage in quoted:
-                    self.distrust("quoted", passage)
+                    if passage not in self._quoted:
+                        self._quoted.add(passage)
+                        self.distrust("quoted", passage)
                 self._request = (texts, quoted, Request(texts, quoted))
             return self._request[2]
 
