@@ -12,7 +12,8 @@ U    stands only in untrusted text                              deny
 
 A pass needs the policy's ``sources`` too: without ``user`` P asks, without the tool's name T and S ask.
 M passes for sinks of kind ``id``, or when the tool is listed. S of an ``inbound`` tool asks where money, access or
-secrets are at stake, unless the request names what only that record holds: a sender chooses all other fields.
+secrets are at stake, unless the request names what only that record holds: a sender chooses all other fields. Who is
+written to it may say only so, or when the request asks for an answer.
 An amount to a payee whom the user named passes from any record of the sources, and when it follows by arithmetic.
 U asks where the user told the agent to do what that text says. What asks is denied where nobody can be asked.
 
@@ -53,6 +54,9 @@ _SENTENCE_ENDS = (". ", "! ", "? ", "\n", "。")
 # Who sent a mail or shared a file is chosen by the sender, so a record alone never settles these.
 _GUARDED_EFFECTS = frozenset({"money", "access"})
 _GUARDED_SINKS = frozenset({"secret"})
+# What an outsider must not choose by making his record the one that a search finds: who is written to or let in.
+# An argument of no stated kind may be that.
+_WHO = frozenset({"recipient", "person", "channel", "account", "url", None})
 # Sinks that say who gets an amount.
 _PAYEES = frozenset({"account", "recipient", "person"})
 _GROUPED_SINKS = frozenset({"account", "id", "phone"})
@@ -343,9 +347,14 @@ class _Level:
             return letter is not Letter.s or not vouched.inbound
         if vouched.tool not in sink.sources or letter is Letter.s:
             return False
-        if letter is Letter.T or not (sink.guarded and vouched.inbound):
+        if letter is Letter.T or vouched.record is None or not vouched.inbound:
             return True
-        return vouched.record is not None and vouched.record.named_by(self.request)
+        record, request = vouched.record, self.request
+        if sink.guarded:
+            return record.named_by(request)
+        if sink.kind not in _WHO or request.replies:
+            return True
+        return record.named_by(request) or record.calls(request, vouched.text) or record.filed_under(request)
 
 
 def lineage(run: Conversation) -> list[Conversation]:

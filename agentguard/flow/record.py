@@ -18,6 +18,7 @@ from typing import NamedTuple
 from agentguard.flow.forms import canonical, tokens
 from agentguard.flow.request import Request
 from agentguard.flow.superlative import Extreme, extremes
+from agentguard.flow.vocabulary import split_name
 from agentguard.text.squash import squash
 
 __all__ = ["Record", "Table", "is_id"]
@@ -33,6 +34,13 @@ MAX_NAME_CHARS = 100
 
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _PARTS = re.compile(r"[-_.\s+]+")
+
+# Fields that say what a text is about or carries, whoever wrote it; and those that say so of a file.
+_SUBJECTS = frozenset({
+    "title", "subject", "heading", "headline", "caption", "topic", "summary", "body", "text", "content", "description",
+    "attachment", "attachments", "betreff", "titel", "objet", "sujet", "titre", "asunto", "titulo",
+})  # fmt: skip
+_HEADINGS = _SUBJECTS | {"file", "filename"}
 
 # The kinds of ``Marks`` that are looked for in other rows, by place.
 _WORDS, _FIELDS, _RUNS = range(3)
@@ -169,8 +177,8 @@ class Record:
 
     def named_by(self, request: Request) -> bool:
         """Whether the request names a person or address that only this row holds. A number says not whose it is."""
-        named = (word for word in self._names(request) if not any(map(str.isdigit, word)))
-        return any(named) or any("@" in text for text in self._values(request))
+        words = (word for word in self._names(request) if word in request.people and self._is_somebody(word))
+        return any(words) or any("@" in text for text in self._values(request))
 
     def calls(self, request: Request, value: str) -> bool:
         """Whether ``value`` is an address of this row that the request calls by a name no other address of it has.
@@ -178,8 +186,21 @@ class Record:
         "Invite Mara" means mara.lind@..., where no second Mara stands in the same result.
         """
         return any(
-            address == value and word in request.names and self.table.called_alone(word, address)
+            address == value and word in request.people and self.table.called_alone(word, address)
             for word, address in self.marks.people
+        )
+
+    def filed_under(self, request: Request) -> bool:
+        """Whether the request spells the whole name of the file that this row is, or an address of it."""
+        fields = ((self.table.names[place], self.table.texts[place]) for place in self.table.places[self.row])
+        spelt = {text for name, text in fields if _SUBJECTS.isdisjoint(split_name(name))}
+        return any(text in spelt for text in self._values(request))
+
+    def _is_somebody(self, word: str) -> bool:
+        """Whether ``word`` stands in another field than a heading, where it would be what a text is about."""
+        fields = ((self.table.names[place], self.table.texts[place]) for place in self.table.places[self.row])
+        return any(
+            word in map(canonical, tokens(text)) for name, text in fields if _HEADINGS.isdisjoint(split_name(name))
         )
 
     def _names(self, request: Request) -> Iterator[str]:

@@ -18,7 +18,17 @@ from agentguard.flow.languages import CODES, Language, language
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
 
-__all__ = ["OBJECT_FAMILIES", "VERB_FAMILIES", "Noun", "Phrase", "Vocabulary", "folded", "phrase_of", "split_name"]
+__all__ = [
+    "OBJECT_FAMILIES",
+    "VERB_FAMILIES",
+    "Noun",
+    "Phrase",
+    "Vocabulary",
+    "folded",
+    "names_thing",
+    "phrase_of",
+    "split_name",
+]
 
 VERB_FAMILIES = (
     "read", "draft", "create", "update", "send", "share", "invite", "pay", "delete", "cancel", "schedule", "run",
@@ -72,6 +82,11 @@ def folded(text: str) -> str:
     visible = without_excess_marks(text.translate(INVISIBLE_TABLE))
     plain = unicodedata.normalize("NFKD", visible).casefold()
     return "".join(char for char in plain if not unicodedata.combining(char))
+
+
+def names_thing(word: str) -> bool:
+    """Whether the folded word is one for a thing in any built-in language: no name singles somebody out by it."""
+    return any(len(noun.words) == 1 for noun in _built_in(CODES).nouns.get(word, ()))
 
 
 def split_name(name: str) -> list[str]:
