@@ -85,7 +85,7 @@ class Reading:
         for reader in reversed(self._readers):
             yield from reader.find(keys, squashed, short)
 
-    def numbers(self) -> Iterator[str]:
+    def numbers(self) -> Iterator[Value]:
         """Every number that is no id."""
         for reader in self._readers:
             yield from reader.numbers()
@@ -186,10 +186,17 @@ class _Reader:
             if not known.isdisjoint(keys):
                 yield value
 
-    def numbers(self) -> Iterator[str]:
+    def numbers(self) -> Iterator[Value]:
         """As ``Reading.numbers``."""
-        fields = zip(self._table.names, self._table.texts, strict=True)
-        return (text for name, text in fields if is_number(text) and not is_id(name))
+        fields = enumerate(zip(self._table.names, self._table.texts, strict=True))
+        return (
+            Value(self._tool, text, self._record(place), inbound=self._labels.inbound)
+            for place, (name, text) in fields
+            if is_number(text) and not is_id(name)
+        )
+
+    def _record(self, place: int) -> Record | None:
+        return self._table.record(self._table.rows[place]) if self._mixed else None
 
     def _is_short(self, place: int, short: Collection[str]) -> bool:
         text = self._table.texts[place]
@@ -200,8 +207,7 @@ class _Reader:
         name, text = self._table.names[place], self._table.texts[place]
         identity = is_id(name)
         created = self._labels.side_effect != "read" and identity
-        record = self._table.record(self._table.rows[place]) if self._mixed else None
-        value = Value(self._tool, text, record, created, self._labels.inbound, identity)
+        value = Value(self._tool, text, self._record(place), created, self._labels.inbound, identity)
         written = members(text)
         if not self._mixed:
             written |= tokens(text)
@@ -217,7 +223,9 @@ class _Reader:
             for field_name, item in node.items():
                 free, plain = self._fields.get(field_name) or self._field(field_name)
                 if free:
-                    self.untrusted.extend(_texts(item))
+                    texts = list(_texts(item))
+                    self.untrusted.extend(texts)
+                    self._table.prose.append((record, texts))
                     continue
                 if not plain:
                     self._leaf(field_name, record, field_name)

@@ -198,7 +198,7 @@ class Ledger:
         with self._lock:
             return any(True for _ in self._memory.find(needle))
 
-    def figures(self, sources: Collection[str]) -> Iterator[str]:
+    def figures(self, sources: Collection[str]) -> Iterator[Value]:
         """The numbers in structured results of ``sources`` (``tool:<name>``), newest first; ids are none."""
         with self._lock:
             documents = (text.document for text in self._memory.texts() if text.source in sources)

@@ -14,7 +14,8 @@ A pass needs the policy's ``sources`` too: without ``user`` P asks, without the 
 M passes for sinks of kind ``id``, or when the tool is listed. S of an ``inbound`` tool asks where money, access or
 secrets are at stake, unless the request names what only that record holds: a sender chooses all other fields. Who is
 written to it may say only so, or when the request asks for an answer.
-An amount to a payee whom the user named passes from any record of the sources, and when it follows by arithmetic.
+An amount to a payee whom the user named passes from a record of the sources that is about the payee or something else
+that the request names, and when it follows from such amounts by arithmetic.
 U asks where the user told the agent to do what that text says. What asks is denied where nobody can be asked.
 
 Targets inside a body of text (links, addresses, account numbers) are judged too: any field of a record may be written
@@ -25,17 +26,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Letter, Origin, Span
-from agentguard.event import KEY, Json, Path, ToolCall
+from agentguard.event import Path, ToolCall
+from agentguard.flow import arguments
 from agentguard.flow.contradiction import AMOUNT, DATE, Figures
 from agentguard.flow.document import Record, Value
 from agentguard.flow.embedded import EXCESS, Embedded, embedded
-from agentguard.flow.forms import elements, key, looks_like_field, probes
+from agentguard.flow.forms import elements, key, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
 from agentguard.flow.request import Request
@@ -119,24 +121,31 @@ class Tracer:
         if len(rows) > MAX_VALUES:
             rows[-1] = dataclasses.replace(rows[-1], letter=Letter.N, effect=Effect.DENY, reason="origin-unknown")
             return tuple(rows)
+        rows.extend(_empty(labels, name) for name in arguments.unchosen(labels, call, {row.argument for row in rows}))
         payees = [row for row in rows if row.kind in _PAYEES]
         if not payees or any(row.letter is not Letter.P or row.effect is not Effect.ALLOW for row in payees):
             return tuple(rows)
-        return tuple(self._amount(labels, row) if row.kind == AMOUNT else row for row in rows)
+        names = {row.value for row in payees}
+        return tuple(self._amount(labels, row, names) if row.kind == AMOUNT else row for row in rows)
 
-    def _amount(self, labels: ToolLabels, row: Origin) -> Origin:
-        """To a payee whom the user named: an amount of any record of the sources, or one worked out as asked.
+    def _amount(self, labels: ToolLabels, row: Origin, payees: Collection[str]) -> Origin:
+        """To payees whom the user named: an amount of a record about them, or one worked out as asked.
 
-        Who would have to be kept from choosing the amount is the payee, and he was chosen by the user.
+        Who would have to be kept from choosing the amount is the payee, and he was chosen by the user. A record counts
+        when it holds a payee or something else that the request names: else any row of any list would do.
         """
         if row.effect is not Effect.REQUIRE_APPROVAL or row.letter not in (Letter.S, Letter.s, Letter.N):
             return row
         sources = [f"tool:{source}" for source in labels.sources_for(row.argument) or ()]
+        level, request = self._levels[0], self.request
         if row.source in sources:
-            return dataclasses.replace(row, effect=Effect.ALLOW, reason="")
+            known = level.ledger.look_up(row.value).values
+            if any(value.source in sources and _concerns(value, request, payees) for value in known):
+                return dataclasses.replace(row, effect=Effect.ALLOW, reason="")
         if len(self._levels) > 1:
             return row
-        formula = self.request.calculation.explains(row.value, self._levels[0].ledger.figures(sources))
+        figures = (value.text for value in level.ledger.figures(sources) if _concerns(value, request, payees))
+        formula = request.calculation.explains(row.value, figures)
         if formula is None:
             return row
         settled = dataclasses.replace(row, letter=Letter.S, effect=Effect.ALLOW, reason="", source=USER)
@@ -211,11 +220,11 @@ class Tracer:
                     kind=kind or "content",
                 )
                 if labels.acts and not labels.lists(argument):
-                    for place, text, _ in _values(path, node, kind):
+                    for place, text, _ in arguments.values(path, node, kind):
                         yield from self.targets(argument, place, text)
                 continue
             guarded = labels.side_effect in _GUARDED_EFFECTS or kind in _GUARDED_SINKS
-            for place, text, is_flag in _values(path, node, kind):
+            for place, text, is_flag in arguments.values(path, node, kind):
                 sink = _Sink(argument, place, kind, sources, guarded)
                 for element in elements(text, kind) if text.strip() or kind == "path" else ():
                     yield self._judge(sink, element, is_flag=is_flag)
@@ -372,27 +381,22 @@ def ledger_of(run: Conversation, bound: int) -> Ledger:
     return ledger
 
 
-def _values(path: Path, node: Json, kind: str | None) -> Iterator[tuple[Path, str, bool]]:
-    """Every value at any depth, dictionary keys and numbers included; True in third place marks a yes-or-no."""
-    if isinstance(node, dict):
-        for name, item in node.items():
-            # A key shaped like a field name is structure; any other may be an address. People are named like fields,
-            # and a key without a value is all there is to choose.
-            if kind == "person" or not looks_like_field(name) or item is None or item in ([], {}, ""):
-                yield (*path, name, KEY), name, False
-            yield from _values((*path, name), item, kind)
-    elif isinstance(node, list):
-        for index, item in enumerate(node):
-            yield from _values((*path, index), item, kind)
-    elif isinstance(node, bool):
-        yield path, str(node).lower(), True
-    elif node is not None:
-        yield path, node if isinstance(node, str) else repr(node), False
+def _empty(labels: ToolLabels, name: str) -> Origin:
+    sink = _Sink(name, ("args", name), labels.sink_of(name), labels.sources_for(name), True)
+    return _origin(sink, Letter.N, Effect.REQUIRE_APPROVAL, "", None)
 
 
 def _is_grouped(sink: _Sink, value: str) -> bool:
     """Whether the value may be a number that people write in groups: a telephone number receives messages too."""
     return sink.kind in _GROUPED_SINKS or (sink.kind == "recipient" and "@" not in value)
+
+
+def _concerns(value: Value, request: Request, payees: Collection[str]) -> bool:
+    """Whether an amount stands in a trusted result, or in a record about a payee or what the request names."""
+    record = value.record
+    if value.identity or record is None:
+        return not value.identity
+    return record.concerns(payees) or record.named_among(request) or record.told_of(request, payees)
 
 
 def _user_may(sink: _Sink) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -31,6 +31,9 @@ MIN_NAME = 3
 MIN_RUN_WORDS = 2
 MAX_RUN_WORDS = 5
 MAX_NAME_CHARS = 100
+
+# Characters of one free text that tell what its row is about.
+MAX_PROSE = 1_000
 
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _PARTS = re.compile(r"[-_.\s+]+")
@@ -74,6 +77,8 @@ class Table:
         # Of each field its row, by number: a row that held its table and was held by it would outlive its reading.
         self.rows: list[int] = []
         self.siblings: list[int] = []
+        # What is free text in a row, by number: it sets nothing, but tells what the row is about.
+        self.prose: list[tuple[int, list[str]]] = []
         self._folds: tuple[bytes, list[int]] | None = None
         self._marks: dict[int, Marks] = {}
         self._alone: dict[tuple[int, object], bool] = {}
@@ -144,6 +149,14 @@ class Table:
         pairs = (pair for row in self._holding(word) for pair in self.marks(row).people)
         return all(other == address for each, other in pairs if each == word)
 
+    def told_alone(self, row: int, words: Collection[str]) -> bool:
+        """Whether the free text of this row, and of no other, holds one of ``words``."""
+        rows: dict[str, set[int]] = {word: set() for word in words}
+        for number, texts in self.prose:
+            for word in {canonical(token) for text in texts for token in tokens(text[:MAX_PROSE])} & rows.keys():
+                rows[word].add(number)
+        return any(having == {row} for having in rows.values())
+
     def _holding(self, text: str) -> Iterator[int]:
         """The numbers of the rows that may hold ``text``, in order."""
         needle = squash(text)
@@ -189,6 +202,20 @@ class Record:
             address == value and word in request.people and self.table.called_alone(word, address)
             for word, address in self.marks.people
         )
+
+    def concerns(self, parties: Collection[str]) -> bool:
+        """Whether one of ``parties`` is a value of the row."""
+        return any(self.table.texts[place] in parties for place in self.table.places[self.row])
+
+    def named_among(self, request: Request) -> bool:
+        """Whether the row holds somebody's name, an address or an account that the request names, be it one of many."""
+        if any(map(self._is_somebody, self.marks.words & request.people)):
+            return True
+        return any(map(request.holds, self.marks.fields)) or self.chosen_by(request)
+
+    def told_of(self, request: Request, parties: Collection[str]) -> bool:
+        """Whether this row alone of its result speaks of one of ``parties``, or of a name of the request."""
+        return self.table.told_alone(self.row, request.people | set(map(canonical, parties)))
 
     def filed_under(self, request: Request) -> bool:
         """Whether the request spells the whole name of the file that this row is, or an address of it."""
