@@ -41,6 +41,7 @@ from agentguard.flow.forms import elements, key, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
 from agentguard.flow.request import Request
+from agentguard.flow.target import names_target
 
 __all__ = ["Tracer", "ledger_of", "lineage"]
 
@@ -59,6 +60,8 @@ _GUARDED_SINKS = frozenset({"secret"})
 # What an outsider must not choose by making his record the one that a search finds: who is written to or let in.
 # An argument of no stated kind may be that.
 _WHO = frozenset({"recipient", "person", "channel", "account", "url", None})
+# What may be called by a plain word, which may stand in the request for something else.
+_NAMED = frozenset({"recipient", "person", "channel", "account"})
 # Sinks that say who gets an amount.
 _PAYEES = frozenset({"account", "recipient", "person"})
 _GROUPED_SINKS = frozenset({"account", "id", "phone"})
@@ -306,6 +309,8 @@ class Tracer:
         if sink.kind == AMOUNT and request.numbers(value):
             return False
         if sink.kind == "command" and not request.spells(value):
+            return False
+        if sink.kind in _NAMED and value.isalpha() and not names_target(request.texts, value):
             return False
         if request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value)):
             return True

@@ -25,6 +25,7 @@ __all__ = [
     "Phrase",
     "Vocabulary",
     "folded",
+    "is_verb",
     "names_thing",
     "phrase_of",
     "split_name",
@@ -87,6 +88,11 @@ def folded(text: str) -> str:
 def names_thing(word: str) -> bool:
     """Whether the folded word is one for a thing in any built-in language: no name singles somebody out by it."""
     return any(len(noun.words) == 1 for noun in _built_in(CODES).nouns.get(word, ()))
+
+
+def is_verb(word: str) -> bool:
+    """Whether the folded word begins an order in any built-in language."""
+    return word in _built_in(CODES).phrases
 
 
 def split_name(name: str) -> list[str]:
