@@ -29,6 +29,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Letter, Origin, Span
@@ -76,6 +77,17 @@ _TARGET_MARK = re.compile(r"[@:/\\&\[({<\d]|\.\w|dot|[^\t\n\x20-\x7e]", re.IGNOR
 Delegates = Callable[[str], bool]
 
 
+class Words(Protocol):
+    """How the user's request uses the values in it."""
+
+    def used(self, tool: str, labels: ToolLabels) -> tuple[str, ...] | None:
+        """Its words without what a tool must not use as a target; None when it may use everything."""
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """What the user says must not be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Sink:
     """What is being set, and by whom it may be. ``sources`` None: a target inside a body, which any record may set."""
@@ -94,14 +106,18 @@ class Tracer:
         run: the conversation that asks.
         bound: characters that its memory holds.
         delegates: says of a source (``tool:<name>``) whether the user told the agent to do what it says.
+        words: how the request uses the values in it.
     """
 
-    def __init__(self, run: Conversation, bound: int, delegates: Delegates) -> None:
+    def __init__(self, run: Conversation, bound: int, delegates: Delegates, words: Words | None = None) -> None:
         self._levels = [_Level(each, bound) for each in lineage(run)]
         # The outermost run with a request holds the user's own words; those further in were written by its agent.
         asking = [depth for depth, level in enumerate(self._levels) if level.request.texts]
         self._asker = asking[-1] if asking else 0
         self._delegates = delegates
+        self._words = words
+        self._used: Request | None = None
+        self._forbidden: Request | None = None
 
     @property
     def ledgers(self) -> list[Ledger]:
@@ -120,6 +136,7 @@ class Tracer:
 
     def trace(self, labels: ToolLabels, call: ToolCall) -> tuple[Origin, ...]:
         """The origin of every value among the arguments; past the bounds the rest is one denied row."""
+        self._read_words(call.tool, labels)
         rows = list(islice(self._rows(labels, call), MAX_VALUES + 1))
         if len(rows) > MAX_VALUES:
             rows[-1] = dataclasses.replace(rows[-1], letter=Letter.N, effect=Effect.DENY, reason="origin-unknown")
@@ -130,6 +147,13 @@ class Tracer:
             return tuple(rows)
         names = {row.value for row in payees}
         return tuple(self._amount(labels, row, names) if row.kind == AMOUNT else row for row in rows)
+
+    def _read_words(self, tool: str, labels: ToolLabels) -> None:
+        used = self._words.used(tool, labels) if self._words is not None else None
+        self._used = self._forbidden = None
+        if used is not None and self._words is not None:
+            self._used = Request(used, ())
+            self._forbidden = Request(self._words.forbidden, ()) if self._words.forbidden else None
 
     def _amount(self, labels: ToolLabels, row: Origin, payees: Collection[str]) -> Origin:
         """To payees whom the user named: an amount of a record about them, or one worked out as asked.
@@ -234,6 +258,9 @@ class Tracer:
 
     def _judge(self, sink: _Sink, value: str, *, is_flag: bool = False) -> Origin:
         known, untrusted = self._trace(sink, value)
+        if self._is_forbidden(sink, value) and (known or untrusted is None):
+            text, _ = self.request.locate(value)
+            return _origin(sink, Letter.P, Effect.REQUIRE_APPROVAL, value, Evidence(USER, text))
         if known:
             if len(known) == 1:
                 return known[0]
@@ -250,6 +277,13 @@ class Tracer:
             effect = Effect.REQUIRE_APPROVAL if asks else Effect.DENY
             return _origin(sink, Letter.U, effect, value, untrusted)
         return _origin(sink, Letter.N, Effect.REQUIRE_APPROVAL, value, None)
+
+    def _is_forbidden(self, sink: _Sink, value: str) -> bool:
+        """Whether the user only says that the value must not be used."""
+        if self._forbidden is None or self._used is None or sink.kind in (AMOUNT, DATE):
+            return False
+        forbidden, used = ((_holds(sink, words, value)) for words in (self._forbidden, self._used))
+        return forbidden and not used
 
     def _target(self, argument: str, path: Path, target: Embedded, *, guarded: bool) -> Origin:
         kind = _SINK_OF.get(target.kind, "account")
@@ -280,6 +314,8 @@ class Tracer:
                 said = asked
             else:
                 said = asked and self._says(level, sink, value)
+            if said and depth == self._asker and not self._uses(sink, value):
+                said = False
             if said and depth == len(self._levels) - 1:
                 text, _ = self.request.locate(value)
                 known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text)))
@@ -312,11 +348,19 @@ class Tracer:
             return False
         if sink.kind in _NAMED and value.isalpha() and not names_target(request.texts, value):
             return False
-        if request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value)):
+        if _holds(sink, request, value):
             return True
         if sink.kind in (AMOUNT, DATE):
             return self._names_figure(level, sink.kind, value)
         return sink.kind == "person" and self._names_person(level, value)
+
+    def _uses(self, sink: _Sink, value: str) -> bool:
+        """Whether the request says the value as one to be used, not as one that is forbidden or others' wish."""
+        if self._used is None or sink.kind in (AMOUNT, DATE, "command"):
+            return True
+        if _holds(sink, self._used, value):
+            return True
+        return sink.kind == "person" and self._used.unnamed_words(value) is not None
 
     def _names_figure(self, level: _Level, kind: str, value: str) -> bool:
         """In whatever notation; a minus sign, and an hour that strangers wrote, must be the user's own."""
@@ -402,6 +446,10 @@ def _concerns(value: Value, request: Request, payees: Collection[str]) -> bool:
     if value.identity or record is None:
         return not value.identity
     return record.concerns(payees) or record.named_among(request) or record.told_of(request, payees)
+
+
+def _holds(sink: _Sink, request: Request, value: str) -> bool:
+    return request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value))
 
 
 def _user_may(sink: _Sink) -> bool:

@@ -175,8 +175,10 @@ class Request:
 
     def _own_words(self, text: str, quoted: Sequence[str]) -> list[str]:
         """Cut the quoted passages out, whatever the spacing; bar the words of a passage that hides its place."""
+        if not quoted:
+            return [text]
         segments = [" ".join(text.split())]
-        squashed = squash(text) if quoted else b""
+        squashed = squash(text)
         for passage in filter(None, (" ".join(passage.split()) for passage in quoted)):
             cut = [part for segment in segments for part in _cut(segment, passage)]
             if cut == segments and squash(passage) in squashed:

@@ -8,9 +8,10 @@ vocabulary, so the whole is linear.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from agentguard.flow.action import Action, Hit, actions
+from agentguard.flow.mention import CONTENT, Mentions, Said
 from agentguard.flow.tokens import split
 from agentguard.flow.vocabulary import Phrase, Vocabulary
 from agentguard.flow.wording import MAX_GAP, Wording, gapped, match, match_parts
@@ -30,11 +31,20 @@ DOCUMENTS = frozenset({"mail", "message", "file", "web"})
 
 @dataclass(slots=True)
 class Sentence:
-    """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated."""
+    """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated.
+
+    ``reported`` are actions that somebody else wishes for, ``affirms`` says "do so", ``doubts`` asks whether to,
+    ``asks_first`` wants to be asked before; ``said`` is what it says of the values in it.
+    """
 
     words: list[str]
     actions: list[Action]
     delegated: frozenset[str]
+    reported: list[Action] = field(default_factory=list)
+    affirms: bool = False
+    doubts: bool = False
+    asks_first: bool = False
+    said: Said = field(default_factory=Said)
 
     def says(self, phrase: Phrase) -> bool:
         """Whether ``phrase`` stands in the sentence, outside quotations and source phrases."""
@@ -47,10 +57,19 @@ def sentences(texts: Sequence[str], vocabulary: Vocabulary) -> list[Sentence]:
     seen: frozenset[str] = frozenset()
     left = MAX_WORDS
     for text in texts:
+        content = works = False
         for tokens in split(text, left):
             left -= len(tokens)
-            reader = _Reader(Wording(tokens, vocabulary), seen)
+            wording = Wording(tokens, vocabulary)
+            begins = (works and tokens[0].colon) or (content and not wording.has("afterwards", 0))
+            # A text to be translated goes on to the next blank line.
+            if begins and not (content and tokens[0].blank):
+                content, works = True, False
+                found.append(Sentence([], [], frozenset(), said=CONTENT))
+                continue
+            reader = _Reader(wording, seen)
             found.append(reader.read())
+            content, works = reader.opens_content, reader.works_on
             seen = seen | reader.seen
     return found
 
@@ -65,6 +84,7 @@ class _Reader:
         self._introduced: dict[int, bool] = {}
         self._wished = [False] * len(text.words)
         self.seen = text.families(text.nouns)
+        self.opens_content = self.works_on = False
 
     def read(self) -> Sentence:
         delegations = self._delegations()
@@ -77,8 +97,24 @@ class _Reader:
         self._starts = {hit.start for hit in hits}
         for position, hit in enumerate(hits):
             hit.negated = self._negated(hit, hits[position - 1] if position else None)
+        led = any(not self._introduced[index] for index, _ in delegations)
+        mentions = Mentions(self._text, hits, led=led)
+        self.opens_content, self.works_on = mentions.open_content, mentions.works_on
+        wished = [told and not own for told, own in zip(mentions.reported, mentions.content, strict=True)]
+        reported = [replace(hit, asks=hit.asks and not hit.negated and wished[hit.start]) for hit in hits]
+        for hit in hits:
+            hit.asks = hit.asks and not mentions.silent[hit.start]
         delegated = self._standing(delegations, hits) | self._to_documents(hits)
-        return Sentence(self._text.words, actions(self._text, hits, self._before), delegated)
+        return Sentence(
+            self._text.words,
+            actions(self._text, hits, self._before),
+            delegated,
+            actions(self._text, reported, self._before) if any(mentions.reported) else [],
+            mentions.affirms,
+            any(mentions.doubted),
+            any(self._text.has("asks_first", place) for place in range(len(self._text.words))),
+            mentions.said(hits, reported),
+        )
 
     # Delegation
 

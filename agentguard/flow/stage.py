@@ -6,7 +6,7 @@ The rules hold from the first call of a run on: there is no gate that waits for 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Origin, Verdict
@@ -166,7 +166,7 @@ class Flow:
                 return bool(intent.delegated)
             return intent.delegates(name, labels)
 
-        tracer = Tracer(run, self._memory, delegates)
+        tracer = Tracer(run, self._memory, delegates, _Words(lambda: self._intent(tracer)))
         return tracer
 
     def _intent(self, tracer: Tracer) -> Intent:
@@ -214,6 +214,20 @@ class _Intents:
             if vocabulary not in self._intents:
                 self._intents[vocabulary] = Intent(texts, vocabulary)
             return self._intents[vocabulary]
+
+
+class _Words:
+    """The request as the intent reads it, once a call is judged."""
+
+    def __init__(self, intent: Callable[[], Intent]) -> None:
+        self._intent = intent
+
+    def used(self, tool: str, labels: ToolLabels) -> tuple[str, ...] | None:
+        return self._intent().used(tool, labels)
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        return self._intent().forbidden
 
 
 def _root(run: Conversation) -> Conversation:

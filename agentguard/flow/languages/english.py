@@ -258,6 +258,23 @@ ENGLISH = Language(
             take care of … requests; take care of … asks; act on; perform … actions; perform … tasks; perform … steps; perform … instructions; listed in; mentioned in; described in; stated in; specified in; requested in;
             outlined in; contained in; according to; as instructed in; as asked in; as requested in; work through; take care of everything; handle everything; as it says; whatever it says; work off;
             do … tasks; do … todos; do … actions; execute … tasks; execute … steps; carry out … tasks; carry out … steps; obey; comply with; as described in; based on the instructions; take … action items; complete … items; do … items; tasks in; instructions in; instructions from; steps in; steps from; what he asks; what she asks; what they ask; do what it; says to do; asks for; asks you to; tells you to; tells me to; asks me to; wants me to; wants us to; asks us to; asked for in"""),
+        "speaks": entries("""says; said; saying i; tells me; tells us; told me; told us; wrote; writes; asks; asked; wants; wanted; thinks; suggests;
+            suggested; recommends; recommended; demands; demanded; insists; insisted; claims; claimed; expects me; expects us; expected;
+            would like me; would like us; is asking; are asking; is telling; keeps asking; keeps telling"""),
+        "affirms": entries("""do it; do so; do that; do this; go ahead; please do; proceed; make it happen; get it done; take care of it; handle it;
+            sort it out; see to it; do as"""),
+        "therefore": entries("""so; therefore; hence"""),
+        "polite": entries("""please; kindly; pls"""),
+        "contrast": entries("""but; instead; rather; only"""),
+        "excludes": entries("""except; excluding; other than; apart from; except for"""),
+        "works_on": entries("""translate; proofread; rephrase; paraphrase; reword; rewrite; spellcheck; spell check; summarize; summarise; explain; interpret;
+            correct; polish; shorten"""),
+        "decides": entries("""should i; should we; shall i; shall we; do you think i; do you think we; do you think it; am i supposed to; are we supposed to;
+            is it ok to; is it okay to; is it a good idea to; is it safe to; does it make sense to; would it be; must i; do i have to; do we have to;
+            would you recommend; is it worth"""),
+        "afterwards": entries("""then; afterwards; after that; when done; finally; once done"""),
+        "asks_first": entries("""ask me first; ask me before; check with me; confirm with me; wait for my; let me confirm; let me approve; let me check first;
+            get my approval; get my ok; once i confirm; after i confirm; until i confirm; before i confirm; run it past me; run it by me"""),
         "number": entries("one=1; two=2; three=3; four=4; five=5; six=6; seven=7; eight=8; nine=9; ten=10; twice=2; another=1"),
     },
 )  # fmt: skip
