@@ -167,8 +167,10 @@ class Intent:
 
     def _asking(self, tool: str, labels: ToolLabels) -> list[Action]:
         profile = self._profile(tool, labels)
-        actions = self._actions if profile.strict else [*self._actions, *self._alone]
-        return [action for action in actions if profile.fits(action, self._words)]
+        if profile.asking is None:
+            actions = self._actions if profile.strict else [*self._actions, *self._alone]
+            profile.asking = [action for action in actions if profile.fits(action, self._words)]
+        return profile.asking
 
 
 class _Profile:
@@ -176,6 +178,8 @@ class _Profile:
 
     def __init__(self, tool: str, labels: ToolLabels, vocabulary: Vocabulary) -> None:
         self.labels = labels
+        # The actions of the request that mean this tool, once they were looked for.
+        self.asking: list[Action] | None = None
         words = split_name(tool)
         place, families = vocabulary.name_verbs(words)
         families = families - {"read"}

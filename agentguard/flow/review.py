@@ -112,6 +112,8 @@ class Review:
         if not self._labels.acts:
             return
         free = {row.argument for row in self.table if row.letter is Letter.FREE}
+        if self._tracer.request.figures.empty and not any(map(_is_title, free)):
+            return
         for leaf in self._call.leaves():
             argument = str(leaf.path[1])
             if leaf.kind != "text" and argument in free:
