@@ -137,14 +137,17 @@ class Ledger:
             if hash(text) not in self._taken:
                 self.distrust(source, text)
 
-    def take(self, result: ToolResult, labels: ToolLabels | None) -> None:
-        """Read a tool result as far as its label trusts it. Errors, and tools without labels, are untrusted."""
+    def take(self, result: ToolResult, labels: ToolLabels | None, *, derived: bool = False) -> None:
+        """Read a tool result as far as its label trusts it. Errors, and tools without labels, are untrusted.
+
+        ``derived``: the call was given words that only strangers wrote.
+        """
         content = result.content
         if result.is_error or labels is None or labels.output is Label.UNTRUSTED:
             text = content if isinstance(content, str) else plain_json(content)
             self.distrust(f"tool:{result.tool}", text)
             return
-        document = Document(result, labels)
+        document = Document(result, labels, derived=derived)
         body = document.body
         if not body.strip() or content is None:
             return

@@ -16,6 +16,7 @@ secrets are at stake, unless the request names what only that record holds: a se
 written to it may say only so, or when the request asks for an answer.
 An amount to a payee whom the user named passes from a record of the sources that is about the payee or something else
 that the request names, and when it follows from such amounts by arithmetic.
+A trusted tool that was given words of strangers alone (to decode, to translate) vouches for nothing: s.
 U asks where the user told the agent to do what that text says. What asks is denied where nobody can be asked.
 
 Targets inside a body of text (links, addresses, account numbers) are judged too: any field of a record may be written
@@ -33,12 +34,12 @@ from typing import Protocol
 
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Letter, Origin, Span
-from agentguard.event import Path, ToolCall
+from agentguard.event import Json, Path, ToolCall
 from agentguard.flow import arguments
 from agentguard.flow.contradiction import AMOUNT, DATE, Figures
-from agentguard.flow.document import Record, Value
+from agentguard.flow.document import Record, Value, selectors
 from agentguard.flow.embedded import EXCESS, Embedded, embedded
-from agentguard.flow.forms import elements, key, probes
+from agentguard.flow.forms import elements, is_value, key, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
 from agentguard.flow.request import Request
@@ -50,6 +51,10 @@ __all__ = ["Tracer", "ledger_of", "lineage"]
 MAX_VALUES = 500
 # Targets inside the bodies of one call that are traced.
 MAX_TARGETS = 200
+
+# Texts and words of the arguments of a trusted call that are looked for, and how long one must be to say much.
+MAX_PIECES = 100
+MIN_PIECE = 12
 
 # How much of the evidence's sentence a person is shown, in characters on each side of the value.
 EXCERPT_CHARS = 80
@@ -218,6 +223,19 @@ class Tracer:
     def _records(self, value: str) -> set[Record]:
         values = (vouched for level in self._levels for vouched in level.ledger.look_up(value, grouped=True).values)
         return {vouched.record for vouched in values if vouched.record is not None}
+
+    def derives(self, args: Json) -> bool:
+        """Whether a call was given a word or text that strangers wrote, and nobody else.
+
+        What such a call answers may be made of it: decoded, translated, completed.
+        """
+        return any(map(self._is_strange, islice(_pieces(args), MAX_PIECES)))
+
+    def _is_strange(self, piece: str) -> bool:
+        if self.request.holds(piece) or not probes(piece)[0]:
+            return False
+        found = [level.ledger.look_up(piece) for level in self._levels]
+        return any(each.untrusted for each in found) and not any(each.values for each in found)
 
     @property
     def suspicious(self) -> bool:
@@ -396,13 +414,13 @@ class _Level:
 
     def letter(self, vouched: Value) -> Letter:
         if vouched.record is None:
-            return Letter.T
+            return Letter.s if vouched.derived else Letter.T
         pointed = vouched.record.chosen_by(self.request) or vouched.record.calls(self.request, vouched.text)
         return Letter.S if pointed else Letter.s
 
     def may_set(self, sink: _Sink, letter: Letter, vouched: Value) -> bool:
         if sink.sources is None:
-            return letter is not Letter.s or not vouched.inbound
+            return letter is not Letter.s or not (vouched.inbound or vouched.derived)
         if vouched.tool not in sink.sources or letter is Letter.s:
             return False
         if letter is Letter.T or vouched.record is None or not vouched.inbound:
@@ -440,11 +458,21 @@ def _is_grouped(sink: _Sink, value: str) -> bool:
     return sink.kind in _GROUPED_SINKS or (sink.kind == "recipient" and "@" not in value)
 
 
+def _pieces(args: Json) -> Iterator[str]:
+    """What strangers' words are looked for in: each text of the arguments; of a long one also its lines and words."""
+    for text in selectors(args):
+        yield text
+        if not is_value(text):
+            yield from (
+                piece for line in text.splitlines() for piece in (line, *line.split()) if len(piece) >= MIN_PIECE
+            )
+
+
 def _concerns(value: Value, request: Request, payees: Collection[str]) -> bool:
     """Whether an amount stands in a trusted result, or in a record about a payee or what the request names."""
     record = value.record
     if value.identity or record is None:
-        return not value.identity
+        return not (value.identity or value.derived)
     return record.concerns(payees) or record.named_among(request) or record.told_of(request, payees)
 
 

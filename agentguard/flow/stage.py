@@ -79,7 +79,9 @@ class Flow:
             return self._judge_answer(event, run)
         ledger = ledger_of(run, self._memory)
         if isinstance(event, ToolResult):
-            ledger.take(event, self._labels.get(event.tool))
+            labels = self._labels.get(event.tool)
+            trusted = labels is not None and labels.output is Label.TRUSTED and bool(event.args)
+            ledger.take(event, labels, derived=trusted and self._tracer(run)[0].derives(event.args))
             _tally(run).settle(event)
         elif isinstance(event, ModelInput):
             self._read_history(event, ledger)
