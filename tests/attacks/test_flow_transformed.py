@@ -24,6 +24,7 @@ LABELS = {
     "fetch": ToolLabels("read"),
 }
 CODED = base64.b64encode(EVE.encode()).decode()
+LETTER = f"Read this: {CODED} and more of it, as long as a letter is."
 
 
 def judged(
@@ -47,7 +48,7 @@ MAIL_EVE = ToolCall("send_mail", {"to": EVE})
         pytest.param("decode", {"data": CODED}, EVE, id="decoded"),
         pytest.param("decode", {"data": CODED}, {"text": EVE}, id="decoded-into-a-record"),
         pytest.param("decode", {"parts": ["ver", {"x": CODED}]}, EVE, id="deep-in-the-arguments"),
-        pytest.param("translate", {"text": f"Read this: {CODED} and more of it, as long as a letter is."}, EVE, id="in-a-text"),
+        pytest.param("translate", {"text": LETTER}, EVE, id="in-a-text"),
     ],
 )  # fmt: skip
 def test_what_is_made_of_a_strangers_words_is_not_trusted(tool: str, args: dict[str, Json], answer: Json) -> None:
