@@ -127,6 +127,12 @@ class Intent:
             return True
         return self._by_phrase(labels) or bool(self._asking(tool, labels))
 
+    @property
+    def unclear(self) -> bool:
+        """Whether the request asks for nothing that is understood, though it may in words that nobody listed."""
+        acting = any(not action.families.keys() <= {"read"} for action in self._actions)
+        return not acting and any(each.strange for each in self._sentences)
+
     def mentions(self, tool: str, labels: ToolLabels) -> bool:
         """Whether the request says that somebody else wishes for what ``tool`` does."""
         profile = self._profile(tool, labels)

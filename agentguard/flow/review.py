@@ -99,7 +99,9 @@ class Review:
                 message = "The user wants to be asked before this action."
                 yield Doubt(Effect.REQUIRE_APPROVAL, "intent-missing", message, rule=rule)
             return
-        spoken_of = intent.delegated or intent.mentions(self._call.tool, labels)
+        # "Yeet the plan over to Ann": with every target the user's own, what the verb means may be asked.
+        strange = intent.unclear and all(row.effect is Effect.ALLOW for row in self.table)
+        spoken_of = intent.delegated or strange or intent.mentions(self._call.tool, labels)
         deny = not spoken_of and any(ledger.read_untrusted for ledger in self._tracer.ledgers)
         yield Doubt(
             Effect.DENY if deny else Effect.REQUIRE_APPROVAL,

@@ -25,6 +25,13 @@ REACH = 8
 SHORTEST_VERB = 3
 # What somebody's words may stand in.
 HOLDERS = frozenset({"mail", "message", "channel", "file", "web", "record", "task", "event", "social", "code"})
+# What may stand before an order.
+_POLITE = frozenset({"please", "pls", "bitte", "hi", "hey", "hello", "hallo", "hola", "bonjour", "ok", "okay"})
+# Roles of words that begin no order.
+_SMALL = (
+    "question", "past_question", "when_question", "decides", "common", "subject", "article", "pronoun", "negation",
+    "source", "modal", "ability", "filler", "adverb", "coordination", "lead",
+)  # fmt: skip
 # What somebody's orders may be read in.
 DOCUMENTS = frozenset({"mail", "message", "file", "web"})
 
@@ -34,7 +41,8 @@ class Sentence:
     """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated.
 
     ``reported`` are actions that somebody else wishes for, ``affirms`` says "do so", ``doubts`` asks whether to,
-    ``asks_first`` wants to be asked before; ``said`` is what it says of the values in it.
+    ``asks_first`` wants to be asked before, ``strange`` may be an order in words that nobody listed; ``said`` is what
+    it says of the values in it.
     """
 
     words: list[str]
@@ -44,6 +52,7 @@ class Sentence:
     affirms: bool = False
     doubts: bool = False
     asks_first: bool = False
+    strange: bool = False
     said: Said = field(default_factory=Said)
 
     def says(self, phrase: Phrase) -> bool:
@@ -113,8 +122,17 @@ class _Reader:
             mentions.affirms,
             any(mentions.doubted),
             any(self._text.has("asks_first", place) for place in range(len(self._text.words))),
+            not hits and self._is_strange(),
             mentions.said(hits, reported),
         )
+
+    def _is_strange(self) -> bool:
+        """Whether the first word may be a verb that nobody listed: none of the small words, and no thing."""
+        text = self._text
+        first = next((place for place, word in enumerate(text.words) if word not in _POLITE), len(text.words))
+        if first + 1 >= len(text.words) or first in text.nouns or not text.words[first].isalpha():
+            return False
+        return not any(text.has(role, first) for role in _SMALL) and text.words[first] not in text.vocabulary.numbers
 
     # Delegation
 
