@@ -40,6 +40,9 @@ OBJECT_FAMILIES = (
     "task", "code", "web", "social", "device",
 )  # fmt: skip
 
+# Letters of a German compound, and of the noun that it ends in.
+SHORTEST_COMPOUND, LONGEST_COMPOUND, SHORTEST_HEAD = 8, 40, 5
+
 GAP = "…"
 # NFKD would make three dots of the gap mark.
 _PLAIN_GAP = "+"
@@ -197,6 +200,18 @@ class Vocabulary:
             if tuple(words[index : index + size]) == noun.words:
                 best.append(noun)
         return best
+
+    def compound(self, word: str) -> list[Noun]:
+        """The German nouns that a compound ends in, which say what it is: a "haushaltsliste" is a list."""
+        if not SHORTEST_COMPOUND <= len(word) <= LONGEST_COMPOUND or "de" not in self._codes:
+            return []
+        for start in range(3, len(word) - SHORTEST_HEAD + 1):
+            found = [
+                noun for noun in self.nouns.get(word[start:], ()) if len(noun.words) == 1 and noun.language == "de"
+            ]
+            if found:
+                return found
+        return []
 
     @property
     def _words(self) -> _BuiltIn:

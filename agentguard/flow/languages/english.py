@@ -125,7 +125,7 @@ _VERBS = _inflected({
     "schedule": """
         ~schedule:event; ~book; reserve; arrange; ~set up; set … up; ~plan; organize; organise; put … calendar:event;
         add … calendar:event; ~block … for; ~block off; ~block out; reschedule; ~move; ~push; postpone; bring … forward;
-        rebook; pencil … in; set … reminder:task,event; remind me:task,event; make … appointment:event; make … reservation;
+        rebook; pencil … in; set … reminder:task,event; remind me:task,event; let me forget:task,event; let us forget:task,event; make … appointment:event; make … reservation;
         make … booking; make … meeting:event; find … time for; find … slot for; find a time; get … on the calendar:event;
         get … table; get … tickets; get … a ride; set … alarm:event,task; set … timer:event,task; ~slot … in; delay; hold a;
         hold … slot; carve out:event; carve … out:event; lock in; lock … in; ~calendar:event; sort out a time; fit … in; check … in; line up; get … scheduled:event; create … event:event;
@@ -208,10 +208,10 @@ ENGLISH = Language(
     },
     grammar={
         "content": entries("that; which; saying; because; so that"),
-        "reports_me": entries("remind; reminding"),
+        "reports_me": entries("remind; reminding; let me forget; let us forget"),
         "common": entries("the; an; to; my; me; for; and; of; with; is; please; that; this; it; from; all; i; you; your; by; at; on; what; in; if"),
         "negation": entries("not; never; dont; doesnt; cannot; without; refrain from; avoid; instead of; rather than; no need"),
-        "no_negation": entries("not forget; not hesitate; not only; never mind; why do not; why not; dont forget; dont hesitate; not fail; not miss; not just"),
+        "no_negation": entries("not let me forget; not let us forget; not forget; not hesitate; not only; never mind; why do not; why not; dont forget; dont hesitate; not fail; not miss; not just"),
         "negates_after": entries("nothing; nobody; none; no one; no"),
         "filler": entries("""to; ever; under; any; no; circumstances; just; actually; automatically; yet; be; also; you; me; please; try;
             attempt; want; should; need; think; we; i; by; from; accidentally; even; simply; of; it; have; must; will; would; do; like"""),

@@ -79,7 +79,8 @@ _VERBS = _inflected({
         stellen; um|stellen; hinzu|fügen; überarbeiten; ab|haken; verkürzen; um|wandeln; überschreiben; erneuern; schließen; ein|tragen""",
     "send": """senden; schicken; ab|schicken; ab|senden; zu|schicken; zu|senden; verschicken; versenden; mailen:mail; weiter|leiten;
         antworten; beantworten; benachrichtigen; informieren; Bescheid geben:message,mail; Bescheid sagen:message,mail; mit|teilen;
-        zurück|schreiben; simsen:message; kontaktieren; erinnern; fragen; bitte ihn; bitte frau; bitte herrn; bitte den kunden; bitte die kundin; danken; bedanken; aus|richten; übermitteln;
+        zurück|schreiben; simsen:message; kontaktieren; erinnern; fragen; bitte ihn; bitte frau; bitte herrn; bitte den kunden; bitte die kundin;
+        danken; bedanken; aus|richten; übermitteln;
         weiter|geben; weiter|sagen; an|schreiben; verständigen; unterrichten; in Kenntnis setzen; melden; grüßen; gratulieren; zu|sagen; ab|sagen;
         schreiben; bestätigen; wissen lassen; um|leiten; an|mailen:mail; e mailen:mail; rück|melden; zurück|melden; ein|laden; sagen""",
     "share": "teilen; frei|geben; zugänglich machen; Zugriff geben; Zugang geben",
