@@ -109,6 +109,8 @@ class _Reader:
         led = any(not self._introduced[index] for index, _ in delegations)
         mentions = Mentions(self._text, hits, led=led)
         self.opens_content, self.works_on = mentions.open_content, mentions.works_on
+        # "Kestrel wants us to pay" tells of a wish, and leaves nothing to Kestrel's words.
+        self._introduced |= {index: True for index, _ in delegations if mentions.reported[index]}
         wished = [told and not own for told, own in zip(mentions.reported, mentions.content, strict=True)]
         reported = [replace(hit, asks=hit.asks and not hit.negated and wished[hit.start]) for hit in hits]
         for hit in hits:
