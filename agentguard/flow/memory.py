@@ -282,7 +282,10 @@ def _crossed(filters: list[NDArray[np.bool_]]) -> bytes:
     """Up to eight filters as one byte per gram: one look tells all blocks that may hold it."""
     import numpy as np
 
-    return np.packbits(np.stack(filters, axis=1), axis=1, bitorder="little").tobytes()
+    rows = np.zeros(1 << FILTER_BITS, dtype=np.uint8)
+    for place, bits in enumerate(filters):
+        rows |= bits.view(np.uint8) << np.uint8(place)
+    return rows.tobytes()
 
 
 def _grams(needle: bytes) -> list[int]:
