@@ -22,6 +22,9 @@ _AGAINST = frozenset({"delete", "cancel", "revoke"})
 # A wish of the user's own is one.
 _OWN = frozenset({"i", "we", "you", "ich", "wir", "du", "je", "j", "nous", "tu", "yo", "nosotros"})
 _CUT = "|"
+_YET = frozenset({"yet", "noch", "encore", "todavia", "aun"})
+# Words of a clause that are looked through.
+FAR = 20
 # How far a negation reaches forward to the verb that it negates.
 REACH = 8
 
@@ -51,7 +54,18 @@ class Mentions:
         self.doubted = self._doubted()
         flags = (self.content, self._worked(), self.reported, self.doubted, self._reminded())
         self.silent = [any(each) for each in zip(*flags, strict=True)]
-        self.affirms = any(self._text.has("affirms", place) for place in range(len(text.words)))
+        places = range(len(text.words))
+        self._asked = next((place for place in places if text.has("question", place)), len(text.words))
+        self.affirms = any(map(self._affirms, range(len(text.words))))
+
+    def _affirms(self, place: int) -> bool:
+        """Whether "do so" stands here, as an order of its own: not "don't do it", not "how should I do it"."""
+        if place > self._asked or not self._text.has("affirms", place):
+            return False
+        if any(self._text.has("negation", each) for each in range(max(0, place - 3), place)):
+            return False
+        before = ("and", "polite", "therefore")
+        return self._text.starts_clause(place) or any(self._text.has(role, place - 1) for role in before)
 
     def said(self, hits: Sequence[Hit], wished: Sequence[Hit]) -> Said:
         """What the sentence says of the values in it; ``wished`` are the actions of others' wishes."""
@@ -99,6 +113,11 @@ class Mentions:
         negates = any(word in vocabulary.words_of("negation", code) for code in self._text.languages)
         if not negates and not self._text.has("excludes", place):
             return False
+        near = range(place + 1, min(place + FAR, len(self._text.words)))
+        clause = self._text.words[place : next((each for each in near if self._text.tokens[each].pause), near.stop)]
+        if not _YET.isdisjoint(clause):
+            # "I have not written to Ann yet" forbids nothing.
+            return False
         return not any(self._text.has("no_negation", place - back) > back for back in range(4) if place >= back)
 
     def _contents(self, hits: Sequence[Hit]) -> list[bool]:
@@ -108,7 +127,9 @@ class Mentions:
         colon = self._colon(works)
         self.open_content = colon < len(flags)
         writing = [hit.end for hit in hits if hit.asks and not hit.families.keys().isdisjoint(_WRITING)]
-        start = min(colon, self._colon(min(writing, default=len(flags))))
+        written = self._colon(min(writing, default=len(flags)))
+        # "Send it to the following people: ..." goes on with a list, and no order stands in it.
+        start = min(colon, written if any(hit.start >= written for hit in hits) else len(flags))
         flags[start:] = [True] * (len(flags) - start)
         return flags
 

@@ -262,7 +262,7 @@ ENGLISH = Language(
             suggested; recommends; recommended; demands; demanded; insists; insisted; claims; claimed; expects me; expects us; expected;
             would like me; would like us; is asking; are asking; is telling; keeps asking; keeps telling"""),
         "affirms": entries("""do it; do so; do that; do this; go ahead; please do; proceed; make it happen; get it done; take care of it; handle it;
-            sort it out; see to it; do as"""),
+            sort it out; see to it"""),
         "therefore": entries("""so; therefore; hence"""),
         "polite": entries("""please; kindly; pls"""),
         "contrast": entries("""but; instead; rather; only"""),
