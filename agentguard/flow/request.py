@@ -35,6 +35,12 @@ _REPLY = re.compile(
     r"contesta|contestar|contestales?)(?![a-z])"
 )
 
+# Orders to send something else, which whoever wrote need not get.
+_SEND = re.compile(
+    r"(?<![a-z])(?:send|forward|share|pass on|schicke?n?|sende?n?|leite|weiterleiten|envoie[sz]?|envoyer|"
+    r"transfere[rz]?|envia|enviar|enviale|manda|mandar|mandale|reenvia|reenviar)(?![a-z])"
+)
+
 # A longer number is told from an amount by its length.
 MAX_NUMBERED = 12
 # What numbers are given to: "invoice 2231". A comma behind it ("the invoice, 2231") makes it an amount again.
@@ -80,8 +86,9 @@ class Request:
 
     @functools.cached_property
     def replies(self) -> bool:
-        """Whether the user wants somebody to be answered: whoever wrote, then."""
-        return any(_REPLY.search(folded(text)) for text in self._texts)
+        """Whether the user wants somebody to be answered, and nothing else sent: whoever wrote, then."""
+        words = [folded(text) for text in self._texts]
+        return any(map(_REPLY.search, words)) and not any(map(_SEND.search, words))
 
     @functools.cached_property
     def figures(self) -> Figures:

@@ -75,6 +75,12 @@ def found(search: str, *rows: Json, tool: str = "search_mail") -> ToolResult:
             {"from": EVE, "subject": "Quarterly report", "body": "Hello"},
             id="question-about-replies",
         ),
+        pytest.param(
+            "Reply to Ida, and send the quarterly report to my manager.",
+            "quarterly report",
+            {"from": EVE, "subject": "Quarterly report", "body": "Hello"},
+            id="answer-to-somebody-else",
+        ),
     ],
 )
 def test_a_sender_cannot_become_the_recipient_by_being_found(
