@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from agentguard.policy.compiled import ArgRule, ToolRule
 from agentguard.policy.document import Document, Step, read
@@ -30,6 +31,7 @@ CODES = {
     "tool-not-given": "a row for a tool that the application does not have",
     "argument-without-row": "the tool takes an argument that has no row",
     "argument-not-taken": "a row for an argument that the tool does not take",
+    "free-text-not-returned": "free_text names a field that the result does not have: the one meant stays trusted",
     "argument-without-label": "a row of an acting tool does not say who may set the argument",
     "sink-without-sources": "a sink does not say who may set it",
     "source-out-of-reach": "a source that no agent with this tool may call",
@@ -245,6 +247,7 @@ class _Checker:
                 )
             else:
                 yield from self._parameters(self._policy.tools[name], spec)
+                yield from self._free_text(self._policy.tools[name], spec)
         for name in self._policy.tools:
             if name not in known:
                 yield self._remark("tool-not-given", ("tools", name), f"tool {name} is not among the tools given")
@@ -261,6 +264,19 @@ class _Checker:
             if name not in taken and not spec.open:
                 steps = ("tools", rule.name, "args", name)
                 yield self._remark("argument-not-taken", steps, f"tool {rule.name} takes no argument {name}")
+
+    def _free_text(self, rule: ToolRule, spec: ToolSpec) -> Iterator[Remark]:
+        """A misspelt field leaves the real one trusted, and says nothing of it."""
+        if not spec.returns or any(kind in (None, "object", "array") for kind in spec.returns.values()):
+            # What is nested in a field without a type of its own may have any name.
+            return
+        fields = {name.casefold(): name for name in spec.returns}
+        for name in sorted(rule.free_text):
+            if fields.keys().isdisjoint(part.casefold() for part in name.split(".")):
+                near = get_close_matches(name.casefold(), fields, n=1)
+                hint = f"; {ascii(fields[near[0]])[:60]} is meant, perhaps" if near else ""
+                message = f"tool {rule.name}: its result has no field {ascii(name)[:60]}{hint}"
+                yield self._remark("free-text-not-returned", ("tools", rule.name, "free_text"), message)
 
     def _remark(self, code: str, steps: tuple[Step, ...], message: str) -> Remark:
         return Remark(code, message, *place_of(self._document, steps))

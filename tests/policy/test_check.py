@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,27 @@ def test_the_policy_is_held_against_the_real_tools(tools: list[ToolSpec], code: 
     found = codes(CLEAN, tools)
 
     assert words in found[code].message
+
+
+@pytest.mark.parametrize(
+    ("names", "returns", "remarked"),
+    [
+        pytest.param("[boddy]", {"id": "integer", "body": "string"}, True, id="misspelt"),
+        pytest.param("[Body]", {"id": "integer", "body": "string"}, False, id="other-case"),
+        pytest.param("[mail.body]", {"id": "integer", "body": "string"}, False, id="dotted"),
+        pytest.param("[boddy]", {"id": "integer", "mail": "object"}, False, id="perhaps-nested"),
+        pytest.param("[boddy]", {}, False, id="schema-unknown"),
+    ],
+)
+def test_a_misspelt_free_text_field_is_told(names: str, returns: dict[str, str | None], remarked: bool) -> None:
+    text = CLEAN.replace("output: trusted", f"output: mixed, free_text: {names}", 1)
+    assert text != CLEAN
+
+    found = codes(text, [dataclasses.replace(TOOLS[0], returns=returns), *TOOLS[1:]])
+
+    assert ("free-text-not-returned" in found) is remarked
+    if remarked:
+        assert "'body' is meant, perhaps" in found["free-text-not-returned"].message
 
 
 def test_every_code_is_tested_and_explained() -> None:
