@@ -35,7 +35,7 @@ from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.errors import ConfigError, WriteError
 from agentguard.event import Event, Json, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
-from agentguard.policy import Arguments, Policy
+from agentguard.policy import Arguments, Pins, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_state
@@ -73,6 +73,8 @@ def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
         ),
         _rates(policy, home),
         Access(roles_of(policy), policy.tools, _grants(policy)),
+        # Before Content, which may rewrite a definition. A dry run is shown none.
+        *([Pins(policy)] if home is not None and any(rule.pin for rule in policy.tools.values()) else []),
         Content(content_rules(policy)),
         Arguments(policy),
         _flow(policy),

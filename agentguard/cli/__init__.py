@@ -17,6 +17,7 @@ from agentguard.cli import audit, policy, upkeep
 from agentguard.cli.demo import demo
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
+from agentguard.cli.mcp import mcp_proxy
 from agentguard.cli.scan import scan
 from agentguard.errors import AgentGuardError, ConfigError, Denied
 
@@ -34,6 +35,7 @@ app.add_typer(policy.app, name="policy")
 app.command()(scan)
 app.command()(demo)
 app.command("eval")(evaluate_files)
+app.command("mcp-proxy")(mcp_proxy)
 app.add_typer(upkeep.keys, name="keys")
 
 

@@ -83,7 +83,8 @@ class ToolRule:
     """One tool. ``args`` holds the arguments that have a row; ``arg`` answers for the others too.
 
     ``intent`` and ``repeat`` are the tool's own or the file's; ``clears`` maps classes of confidential data to globs
-    of recipients. ``constraints`` is a digest of what the ``Arguments`` stage holds calls to.
+    of recipients. ``constraints`` is a digest of what the ``Arguments`` stage holds calls to,
+    ``pin`` one of the tool's definition.
     """
 
     name: str
@@ -105,6 +106,7 @@ class ToolRule:
     repeat: Literal["ask", "allow"] = "ask"
     clears: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     constraints: str = ""
+    pin: str = ""
 
     def arg(self, name: str) -> ArgRule:
         """The rule for ``name``.

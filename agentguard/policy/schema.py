@@ -41,6 +41,7 @@ InjectionAction: TypeAlias = Literal["block", "strip", "quarantine", "report", "
 Threshold: TypeAlias = Literal["strict", "balanced", "permissive"] | Annotated[float, Field(gt=0, le=1)]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
 Phrase: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Pin: TypeAlias = Annotated[str, Field(pattern="^(required|sha256:[0-9a-f]{64})$")]
 Language: TypeAlias = Literal["en", "de", "fr", "es"]
 # The verb families of agentguard.flow.vocabulary; a test compares them.
 VerbFamily: TypeAlias = Literal[
@@ -195,6 +196,13 @@ class ToolRow(_Row):
     ] = "never"
     rate: Annotated[
         RateField | None, Field(description="How often, per agent and the user it acts for; rates.default when absent.")
+    ] = None
+    pin: Annotated[
+        Pin | None,
+        Field(
+            description="The hash of the definition that was reviewed (`agentguard policy pin` writes it): another one "
+            "is refused. required: none was reviewed yet, so the tool is refused."
+        ),
     ] = None
     mode: Annotated[Mode, Field(description="shadow: decisions about this tool are recorded and not enforced.")] = (
         "enforce"
