@@ -6,9 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from agentguard import Guard
+from agentguard import Guard, ModelInput, ToolCall, ToolResult
 from agentguard.adapter import Canary
-from agentguard.event import ModelInput, ToolCall, ToolResult
 
 __all__ = ["prove_hooks"]
 
