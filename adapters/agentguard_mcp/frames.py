@@ -14,11 +14,13 @@ from agentguard import Json
 
 from .messages import Object
 
-__all__ = ["MAX_FRAME", "FrameError", "Lines", "decoded", "encoded", "fault", "identifier"]
+__all__ = ["MAX_FRAME", "TOO_LONG", "FrameError", "Lines", "decoded", "encoded", "fault", "identifier"]
 
 # Bytes of one message. A longer one has no honest use as a model's reading, and would be held in memory several times.
 MAX_FRAME = 4 * 1024 * 1024
 MAX_ID = 256
+# Said in place of a frame that was longer than it may be.
+TOO_LONG = "a message over the limit"
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600

@@ -14,7 +14,7 @@ from typing import Any
 from agentguard import Conversation, Denied, Json
 from agentguard.adapter import Gate
 
-from .frames import INVALID_REQUEST, FrameError, fault, identifier, params_of
+from .frames import INVALID_REQUEST, TOO_LONG, FrameError, fault, identifier, params_of
 from .link import FRAMEWORK, Link
 from .messages import GREETING, Fault, Object, words
 
@@ -78,11 +78,11 @@ class Proxy:
         await self._take(frame, self._server, self._client, from_server=True)
 
     async def unreadable(self, why: str, *, from_server: bool) -> None:
-        """A message came that could not be read: whoever waits for one may have waited for this."""
+        """A message came that could not be read. Servers print all sorts of things; one too long was an answer."""
         _log.warning("%s of the %s was dropped", why, "server" if from_server else "client")
-        if from_server:
+        if from_server and why == TOO_LONG:
             self._server.fail(fault(INTERNAL, f"The server sent {why}, which was refused."))
-        else:
+        elif not from_server:
             await self._client.write({"id": None, "error": fault(INVALID_REQUEST, "This message cannot be read.")})
 
     async def settled(self) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from agentguard import AdapterError
 
-from .frames import MAX_FRAME, FrameError, Lines, decoded, encoded
+from .frames import MAX_FRAME, TOO_LONG, FrameError, Lines, decoded, encoded
 from .messages import Object
 
 __all__ = ["Child", "Standard"]
@@ -151,7 +151,7 @@ class Standard:
 
 def _read(line: bytes | None) -> Object | str | None:
     if line is None:
-        return "a message over the limit"
+        return TOO_LONG
     if not line.strip():
         return None
     try:
