@@ -24,7 +24,7 @@ def prove_hooks(kind: str) -> None:
 
 
 def canary_tool(text: str) -> str:
-    """Echo."""
+    """Echo agentguard-canary."""
     return text + Canary.word
 
 
