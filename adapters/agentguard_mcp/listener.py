@@ -25,7 +25,7 @@ __all__ = ["PATH", "listening"]
 
 PATH = "/mcp"
 # Sessions at once; the one that was idle longest makes room.
-MAX_SESSIONS = 32
+MAX_SESSIONS = 16
 _END = None
 
 Scope = MutableMapping[str, Any]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,6 +25,7 @@ from agentguard import AdapterError, Denied, Guard, Home, Rewrite, Verdict
 from agentguard.event import Event, ModelInput, ToolCall, ToolResult
 from agentguard.testing import RecordingSink, ScriptedStage
 from agentguard_mcp import canary, guarded_session, protect
+from tests.adapters.conformance import PAGE
 
 BIN = Path(sys.executable).parent
 SECRET, MASK = "hunter2hunter2", "[MASKED]"
@@ -341,3 +345,20 @@ async def test_definitions_are_shown_to_the_guard_before_the_first_call() -> Non
         await session.call_tool("look", {"text": "a"})
 
     assert [type(record.event) for record in sink.records][:3] == [ModelInput, ToolCall, ToolResult]
+
+
+async def test_the_lines_of_the_page_guard_a_public_server(folder: Path) -> None:
+    """As a client's settings start it, with these scripts on the path."""
+    section = PAGE.read_text(encoding="utf-8").partition("\n## MCP\n")[2]
+    [lines] = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    settings = json.loads(lines)["mcpServers"]["time"]
+    env = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    server = StdioServerParameters(**settings, cwd=folder, env=env)
+
+    async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
+        await session.initialize()
+        listed = await session.list_tools()
+        refused = await session.call_tool("convert_time", {})
+
+    assert [tool.name for tool in listed.tools] == ["get_current_time"]
+    assert refused.isError

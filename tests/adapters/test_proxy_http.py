@@ -203,17 +203,21 @@ async def test_sessions_are_bounded(guard: Guard, tmp_path: Path) -> None:
 
 async def test_a_proxy_that_is_stopped_takes_its_server_with_it(guard: Guard, tmp_path: Path) -> None:
     """By a signal, in the middle of a session."""
-    script = "import os, sys, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    script = "import os, sys, time\nprint(os.getpid(), file=sys.stderr, flush=True)\ntime.sleep(600)"
     command = [sys.executable, "-m", "agentguard.cli", "mcp-proxy", "--agent", "assistant", "--"]
     process = await asyncio.create_subprocess_exec(
-        *command, sys.executable, "-c", script, cwd=tmp_path, stdin=asyncio.subprocess.PIPE
+        *command,
+        sys.executable,
+        "-c",
+        script,
+        cwd=tmp_path,
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    place = tmp_path / "pid"
-    async with asyncio.timeout(60):
-        while not (place.exists() and place.read_text()):
-            await asyncio.sleep(0.05)
+    assert process.stderr is not None
+    child = int(await asyncio.wait_for(process.stderr.readline(), 60))
     process.send_signal(signal.SIGTERM)
 
     assert await asyncio.wait_for(process.wait(), 30) == 130
     with pytest.raises(ProcessLookupError):
-        os.kill(int(place.read_text()), 0)
+        os.kill(child, 0)
