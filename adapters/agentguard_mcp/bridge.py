@@ -99,8 +99,8 @@ async def bridged(settings: Settings, client: End, start: Callable[[], Awaitable
     finally:
         for task in tasks:
             task.cancel()
-        stopped = await server.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
+        stopped = await server.stop()
         proxy.close("The proxy has ended.")
     if ended:
         code = stopped if stopped > 0 else 3 if stopped else 0
@@ -144,8 +144,8 @@ async def definitions(server: Server, *, timeout: float = 30.0) -> list[Json]:  
         raise AdapterError(f"the server did not list its tools ({str(error)[:100]})") from error
     finally:
         reading.cancel()
-        await server.stop()
         await asyncio.gather(reading, return_exceptions=True)
+        await server.stop()
 
 
 async def _asked(proxy: Proxy, server: End, greeting: Object) -> list[Json]:

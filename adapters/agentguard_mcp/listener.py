@@ -99,6 +99,7 @@ class _Session:
     async def close(self) -> None:
         if self.pump is not None:
             self.pump.cancel()
+            await asyncio.gather(self.pump, return_exceptions=True)
         await self.server.stop()
         if self.proxy is not None:
             self.proxy.close("The session has ended.")
