@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
-FRAMEWORKS := agents crewai
+FRAMEWORKS := agents crewai mcp1
 
 .PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks bench-channel bench-detectors
 

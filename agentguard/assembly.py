@@ -57,7 +57,7 @@ from agentguard.errors import ConfigError, KeySourceError, WriteError
 from agentguard.event import Event, Json, Principal, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
 from agentguard.keys import DataEncryption, DataKeyEntry, DataKeyring, KeyAccess, KeySource, KeyVault, home_keys
-from agentguard.policy import Arguments, Policy
+from agentguard.policy import Arguments, Pins, Policy
 from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, RedactionRule, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_state
@@ -110,6 +110,8 @@ def default_stages(
         ),
         _rates(policy, home),
         Access(roles_of(policy, home=home, log=log), policy.tools, _grants(policy)),
+        # Before Content, which may rewrite a definition. A dry run is shown none.
+        *([Pins(policy)] if home is not None and any(rule.pin for rule in policy.tools.values()) else []),
         Restore(operators, _restored_args(policy)),
         Content(content_rules(policy), operators),
         Arguments(policy),

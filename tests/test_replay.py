@@ -254,6 +254,6 @@ def test_labels_say_all_that_information_flow_goes_by() -> None:
     """A new key of a tool that flow goes by must stand in what is recorded, or replay would take it for unchanged."""
     told = set(Policy.parse(POLICY).tools["send"].labels())
     # Access, approval, constraints, rates: not of flow.
-    others = {"name", "required", "extra_args", "rate", "cost", "approver", "mode", "line"}
+    others = {"name", "required", "extra_args", "rate", "cost", "approver", "pin", "mode", "line"}
 
     assert told | others == set(ToolRule.__dataclass_fields__)

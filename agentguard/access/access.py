@@ -7,6 +7,7 @@ Deny by default. A role's deny beats every allow of every role. Whoever the prin
   gives its id and those its credential carries; a user's or service's are those assigned and carried.
 * Models: an agent named in the policy may run. A principal with roles, and a user somebody acts for, needs
   ``execute_agent`` in them. A principal without any identity in the policy may only have text checked: no tool.
+* Tools on offer (definitions that no model call carries yet): as calls of them. Nobody is shown what it may not use.
 * Messages: the principal must be one end, and the sender's ``may_message`` must name the receiver and the topic. A
   reply needs no permission of its own: the question had one.
 
@@ -23,7 +24,7 @@ from agentguard.access.rbac import Held, RBACManager, delegation, tool_matches
 from agentguard.access.role import Permission, Role, Scope
 from agentguard.conversation import ANONYMOUS, Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Verdict
-from agentguard.event import AgentMessage, Event, Principal, ToolCall, ToolResult
+from agentguard.event import AgentMessage, Event, ModelInput, Principal, ToolCall, ToolResult
 
 __all__ = ["Access", "AgentGrants"]
 
@@ -86,6 +87,8 @@ class Access:
             refusal = self._tool(event.tool, run.principal)
         elif isinstance(event, AgentMessage):
             refusal = self._message(event, run.principal)
+        elif isinstance(event, ModelInput) and event.tools and not event.is_call:
+            refusal = self._offer(event, run.principal)
         else:
             refusal = self._model(run.principal)
         return ALLOW if refusal is None else _verdict(refusal)
@@ -109,6 +112,12 @@ class Access:
                 return refusal
             shadowed = shadowed or refusal
         return shadowed
+
+    def _offer(self, event: ModelInput, principal: Principal) -> _Refusal | None:
+        names = (tool.get("name") if isinstance(tool, dict) else None for tool in event.tools)
+        refusals = (self._tool(name if isinstance(name, str) else "", principal) for name in names)
+        found = [refusal for refusal in refusals if refusal is not None]
+        return next((refusal for refusal in found if not refusal.shadow), found[0] if found else None)
 
     def _tool_in_roles(self, tool: str, held: tuple[Held, ...]) -> _Refusal | None:
         expanded = self._current()

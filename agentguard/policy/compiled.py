@@ -98,7 +98,8 @@ class ToolRule:
     """One tool. ``args`` holds the arguments that have a row; ``arg`` answers for the others too.
 
     ``intent`` and ``repeat`` are the tool's own or the file's; ``clears`` maps classes of confidential data to globs
-    of recipients. ``constraints`` is a digest of what the ``Arguments`` stage holds calls to.
+    of recipients. ``constraints`` is a digest of what the ``Arguments`` stage holds calls to,
+    ``pin`` one of the tool's definition.
     """
 
     name: str
@@ -122,6 +123,7 @@ class ToolRule:
     constraints: str = ""
     cost: int = 1
     approver: str = ""
+    pin: str = ""
 
     def arg(self, name: str) -> ArgRule:
         """The rule for ``name``.

@@ -325,6 +325,7 @@ class Compiler:
             repeat=row.repeat or self._file.flow.repeat,
             clears=self._clears(steps, row),
             constraints=_constraints_digest(row),
+            pin=row.pin or "",
         )
 
     def _check_intent(self, steps: _Steps, row: ToolRow) -> None:

@@ -47,6 +47,7 @@ Threshold: TypeAlias = Literal["strict", "balanced", "permissive"] | Annotated[f
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
 PermissionName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.:-]{0,63}$")]
 Phrase: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Pin: TypeAlias = Annotated[str, Field(pattern="^(required|sha256:[0-9a-f]{64})$")]
 Language: TypeAlias = Literal["en", "de", "fr", "es"]
 # The verb families of agentguard.flow.vocabulary; a test compares them.
 VerbFamily: TypeAlias = Literal[
@@ -263,6 +264,13 @@ class ToolRow(_Row):
     ] = 1
     rate: Annotated[
         RateField | None, Field(description="How often, per agent and the user it acts for; rates.default when absent.")
+    ] = None
+    pin: Annotated[
+        Pin | None,
+        Field(
+            description="The hash of the definition that was reviewed (`agentguard policy pin` writes it): another one "
+            "is refused. required: none was reviewed yet, so the tool is refused."
+        ),
     ] = None
     mode: Annotated[Mode, Field(description="shadow: decisions about this tool are recorded and not enforced.")] = (
         "enforce"

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from tests.adapters.drivers import ADAPTERS
 
-collect_ignore_glob = [f"test_{adapter.name}*.py" for adapter in ADAPTERS if not adapter.is_installed]
+collect_ignore_glob = [
+    f"test_{adapter.name}{end}.py" for adapter in ADAPTERS if not adapter.is_installed for end in ("", "_*")
+]
