@@ -77,7 +77,7 @@ def _on_openai() -> Agent:
         base_url=client.base_url,
         http_client=httpx.AsyncClient(transport=httpx.MockTransport(_answered), trust_env=False),
     )
-    agent = _agent(llm="canary")
+    agent = _agent(model="canary")
     vars(agent)["_Agent__openai_client"] = client
     return agent
 
@@ -86,7 +86,7 @@ def _on_litellm() -> Agent:
     from praisonaiagents.model_harness import ScriptedModel
 
     call = ScriptedModel.tool_call("canary_tool", {"text": Canary.word})
-    return _agent(llm=ScriptedModel([call, Canary.word, Canary.word]))
+    return _agent(model=ScriptedModel([call, Canary.word, Canary.word]))
 
 
 def _answered(request: httpx.Request) -> httpx.Response:

@@ -42,6 +42,7 @@ ADAPTERS = (
     Adapter("crewai", "crewai", "crewai", "CrewAIDriver"),
     Adapter("langchain", "langchain", "dev", "LangChainDriver"),
     Adapter("openai_agents", "agents", "agents", "OpenAIAgentsDriver"),
+    Adapter("praisonai", "praisonaiagents", "praisonai", "PraisonAIDriver"),
     Adapter("pydantic_ai", "pydantic_ai", "agents", "PydanticAIDriver"),
 )
 
