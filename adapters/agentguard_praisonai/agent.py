@@ -40,7 +40,7 @@ class Wiring:
 
 
 # What earlier agents of a team wrote for the agent that works on a task now, by their names.
-_handed: ContextVar[Mapping[str, list[str]]] = ContextVar("agentguard_praisonai_handed", default={})
+_handed: ContextVar[Mapping[str, list[str]] | None] = ContextVar("agentguard_praisonai_handed", default=None)
 
 
 @contextmanager
@@ -53,50 +53,52 @@ def handing_over(texts: Mapping[str, list[str]]) -> Iterator[None]:
         _handed.reset(token)
 
 
-class GuardedAgent(Agent):
+class GuardedAgent(Agent):  # type: ignore[misc]  # the framework has no types
     """The methods of a guarded agent, before those of its own class."""
 
-
     _agentguard: Wiring
+    # The client it was given, and the same guarded.
+    _agentguard_client: tuple[Any, Any] | None = None
     display_name: str
     _llm_instance: Any
+    _unified_dispatcher: Any
 
     # -- the ways in
 
     def chat(self, prompt: Any, *args: Any, **options: Any) -> Any:
         with self._acting(prompt) as ready:
-            return super().chat(ready, *args, **options)  # type: ignore[misc]
+            return super().chat(ready, *args, **options)
 
     async def achat(self, prompt: Any, *args: Any, **options: Any) -> Any:
         with self._acting(prompt) as ready:
-            return await super().achat(ready, *args, **options)  # type: ignore[misc]
+            return await super().achat(ready, *args, **options)
 
     def _start_stream(self, prompt: Any, **options: Any) -> Iterator[Any]:
         # To its end: an answer that may not be given has not been given in part.
         with self._acting(prompt) as ready:
-            chunks = list(super()._start_stream(ready, **options))  # type: ignore[misc]
+            chunks = list(super()._start_stream(ready, **options))
         yield from chunks
 
     def run_autonomous(self, prompt: Any, *args: Any, **options: Any) -> Any:
         with self._acting(prompt) as ready:
-            return super().run_autonomous(ready, *args, **options)  # type: ignore[misc]
+            return super().run_autonomous(ready, *args, **options)
 
     async def run_autonomous_async(self, prompt: Any, *args: Any, **options: Any) -> Any:
         with self._acting(prompt) as ready:
-            return await super().run_autonomous_async(ready, *args, **options)  # type: ignore[misc]
+            return await super().run_autonomous_async(ready, *args, **options)
 
     # -- tools
 
     def _execute_tool_impl(self, function_name: str, arguments: Any) -> Any:
-        work = super()._execute_tool_impl  # type: ignore[misc]
+        work = super()._execute_tool_impl
         return ran(self._gate, function_name, lambda: work(function_name, arguments))
 
     async def _execute_tool_async_impl(self, function_name: str, *args: Any, **options: Any) -> Any:
-        work = super()._execute_tool_async_impl  # type: ignore[misc]
+        work = super()._execute_tool_async_impl
         return await aran(self._gate, function_name, lambda: work(function_name, *args, **options))
 
     def _check_tool_policy_and_guardrails(self, function_name: str, arguments: Any, tools: Any = None) -> Any:
-        checked = super()._check_tool_policy_and_guardrails(function_name, arguments, tools)  # type: ignore[misc]
+        checked = super()._check_tool_policy_and_guardrails(function_name, arguments, tools)
         if isinstance(checked, dict):
             return checked
         ready = passed_gate(function_name, checked[1])
@@ -104,7 +106,7 @@ class GuardedAgent(Agent):
 
     def _get_existing_stream_emitter(self) -> Any:
         # Asked for inside a call only to report a tool's progress.
-        return None if runs_here() else super()._get_existing_stream_emitter()  # type: ignore[misc]
+        return None if runs_here() else super()._get_existing_stream_emitter()
 
     def _self_repair_tool_name(self, _name: str) -> None:
         """A call is run under the name that was checked, and no other."""
@@ -112,13 +114,13 @@ class GuardedAgent(Agent):
     # -- models
 
     def _ensure_llm_instance(self) -> Any:
-        llm = super()._ensure_llm_instance()  # type: ignore[misc]
+        llm = super()._ensure_llm_instance()
         if llm is None:
             return None
         guarded = guarded_llm(llm, self._gate)
         if guarded is not llm:
             self._llm_instance = guarded
-            self._wire_deferred_history_callback()  # type: ignore[attr-defined]
+            self._wire_deferred_history_callback()
         return guarded
 
     @property
@@ -130,16 +132,16 @@ class GuardedAgent(Agent):
         Agent.llm_instance.fset(self, value)
 
     def _fallback_llm_for(self, model: Any) -> Any:
-        return guarded_llm(super()._fallback_llm_for(model), self._gate)  # type: ignore[misc]
+        return guarded_llm(super()._fallback_llm_for(model), self._gate)
 
     @property
     def _openai_client(self) -> Any:
-        client = super()._openai_client  # type: ignore[misc]
+        client = super()._openai_client
         if client is None:
             return None
-        known = vars(self).get("_agentguard_client")
+        known = self._agentguard_client
         if known is None or known[0] is not client:
-            known = vars(self)["_agentguard_client"] = (client, guarded_client(client, self._gate))
+            self._agentguard_client = known = (client, guarded_client(client, self._gate))
         return known[1]
 
     def _create_llm_summarize_fn(self) -> None:
@@ -180,7 +182,7 @@ class GuardedAgent(Agent):
         gate = self._gate
         if sender is not None:
             return gate.admit(prompt, _message(sender, gate, "hand-off"), run)
-        for name, texts in _handed.get().items():
+        for name, texts in (_handed.get() or {}).items():
             author = self._agentguard.name(name)
             for text in texts if author != gate.agent else ():
                 checked = gate.admit(text, _message(author, gate, "task-output"), run)
@@ -199,8 +201,7 @@ class GuardedAgent(Agent):
 
     def _agentguard_undone(self) -> None:
         self._llm_instance = unguarded(self._llm_instance) if self._llm_instance is not None else None
-        vars(self).pop("_agentguard_client", None)
-        vars(self).pop("_unified_dispatcher", None)
+        self._agentguard_client = self._unified_dispatcher = None
 
 
 def _replaced(prompt: Any, text: str, checked: Any) -> Any:

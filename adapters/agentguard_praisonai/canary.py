@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import httpx
-from openai import AsyncOpenAI, OpenAI
+import openai
 from praisonaiagents import Agent
 from praisonaiagents.llm.openai_client import OpenAIClient
 
@@ -66,20 +66,22 @@ def _agent(**options: Any) -> Agent:
 
 
 def _on_openai() -> Agent:
-    client = OpenAIClient(api_key="canary", base_url="http://canary.invalid/v1")
-    client._sync_client = OpenAI(
-        api_key="canary",
-        base_url=client.base_url,
-        http_client=httpx.Client(transport=httpx.MockTransport(_answered), trust_env=False),
-    )
-    client._async_client = AsyncOpenAI(
-        api_key="canary",
-        base_url=client.base_url,
-        http_client=httpx.AsyncClient(transport=httpx.MockTransport(_answered), trust_env=False),
-    )
+    http, url = _http(), "http://canary.invalid/v1"
+    transport = http.MockTransport(lambda request: _answered(http, request))
+    plain = http.Client(transport=transport, trust_env=False)
+    async_ = http.AsyncClient(transport=transport, trust_env=False)
+    client = OpenAIClient(api_key="canary", base_url=url)
+    client._sync_client = openai.OpenAI(api_key="canary", base_url=url, http_client=plain)
+    client._async_client = openai.AsyncOpenAI(api_key="canary", base_url=url, http_client=async_)
     agent = _agent(model="canary")
     vars(agent)["_Agent__openai_client"] = client
     return agent
+
+
+def _http() -> Any:
+    """The HTTP library that the installed OpenAI client is built on."""
+    base = next(known for known in openai.DefaultHttpxClient.__mro__ if known.__name__ == "Client")
+    return import_module(base.__module__.partition(".")[0])
 
 
 def _on_litellm() -> Agent:
@@ -89,22 +91,26 @@ def _on_litellm() -> Agent:
     return _agent(model=ScriptedModel([call, Canary.word, Canary.word]))
 
 
-def _answered(request: httpx.Request) -> httpx.Response:
+def _answered(http: Any, request: Any) -> Any:
     """A provider in memory: it calls the tool, then says the word."""
     body = json.loads(request.content)
     called = any(message["role"] == "tool" for message in body["messages"])
     message: dict[str, Any] = {"role": "assistant", "content": Canary.word}
     if not called:
         function = {"name": "canary_tool", "arguments": json.dumps({"text": Canary.word})}
-        message = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+        message = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": function}],
+        }
     whole = {"id": "c", "created": 0, "model": "canary"}
     finish = "stop" if called else "tool_calls"
     if not body.get("stream"):
         choice = {"index": 0, "message": message, "finish_reason": finish}
-        return httpx.Response(200, json={**whole, "object": "chat.completion", "choices": [choice]})
+        return http.Response(200, json={**whole, "object": "chat.completion", "choices": [choice]})
     for number, made in enumerate(message.get("tool_calls", ())):
         made["index"] = number
     choice = {"index": 0, "delta": message, "finish_reason": finish}
     chunk = {**whole, "object": "chat.completion.chunk", "choices": [choice]}
     text = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
-    return httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
+    return http.Response(200, text=text, headers={"content-type": "text/event-stream"})

@@ -100,17 +100,16 @@ class _Replay:
 # -- LiteLLM ---------------------------------------------------------------------------------------------------------
 
 
-class _GuardedLLM(LLM):
+class _GuardedLLM(LLM):  # type: ignore[misc]  # the framework has no types
     """The methods of a guarded model, before those of its own class."""
-
 
     _agentguard: Gate
 
     def _completion_with_retry(self, **options: Any) -> Any:
-        return _asked(self._agentguard, options, super()._completion_with_retry)  # type: ignore[misc]
+        return _asked(self._agentguard, options, super()._completion_with_retry)
 
     async def _acompletion_with_retry(self, **options: Any) -> Any:
-        return await _aasked(self._agentguard, options, super()._acompletion_with_retry)  # type: ignore[misc]
+        return await _aasked(self._agentguard, options, super()._acompletion_with_retry)
 
     def _supports_responses_api(self) -> bool:
         return False
@@ -129,7 +128,9 @@ def guarded_llm(llm: Any, gate: Gate) -> Any:
     """
     own = [name for name in _ASKING if not isinstance(llm, LLM) or getattr(type(llm), name) is not getattr(LLM, name)]
     if own:
-        raise AdapterError(f"got a {type(llm).__name__} as a model; an LLM that does not replace {own[0]} can be guarded")
+        raise AdapterError(
+            f"got a {type(llm).__name__} as a model; an LLM that does not replace {own[0]} can be guarded"
+        )
     if any(known.guard is gate.guard for known in guards_of(llm)):
         return llm
     made = copy.copy(llm)
@@ -168,19 +169,18 @@ def _client(inner: Any, gate: Gate, asked: Callable[..., Any]) -> _Part:
     return _Part(chat=chat, beta=_Part(chat=_Part(completions=_Create(inner.beta.chat.completions, gate, asked))))
 
 
-class _GuardedClient(OpenAIClient):
+class _GuardedClient(OpenAIClient):  # type: ignore[misc]  # the framework has no types
     """The methods of a guarded client, before those of its own class. The client itself serves the whole process."""
-
 
     _agentguard: Gate
 
     @property
     def sync_client(self) -> Any:
-        return _client(super().sync_client, self._agentguard, _asked)  # type: ignore[misc]
+        return _client(super().sync_client, self._agentguard, _asked)
 
     @property
     def async_client(self) -> Any:
-        return _client(super().async_client, self._agentguard, _aasked)  # type: ignore[misc]
+        return _client(super().async_client, self._agentguard, _aasked)
 
     def _use_responses_api(self, model: str) -> bool:
         return False

@@ -41,7 +41,15 @@ _SEAMS: Mapping[type, tuple[str, ...]] = {
         "llm_instance",
         "display_name",
     ),
-    AgentTeam: ("start", "astart", "run_task", "arun_task", "execute_task", "aexecute_task", "_create_agent_from_config"),
+    AgentTeam: (
+        "start",
+        "astart",
+        "run_task",
+        "arun_task",
+        "execute_task",
+        "aexecute_task",
+        "_create_agent_from_config",
+    ),
     LLM: ("_completion_with_retry", "_acompletion_with_retry", "_supports_responses_api"),
     OpenAIClient: ("sync_client", "async_client", "_use_responses_api"),
 }
@@ -140,7 +148,7 @@ class _Reaching:
         self._refuse(agent)
         self._swapped(agent, GuardedAgent, wiring)
         # Made anew when it is next wanted, of guarded parts.
-        vars(agent).pop("_unified_dispatcher", None)
+        agent._unified_dispatcher = None
         if agent._llm_instance is not None:
             agent._ensure_llm_instance()
         for other in _successors(agent):

@@ -22,11 +22,12 @@ def swap(target: object, guarded: type, settings: Any) -> type:
         AdapterError: another guard checks the object already.
     """
     before = type(target)
+    metaclass: Any = type(before)
     if guards_of(target):
         raise AdapterError(f"this {before.__name__} is guarded by another guard already; undo that first")
     namespace = {"__module__": before.__module__, "__qualname__": before.__qualname__, "_agentguard": settings}
     bases = (guarded,) if issubclass(guarded, before) else (guarded, before)
-    object.__setattr__(target, "__class__", type(before)(before.__name__, bases, namespace))
+    object.__setattr__(target, "__class__", metaclass(before.__name__, bases, namespace))
     return before
 
 

@@ -17,9 +17,8 @@ from .runs import FRAMEWORK, Entry, current_entry, entered
 __all__ = ["GuardedTeam", "refuse_process"]
 
 
-class GuardedTeam(AgentTeam):
+class GuardedTeam(AgentTeam):  # type: ignore[misc]  # the framework has no types
     """The methods of a guarded team, before those of its own class."""
-
 
     _agentguard: Wiring
     name: Any
@@ -27,30 +26,30 @@ class GuardedTeam(AgentTeam):
 
     def start(self, content: Any = None, *args: Any, **options: Any) -> Any:
         with self._opened(content):
-            return super().start(content, *args, **options)  # type: ignore[misc]
+            return super().start(content, *args, **options)
 
     async def astart(self, content: Any = None, *args: Any, **options: Any) -> Any:
         with self._opened(content):
-            return await super().astart(content, *args, **options)  # type: ignore[misc]
+            return await super().astart(content, *args, **options)
 
     def run_task(self, task_id: Any) -> Any:
         with self._opened(None):
-            return super().run_task(task_id)  # type: ignore[misc]
+            return super().run_task(task_id)
 
     async def arun_task(self, task_id: Any) -> Any:
         with self._opened(None):
-            return await super().arun_task(task_id)  # type: ignore[misc]
+            return await super().arun_task(task_id)
 
     def execute_task(self, task_id: Any) -> Any:
         with self._opened(None), self._handing(task_id):
-            return super().execute_task(task_id)  # type: ignore[misc]
+            return super().execute_task(task_id)
 
     async def aexecute_task(self, task_id: Any) -> Any:
         with self._opened(None), self._handing(task_id):
-            return await super().aexecute_task(task_id)  # type: ignore[misc]
+            return await super().aexecute_task(task_id)
 
     def _create_agent_from_config(self, config: Any) -> Any:
-        agent = super()._create_agent_from_config(config)  # type: ignore[misc]
+        agent = super()._create_agent_from_config(config)
         self._agentguard.attach(agent, self._agentguard)
         return agent
 
@@ -79,7 +78,7 @@ class GuardedTeam(AgentTeam):
     @contextmanager
     def _handing(self, task_id: Any) -> Iterator[None]:
         """Work on one task; an agent that came into the team after it was guarded is guarded now."""
-        task = self.tasks[task_id] if task_id in self.tasks else None
+        task = self.tasks.get(task_id)
         if task is None:
             yield
             return

@@ -6,7 +6,6 @@ guardrails, so that what was checked is what runs.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar

@@ -1,4 +1,4 @@
-"""Runs the conformance cells in real PraisonAI agents and teams, by both back ends, against a local scripted provider."""
+"""Runs the conformance cells in real PraisonAI agents and teams, by both back ends, against a scripted provider."""
 
 from __future__ import annotations
 
@@ -102,6 +102,8 @@ class _Provider:
                 self.send_response(status)
                 for name, value in (("Content-Type", kind), ("Content-Length", str(len(data))), ("Retry-After", "0")):
                     self.send_header(name, value)
+                # PraisonAI leaves its clients open when their event loop ends.
+                self.send_header("Connection", "close")
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -172,7 +174,11 @@ def _without_waiting() -> Iterator[None]:
     async def briefly(_seconds: float, result: Any = None) -> Any:
         return await pause(0, result)
 
-    with mock.patch("time.sleep", lambda _seconds: None), mock.patch("asyncio.sleep", briefly):
+    with (
+        mock.patch("time.sleep", return_value=None),
+        mock.patch("asyncio.sleep", briefly),
+        mock.patch("praisonaiagents.agent.chat_mixin._sleep_unless_cancelled", return_value=None),
+    ):
         yield
 
 
@@ -325,7 +331,11 @@ class _Run:
     def _team(self) -> str:
         first = self._agent()
         question, mode = f"ask {self._secret_on('model input')}", self.cell.mode
-        tasks = [Task(name="one", description=question, expected_output="text", agent=first, async_execution=mode == "abatch")]
+        tasks = [
+            Task(
+                name="one", description=question, expected_output="text", agent=first, async_execution=mode == "abatch"
+            )
+        ]
         agents = [first]
         if self.cell.surface == "hand-off":
             agents.append(self.second.agent(self.back_end, name="second"))

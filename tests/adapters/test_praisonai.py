@@ -12,10 +12,11 @@ from praisonaiagents import Agent, AgentTeam, Task
 from praisonaiagents.hooks import HookRegistry
 from praisonaiagents.llm.llm import LLM
 from praisonaiagents.llm.openai_client import OpenAIClient
+from praisonaiagents.streaming.events import emit_tool_progress
 
 import agentguard_praisonai
 from agentguard import AdapterError, Denied, Effect, Guard, Home, Principal, Rewrite, Verdict, adapter
-from agentguard.event import AgentMessage, Event, ModelInput, ModelOutput, ToolCall, ToolResult
+from agentguard.event import AgentMessage, Event, ModelInput, ModelOutput, ToolCall
 from agentguard.testing import RecordingSink, ScriptedStage
 from agentguard_praisonai import canary, protect, versions
 from tests.adapters.praisonai_driver import BACK_ENDS, Call, Model, steps
@@ -220,6 +221,26 @@ def test_what_a_tool_runs_with_is_what_was_checked() -> None:
     assert sink.records[0].event.args == {"text": "evil"}
 
 
+@pytest.mark.parametrize("way", ["chat", "achat"])
+def test_what_a_tool_reports_of_its_progress_is_not_given_out(way: str) -> None:
+    """Nobody has checked it, and its readers are told at once."""
+    guard, _ = _guard(_masking)
+    heard: list[str] = []
+
+    def work() -> str:
+        """Work."""
+        emit_tool_progress(SECRET)
+        return SECRET
+
+    agent = _agent([("work", {})], work)
+    agent.stream_emitter.add_callback(lambda event: heard.append(str(vars(event))))
+    protect(agent, guard)
+
+    PATHS[way](agent)
+
+    assert SECRET not in "".join(heard)
+
+
 def test_a_client_gives_nothing_but_what_is_checked() -> None:
     """What the guard does not know of a client is not there."""
     guard, _ = _guard()
@@ -234,7 +255,7 @@ def test_a_client_gives_nothing_but_what_is_checked() -> None:
 def test_a_model_with_a_way_of_its_own_is_refused() -> None:
     """It would ask its provider past the one method that is guarded."""
 
-    class Own(LLM):
+    class Own(LLM):  # type: ignore[misc]  # the framework has no types
         def get_response(self, *args: Any, **options: Any) -> str:
             return "unchecked"
 
@@ -286,7 +307,7 @@ def test_each_agent_of_a_team_acts_under_its_own_name() -> None:
     calls = [record for record in sink.records if isinstance(record.event, ModelInput)]
     message = next(record.event for record in sink.records if isinstance(record.event, AgentMessage))
     assert [record.run.principal.id for record in calls] == ["researcher", "writer"]
-    assert all(record.run.requests == ("find otters", "find otters") for record in calls)
+    assert all(record.run.requests == ("find otters",) for record in calls)
     assert (message.sender, message.receiver, message.topic) == ("researcher", "writer", "task-output")
     assert message.content == "otters"
 
@@ -339,7 +360,7 @@ def test_a_refused_hand_off_ends_the_run() -> None:
 
 def test_an_agent_in_a_tool_is_a_child_of_the_run_that_called_it() -> None:
     """A refusal in it is the tool's answer, and the tool is not tried again."""
-    guard, sink = _guard(lambda event: _refusing(ModelOutput)(event) if "inner" in repr(event) else None)
+    guard, sink = _guard(lambda event: _refusing(ModelOutput)(event) if "inner words" in repr(event) else None)
     inner = _agent([], name="inner", final="inner words")
     protect(inner, guard)
 
