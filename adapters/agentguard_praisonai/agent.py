@@ -147,6 +147,14 @@ class GuardedAgent(Agent):  # type: ignore[misc]  # the framework has no types
     def _create_llm_summarize_fn(self) -> None:
         """Context is summarised without a model: this one has a client of its own."""
 
+    # -- ways past every model of the agent, should one be set after it was guarded
+
+    def _delegate_to_backend(self, *_: Any, **__: Any) -> Any:
+        raise AdapterError("a guarded agent does not answer by another back end: nothing of it would be checked")
+
+    _adelegate_to_backend = _delegate_streaming_to_backend = _chat_via_cli_backend = _delegate_to_backend
+    _start_with_planning = _delegate_to_backend
+
     # -- under whom
 
     @property
@@ -166,7 +174,7 @@ class GuardedAgent(Agent):  # type: ignore[misc]  # the framework has no types
         run = (
             member_run(team.run, self._gate)
             if team is not None and not isinstance(team.owner, GuardedAgent)
-            else agent_run(self._gate, framework=FRAMEWORK, request=_texts(prompt))
+            else agent_run(self._gate, framework=FRAMEWORK, request=_texts(prompt) if sender is None else ())
         )
         with noting():
             ready = self._read(prompt, sender, run)
@@ -182,9 +190,12 @@ class GuardedAgent(Agent):  # type: ignore[misc]  # the framework has no types
         gate = self._gate
         if sender is not None:
             return gate.admit(prompt, _message(sender, gate, "hand-off"), run)
+        words = "\n".join(_texts(prompt))
         for name, texts in (_handed.get() or {}).items():
             author = self._agentguard.name(name)
             for text in texts if author != gate.agent else ():
+                if text not in words:
+                    continue
                 checked = gate.admit(text, _message(author, gate, "task-output"), run)
                 prompt = _replaced(prompt, text, checked)
         return prompt
@@ -207,8 +218,8 @@ class GuardedAgent(Agent):  # type: ignore[misc]  # the framework has no types
 def _replaced(prompt: Any, text: str, checked: Any) -> Any:
     if checked == text:
         return prompt
-    if not isinstance(prompt, str) or text not in prompt:
-        raise AdapterError("the output of another task cannot be rewritten: it does not stand in the prompt as it was")
+    if not isinstance(prompt, str):
+        raise AdapterError("the output of another task cannot be rewritten in a prompt with pictures")
     return prompt.replace(text, checked)
 
 

@@ -138,7 +138,6 @@ class _Reaching:
 
     def _team(self, team: Any, wiring: Wiring) -> None:
         refuse_process(team)
-        self._refuse_memory(getattr(team, "memory", None))
         for agent in (*team.agents, *(task.agent for task in team.tasks.values())):
             if agent is not None:
                 self.reach(agent, wiring)

@@ -71,8 +71,11 @@ class GuardedTeam(AgentTeam):  # type: ignore[misc]  # the framework has no type
     def _described(self, task: Any) -> str:
         text: str = task.description
         variables = getattr(task, "variables", None) or getattr(self, "variables", None) or {}
+        # What a task of an earlier run put there is an agent's word, and no request.
+        written = {getattr(other, "output_variable", None) for other in self.tasks.values()}
         for name, value in variables.items():
-            text = text.replace(f"{{{{{name}}}}}", str(value))
+            if name not in written:
+                text = text.replace(f"{{{{{name}}}}}", str(value))
         return text
 
     @contextmanager
@@ -88,20 +91,19 @@ class GuardedTeam(AgentTeam):  # type: ignore[misc]  # the framework has no type
             yield
 
     def _outputs(self, task: Any) -> dict[str, list[str]]:
-        """What of other agents' work stands in the prompt of a task, by the agents' names."""
-        named = {other.name for other in self.tasks.values()} & {
-            name for name in (getattr(task, "previous_tasks", None) or ()) if isinstance(name, str)
-        }
+        """What of other agents' work can stand in the prompt of a task, by the agents' names."""
+        previous = {name for name in getattr(task, "previous_tasks", None) or () if isinstance(name, str)}
+        others = [other for other in self.tasks.values() if other is not task]
         before = [item for item in task.context or () if hasattr(item, "result")]
-        before += [other for other in self.tasks.values() if other.name in named]
+        before += [other for other in others if other.name in previous or getattr(other, "output_variable", None)]
         found: dict[str, list[str]] = {}
         for other in {id(item): item for item in before}.values():
             if other.result is not None:
                 found.setdefault(other.result.agent, []).append(other.result.raw)
-        # Without a name for who wrote it, nobody was permitted to.
-        extra = getattr(task, "_execution_context", None)
-        if extra and not found:
-            found["unknown"] = [extra]
+        # Words of a validating task. Without a name for who wrote them, nobody was permitted to.
+        feedback = getattr(task, "validation_feedback", None) or {}
+        author = next(reversed(found), "unknown")
+        found.setdefault(author, []).extend(text for text in feedback.values() if isinstance(text, str))
         return found
 
 
@@ -109,12 +111,18 @@ def refuse_process(team: Any) -> None:
     """Say what of a team cannot be guarded.
 
     Raises:
-        AdapterError: it has a manager or a planner with a model of its own.
+        AdapterError: it has a manager, a planner or a memory with a model of its own.
     """
     if team.process == "hierarchical":
         raise AdapterError("a hierarchical team has a manager with a model of its own; use sequential or workflow")
+    if getattr(team, "shared_memory", None) or any(_remembers(task) for task in team.tasks.values()):
+        raise AdapterError("memory of a team has models of its own that read and write unchecked; switch it off")
     if team.planning:
         raise AdapterError("planning makes an agent with a model of its own; switch it off")
+
+
+def _remembers(task: Any) -> bool:
+    return bool(task.memory or (task.config or {}).get("memory_config"))
 
 
 def _given(content: Any) -> list[str]:
