@@ -10,9 +10,9 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
-FRAMEWORKS := agents crewai mcp1
+FRAMEWORKS := agents crewai praisonai mcp1
 
-.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks bench-channel bench-detectors
+.PHONY: help setup demo demo-crew demo-praisonai test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks bench-channel bench-detectors
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: $(READY) ## attack a real agent twice, unguarded and guarded; MODEL=provid
 
 demo-crew: .venv-crewai/.ready ## the same with a CrewAI crew of three and a poisoned source
 	@cd examples && ../.venv-crewai/bin/python -m newsroom.crewai_newsroom
+
+demo-praisonai: .venv-praisonai/.ready ## the same with three PraisonAI agents
+	@cd examples && ../.venv-praisonai/bin/python -m newsroom.praisonai_newsroom
 
 test: $(READY) lint ## lint, types and every test but the long sweeps; prints the conformance table
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)

@@ -49,6 +49,7 @@ ADAPTERS = (
     # A server that lives in this environment alone tells its generation of the library.
     Adapter("mcp1", "mcp_server_fetch", "mcp1", "MCP1Driver", shared="mcp", without=("fast", "second")),
     Adapter("openai_agents", "agents", "agents", "OpenAIAgentsDriver"),
+    Adapter("praisonai", "praisonaiagents", "praisonai", "PraisonAIDriver"),
     Adapter("pydantic_ai", "pydantic_ai", "agents", "PydanticAIDriver"),
 )
 
