@@ -217,8 +217,8 @@ def test_adding_a_deny_never_permits_more(roles: list[Role], held: list[str], pl
     assert permitted(stricter, held) <= permitted(roles, held)
 
 
-def _offer(*names: object) -> ModelInput:
-    return ModelInput((), tuple({"name": name, "inputSchema": {}} for name in names), is_call=False)  # type: ignore[misc]  # odd names too
+def _offer(*names: str | None) -> ModelInput:
+    return ModelInput((), tuple({"name": name, "inputSchema": {}} for name in names), is_call=False)
 
 
 @pytest.mark.parametrize(
