@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import re
 import threading
 import warnings
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,7 +24,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from agentguard.conversation import ANONYMOUS, Conversation, current_conversation
 from agentguard.decision import Decision, Rewrite, Verdict
 from agentguard.errors import AdapterError
-from agentguard.event import Event, ModelInput, ModelOutput, Principal, ToolCall, ToolResult
+from agentguard.event import Event, Json, ModelInput, ModelOutput, Principal, ToolCall, ToolResult
 from agentguard.guard import Guard
 from agentguard.testing import RecordingSink, ScriptedStage
 
@@ -32,6 +34,8 @@ __all__ = [
     "Gate",
     "Passage",
     "agent_run",
+    "answer_content",
+    "answer_text",
     "child_run",
     "hook_run",
     "human_author",
@@ -168,6 +172,10 @@ def _raise_if_denied(decision: Decision) -> None:
 _tool_run: ContextVar[Conversation | None] = ContextVar("agentguard_tool_run", default=None)
 
 
+# The runs that adapters opened, by who acts in them: another agent inside one was called by it.
+_opened: weakref.WeakKeyDictionary[Conversation, str] = weakref.WeakKeyDictionary()
+
+
 def agent_run(gate: Gate, *, framework: str, request: Sequence[str], thread: str | None = None) -> Conversation:
     """The conversation of an agent run that starts now.
 
@@ -179,8 +187,9 @@ def agent_run(gate: Gate, *, framework: str, request: Sequence[str], thread: str
         run = Conversation(principal=gate.principal(), framework=framework, thread=thread)
         for text in request:
             run.trust(text)
+        _opened[run] = run.principal.id
         return run
-    if outer is not _tool_run.get():
+    if outer is not _tool_run.get() and _opened.get(outer) in (None, gate.principal().id):
         return outer
     caller = outer.principal
     principal = dataclasses.replace(
@@ -229,6 +238,48 @@ def child_run(parent: Conversation, principal: Principal, *, framework: str, id:
     for text in parent.quoted:
         run.untrusted(text)
     return run
+
+
+# -- answers that are parsed later -----------------------------------------------------------------------------------
+
+
+def answer_content(text: str) -> Json:
+    """An answer's text as the checks read it: with the JSON in it opened, where escapes could hide what it says.
+
+    Frameworks parse structured answers after the model was checked, and JSON can spell any letter as ``\\u0041``.
+    """
+    found = _json_in(text)
+    return text if found is None else {"text": text, "json": found[2]}
+
+
+def answer_text(text: str, after: Json) -> str:
+    """The answer's text once ``answer_content(text)`` came back as ``after``.
+
+    Raises:
+        AdapterError: both the words around the JSON and those in it were replaced.
+    """
+    found = _json_in(text)
+    if found is None or not isinstance(after, dict):
+        return str(after)
+    start, end, parsed = found
+    if after["json"] == parsed:
+        return str(after["text"])
+    if after["text"] == text or (not text[:start].strip() and not text[end:].strip()):
+        return text[:start] + json.dumps(after["json"], ensure_ascii=False) + text[end:]
+    raise AdapterError("an answer was replaced both in its JSON and around it, so it cannot be put together again")
+
+
+def _json_in(text: str) -> tuple[int, int, Json] | None:
+    if "\\" not in text:
+        return None
+    for opening, closing in ("{}", "[]"):
+        start, end = text.find(opening), text.rfind(closing) + 1
+        if 0 <= start < end:
+            try:
+                return start, end, json.loads(text[start:end])
+            except (ValueError, RecursionError):
+                continue
+    return None
 
 
 # -- versions --------------------------------------------------------------------------------------------------------

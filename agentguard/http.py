@@ -393,8 +393,10 @@ def _forwarded(values: Sequence[str]) -> list[dict[str, str]]:
     """The elements of ``Forwarded`` headers (RFC 7239 section 4); quotes around values are taken off."""
     elements = []
     for element in ",".join(values).split(","):
-        pairs = (pair.partition("=") for pair in element.split(";"))
-        elements.append({name.strip().lower(): value.strip().strip('"') for name, _, value in pairs})
+        pairs = [pair.partition("=") for pair in element.split(";")]
+        named = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+        # A quoted value that holds a separator was cut here, and a name said twice is nobody's: both tell nothing.
+        elements.append(named if element.count('"') % 2 == 0 and len(named) == len(pairs) else {})
     return elements
 
 

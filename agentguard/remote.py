@@ -121,7 +121,6 @@ class RemotePeer:
 
     async def _stream(self, topic: str, content: Json, run: Conversation | None, timeout: float) -> AsyncIterator[str]:
         payload, behalf = await self._outgoing(topic, content, run)
-        redactor = self._guards.guard.stream_filter()
         whole = ""
         # The channel may cut a piece anywhere.
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -132,13 +131,8 @@ class RemotePeer:
             except UnicodeDecodeError as error:
                 raise UnsupportedValueError("a streamed reply is no UTF-8 text") from error
             whole += text
-            if redactor is not None and (shown := redactor.feed(text)):
-                yield shown
-        checked = await self._reply(topic, whole, run)
-        if redactor is None:
-            yield str(checked)
-        elif rest := redactor.flush():
-            yield rest
+        # A reply is another agent's words: what a message may hold is judged on the whole of it.
+        yield str(await self._reply(topic, whole, run))
 
     async def _outgoing(self, topic: str, content: Json, run: Conversation | None) -> tuple[bytes, str | None]:
         message = AgentMessage(self._agent, self.peer.agent, topic, content)

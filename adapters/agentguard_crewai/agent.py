@@ -27,6 +27,15 @@ class Wiring:
 
     guard: Guard
     names: Mapping[str, str] = field(default_factory=dict)
+    _tasks: dict[int, tuple[Any, str]] = field(default_factory=dict)
+
+    def words(self, task: Any) -> str:
+        """What a task asks for, as the application wrote it: CrewAI writes inputs and plans into its description."""
+        known = self._tasks.get(id(task))
+        if known is None or known[0] is not task:
+            known = task, getattr(task, "_original_description", None) or task.description
+            self._tasks[id(task)] = known
+        return known[1]
 
     def name(self, role: str) -> str:
         """The policy's name of the agent with this role."""

@@ -63,7 +63,9 @@ class _GuardedCrew:
         if runs_crew(self):
             yield
             return
-        words = [_interpolated(task.description, inputs) for task in self.tasks]
+        # What was added to it since is guarded too.
+        _attached(self, self._agentguard, [])
+        words = [_interpolated(self._agentguard.words(task), inputs) for task in self.tasks]
         run = agent_run(self._agentguard.gate(self.name or "crew"), framework=FRAMEWORK, request=words)
         try:
             with crew_run(self, run):
@@ -127,6 +129,8 @@ def _refuse(target: Any, *, memory: bool) -> None:
     if absent:
         raise AdapterError(f"this CrewAI has no {', '.join(absent)}; install agentguard[crewai]")
     parts = [target, *(target.agents if isinstance(target, Crew) else ())]
+    if any(getattr(part, "a2a", None) for part in parts):
+        raise AdapterError("an agent with a2a talks to other hosts past every seam; it cannot be guarded")
     if not memory and any(getattr(part, "memory", None) for part in parts):
         raise AdapterError(
             "memory has models of its own that read and write unchecked; switch it off, or accept that with memory=True"
@@ -140,6 +144,8 @@ def _attached(target: Any, wiring: Wiring, undo: list[Callable[[], None]]) -> No
         for agent in {id(a): a for a in (*target.agents, *(task.agent for task in target.tasks))}.values():
             if agent is not None:
                 _attached(agent, wiring, undo)
+        for task in target.tasks:
+            wiring.words(task)
         if target.manager_agent is not None:
             _attached(target.manager_agent, wiring, undo)
         for name in _CREW_MODELS:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from agentguard import AdapterError, Json, Message, ModelInput, ModelOutput
+from agentguard.adapter import answer_content, answer_text
 
 __all__ = ["Request", "answer_applied", "encode", "model_input", "model_input_applied", "model_output", "value_applied"]
 
@@ -122,7 +123,7 @@ def _parsed(args: Any) -> Json:
 def model_output(answer: Any) -> ModelOutput:
     """The event of an answer: a text, the calls a provider gave back, or a structured value."""
     if isinstance(answer, str) or answer is None:
-        return ModelOutput(Message("assistant", answer or ""))
+        return ModelOutput(Message("assistant", answer_content(answer or "")))
     if _is_calls(answer):
         dumped = cast(list[dict[str, Any]], encode(answer))
         return ModelOutput(Message("assistant", "", tuple(cast(Json, _call(call)) for call in dumped)))
@@ -133,7 +134,9 @@ def answer_applied(answer: Any, before: ModelOutput, after: ModelOutput) -> Any:
     """The answer with every replaced text in its place."""
     if before == after:
         return answer
-    if isinstance(answer, str) or not _is_calls(answer):
+    if isinstance(answer, str):
+        return answer_text(answer, after.message.content)
+    if not _is_calls(answer):
         return value_applied(answer, before.message.content, after.message.content)
     applied = []
     for call, new in zip(answer, after.message.calls, strict=True):

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentguard import Guard, Json
+from agentguard import AdapterError, Effect, Guard, Json, Verdict
 from agentguard.adapter import Gate
 
-from .frames import MAX_FRAME, FrameError
+from .frames import MAX_FRAME
 from .messages import Fault, Object
 from .proxy import REQUEST_TIMEOUT, Proxy
 
@@ -122,8 +122,6 @@ async def definitions(server: Server, *, timeout: float = 30.0) -> list[Json]:  
     Raises:
         AdapterError: it does not answer as a server does.
     """
-    from agentguard import AdapterError
-
     greeting: Object = {
         "protocolVersion": _VERSION,
         "capabilities": {},
@@ -140,7 +138,7 @@ async def definitions(server: Server, *, timeout: float = 30.0) -> list[Json]:  
         await asyncio.wait([asking, reading], return_when=asyncio.FIRST_COMPLETED)
         unguarded.close("The server has ended.")
         return await asking
-    except (Fault, FrameError) as error:
+    except Fault as error:
         raise AdapterError(f"the server did not list its tools ({str(error)[:100]})") from error
     finally:
         reading.cancel()
@@ -156,7 +154,6 @@ async def _asked(proxy: Proxy, server: End, greeting: Object) -> list[Json]:
 
 def _deaf() -> Guard:
     """Refuses whatever a server asks while only its tools are looked at."""
-    from agentguard import Effect, Verdict
     from agentguard.testing import RecordingSink, ScriptedStage
 
     stage = ScriptedStage(lambda _event: Verdict(Effect.DENY, reason="not-asked", message="Nothing is answered here."))

@@ -16,8 +16,8 @@ from agentguard import AdapterError, Conversation, Denied, Guard, Json, current_
 from agentguard.adapter import Gate
 
 from .link import FRAMEWORK, Link
-from .messages import CALL, Fault, Object, words
-from .proxy import MAX_PAGES, REFUSED
+from .messages import CALL, Fault, Object, dumped, every_tool, words
+from .proxy import REFUSED
 from .versions import is_second_generation, warn_untested
 
 __all__ = ["guarded_session"]
@@ -82,7 +82,7 @@ class _Guarded:
 
     async def request(self, request: Any, result_type: Any, *rest: Any, **options: Any) -> Any:
         """As ``send_request`` of the session."""
-        data = _dumped(request)
+        data = dumped(request)
         method, before = str(data["method"]), cast(Object, data.get("params") or {})
         answers: list[Any] = []
 
@@ -92,14 +92,14 @@ class _Guarded:
                 answers.append(await self._raw(ready, result_type, *rest, **options))
             except _error_type() as error:
                 answers.append(error)
-                raise Fault(_dumped(error.error)) from None
-            return _dumped(answers[-1])
+                raise Fault(dumped(error.error)) from None
+            return dumped(answers[-1])
 
         try:
             result = await self._link.request(method, before, send, self._run())
         except Fault as fault:
             raise _error(fault) from None
-        if answers and result == _dumped(answers[-1]):
+        if answers and result == dumped(answers[-1]):
             return answers[-1]
         if method == CALL:
             return types.CallToolResult.model_validate(result)
@@ -108,23 +108,19 @@ class _Guarded:
         return result_type.model_validate(result)
 
     async def _definitions(self) -> list[Json]:
-        """Every tool of the server, page by page, asked past the guard: it looks at them one by one."""
-        tools: list[Json] = []
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            params = types.PaginatedRequestParams(cursor=cursor) if cursor else None
-            request: Any = types.ListToolsRequest(method="tools/list", params=params)
+        """The definitions of all tools of the server, asked for past the guard: it looks at them one by one."""
+
+        async def ask(params: Object) -> Object:
+            page = types.PaginatedRequestParams.model_validate(params) if params else None
+            request: Any = types.ListToolsRequest(method="tools/list", params=page)
             if not is_second_generation():
                 request = types.ClientRequest(request)  # type: ignore[operator,unused-ignore]  # a model of 1.x
             try:
-                page = _dumped(await self._raw(request, types.ListToolsResult))
+                return dumped(await self._raw(request, types.ListToolsResult))
             except _error_type() as error:
-                raise Fault(_dumped(error.error)) from None
-            tools.extend(cast(list[Json], page.get("tools") or []))
-            cursor = cast("str | None", page.get("nextCursor"))
-            if not cursor:
-                break
-        return tools
+                raise Fault(dumped(error.error)) from None
+
+        return await every_tool(ask)
 
     def _answerer(self, answer: Callable[..., Any], method: str) -> Callable[..., Any]:
         async def guarded(context: Any, *params: Any) -> Any:
@@ -134,23 +130,23 @@ class _Guarded:
                 checked = [type(each).model_validate(ready) for each in params]
                 answers.append(await answer(context, *checked))
                 if isinstance(answers[0], types.ErrorData):
-                    raise Fault(_dumped(answers[0]))
-                return _dumped(answers[0])
+                    raise Fault(dumped(answers[0]))
+                return dumped(answers[0])
 
-            asked = _dumped(params[0]) if params else {}
+            asked = dumped(params[0]) if params else {}
             try:
                 result = await self._link.reverse(method, asked, send, self._run())
             except Denied as refusal:
                 return types.ErrorData(code=REFUSED, message=words(refusal))
             except Fault as fault:
                 return types.ErrorData.model_validate(fault.error)
-            return answers[0] if result == _dumped(answers[0]) else type(answers[0]).model_validate(result)
+            return answers[0] if result == dumped(answers[0]) else type(answers[0]).model_validate(result)
 
         return guarded
 
     def _logger(self, log: Callable[[Any], Any]) -> Callable[[Any], Any]:
         async def guarded(params: Any) -> None:
-            passed = await self._link.notification(_LOG, _dumped(params), self._run(), from_server=True)
+            passed = await self._link.notification(_LOG, dumped(params), self._run(), from_server=True)
             if passed is not None:
                 await log(type(params).model_validate(passed))
 
@@ -166,7 +162,3 @@ def _error_type() -> Any:
 def _error(fault: Fault) -> Exception:
     kind, data = _error_type(), types.ErrorData.model_validate(fault.error)
     return cast(Exception, kind.from_error_data(data) if is_second_generation() else kind(data))
-
-
-def _dumped(model: Any) -> Object:
-    return cast(Object, model.model_dump(by_alias=True, mode="json", exclude_none=True))

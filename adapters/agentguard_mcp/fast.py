@@ -17,7 +17,7 @@ from agentguard import AdapterError, Conversation, Denied, Json, ToolCall
 from agentguard.adapter import Gate
 
 from .link import Link
-from .messages import CALL, LISTS, Fault, Object, words
+from .messages import CALL, LISTS, Fault, Object, dumped, words
 from .proxy import REFUSED
 from .runs import Runs
 
@@ -101,8 +101,8 @@ class GuardMiddleware(Middleware):
             return await call_next(context.copy(message=message.model_copy(update={"arguments": ready["arguments"]})))
 
         params: Object = {"name": message.name, "arguments": cast(Json, message.arguments or {})}
-        result, answer = await self._through(context, params, work, _dumped, PromptError)
-        if result == _dumped(answer):
+        result, answer = await self._through(context, params, work, dumped, PromptError)
+        if result == dumped(answer):
             return answer
         messages = [
             type(each).model_validate(new)
@@ -167,7 +167,7 @@ class GuardMiddleware(Middleware):
             try:
                 answers.append(await work(ready))
             except MCPError as error:
-                raise Fault(_dumped(error.error)) from None
+                raise Fault(dumped(error.error)) from None
             except Exception as error:  # noqa: BLE001  # its words would travel to the client unread
                 raise Fault({"code": REFUSED, "message": str(error)}) from None
             finally:
@@ -214,12 +214,8 @@ def _id(context: MiddlewareContext[Any]) -> str | None:
         return None
 
 
-def _dumped(model: Any) -> Object:
-    return cast(Object, model.model_dump(by_alias=True, mode="json", exclude_none=True))
-
-
 def _definition(tool: Any) -> Object:
-    return _dumped(tool.to_mcp_tool())
+    return dumped(tool.to_mcp_tool())
 
 
 def _tool_from(tool: Any, new: Object) -> Any:
@@ -238,7 +234,7 @@ def _tool_from(tool: Any, new: Object) -> Any:
 
 def _result_json(result: Any) -> Object:
     shown: Object = {
-        "content": [_dumped(block) for block in result.content],
+        "content": [dumped(block) for block in result.content],
         "isError": bool(result.is_error),
     }
     if result.structured_content is not None:
@@ -254,7 +250,7 @@ def _result_json(result: Any) -> Object:
 def _listed(item: Any) -> Object:
     """What a client reads of a resource, template or prompt."""
     shape = next(name for name in ("to_mcp_resource", "to_mcp_template", "to_mcp_prompt") if hasattr(item, name))
-    return _dumped(getattr(item, shape)())
+    return dumped(getattr(item, shape)())
 
 
 def _resource_json(result: Any) -> Object:

@@ -12,8 +12,8 @@ from agentguard import Denied, Json
 from agentguard.adapter import Gate
 
 from .link import Link
-from .messages import CALL, Fault, Object, words
-from .proxy import MAX_PAGES, REFUSED
+from .messages import CALL, Fault, Object, dumped, every_tool, words
+from .proxy import REFUSED
 from .runs import Runs
 
 __all__ = ["attach_first"]
@@ -69,20 +69,16 @@ class _Handlers(dict[type, Any]):
         return guarded
 
     async def definitions(self) -> list[Json]:
-        """Every tool of the server, page by page."""
+        """The definitions of all tools of the server."""
         handler = super().get(types.ListToolsRequest)
-        tools: list[Json] = []
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            if handler is None:
-                break
-            params = types.PaginatedRequestParams(cursor=cursor) if cursor else None
-            page = _dumped((await handler(types.ListToolsRequest(method="tools/list", params=params))).root)
-            tools.extend(cast(list[Json], page.get("tools") or []))
-            cursor = cast("str | None", page.get("nextCursor"))
-            if not cursor:
-                break
-        return tools
+        if handler is None:
+            return []
+
+        async def ask(params: Object) -> Object:
+            page = types.PaginatedRequestParams.model_validate(params) if params else None
+            return dumped((await handler(types.ListToolsRequest(method="tools/list", params=page))).root)
+
+        return await every_tool(ask)
 
     async def _answered(self, request: Any, handler: Any) -> Any:
         kind: Any = None
@@ -92,11 +88,11 @@ class _Handlers(dict[type, Any]):
             try:
                 answer = await handler(type(request).model_validate({"method": request.method, "params": params}))
             except McpError as error:
-                raise Fault(_dumped(error.error)) from None
+                raise Fault(dumped(error.error)) from None
             kind = type(answer.root)
-            return _dumped(answer.root)
+            return dumped(answer.root)
 
-        params = _dumped(request.params) if request.params is not None else {}
+        params = dumped(request.params) if request.params is not None else {}
         run = self._runs.of(self._low.request_context.session)
         call_id = str(self._low.request_context.request_id)
         try:
@@ -143,9 +139,5 @@ def _shaped(answer: Any) -> Object:
     content, structured = answer if isinstance(answer, tuple) else (answer, None)
     if isinstance(content, dict):
         content, structured = [], content
-    shaped: Object = {"content": [cast(Json, _dumped(block)) for block in content]}
+    shaped: Object = {"content": [cast(Json, dumped(block)) for block in content]}
     return shaped if structured is None else {**shaped, "structuredContent": structured}
-
-
-def _dumped(model: Any) -> Object:
-    return cast(Object, model.model_dump(by_alias=True, mode="json", exclude_none=True))

@@ -7,6 +7,9 @@ policy permits them or not like any other.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
 from agentguard import AdapterError, Denied, Json, Message, ModelInput, ToolCall, ToolResult
 from agentguard.adapter import REFUSED, Passage
 
@@ -24,6 +27,8 @@ __all__ = [
     "Object",
     "call_passage",
     "definition_passage",
+    "dumped",
+    "every_tool",
     "refused_result",
     "result_passage",
     "text_passage",
@@ -70,6 +75,11 @@ FROM_SERVER = frozenset(
         "notifications/prompts/list_changed",
     }
 )
+
+
+# Pages and tools of one list: more is a list without end.
+MAX_PAGES = 100
+MAX_TOOLS = 10_000
 
 
 class Fault(Exception):
@@ -146,3 +156,28 @@ def _object(value: Json) -> Object:
     if not isinstance(value, dict):
         raise AdapterError("a message was rewritten into something that is no object")
     return value
+
+
+def dumped(model: Any) -> Object:
+    """A value of a protocol's library as it goes over the wire."""
+    return cast(Object, model.model_dump(by_alias=True, mode="json", exclude_none=True))
+
+
+async def every_tool(ask: Callable[[Object], Awaitable[Object]]) -> list[Json]:
+    """The definitions of all tools of a server, page by page; ``ask`` sends ``tools/list`` with these parameters.
+
+    Raises:
+        AdapterError: it lists them without end.
+    """
+    tools: list[Json] = []
+    params: Object = {}
+    for _ in range(MAX_PAGES):
+        page = await ask(params)
+        listed, cursor = page.get("tools"), page.get("nextCursor")
+        tools.extend(listed if isinstance(listed, list) else [])
+        if not isinstance(cursor, str) or not cursor:
+            return tools
+        if len(tools) > MAX_TOOLS:
+            break
+        params = {"cursor": cursor}
+    raise AdapterError("the server lists its tools without end")

@@ -16,7 +16,7 @@ from agentguard.adapter import Gate
 
 from .frames import INVALID_REQUEST, TOO_LONG, FrameError, fault, identifier, params_of
 from .link import FRAMEWORK, Link
-from .messages import GREETING, Fault, Object, words
+from .messages import GREETING, Fault, Object, every_tool, words
 
 __all__ = ["REQUEST_TIMEOUT", "Proxy", "Write"]
 
@@ -29,8 +29,6 @@ Id = str | int
 REQUEST_TIMEOUT = 300.0
 # Requests at work at once, per direction: more is a flood.
 MAX_OPEN = 256
-MAX_PAGES = 100
-MAX_TOOLS = 10_000
 
 REFUSED = -32000
 METHOD_NOT_FOUND = -32601
@@ -106,25 +104,13 @@ class Proxy:
         return await self._server.ask(method, params)
 
     async def definitions(self) -> list[Json]:
-        """Every tool of the server, page by page.
+        """The definitions of all tools of the server.
 
         Raises:
             Fault: the server does not list them.
-            FrameError: it lists without end.
+            AdapterError: it lists them without end.
         """
-        tools: list[Json] = []
-        params: Object = {}
-        for _ in range(MAX_PAGES):
-            page = await self._server.ask("tools/list", params)
-            listed = page.get("tools")
-            tools.extend(listed if isinstance(listed, list) else [])
-            cursor = page.get("nextCursor")
-            if not isinstance(cursor, str) or not cursor:
-                return tools
-            if len(tools) > MAX_TOOLS:
-                break
-            params = {"cursor": cursor}
-        raise FrameError("a list of tools without end")
+        return await every_tool(lambda params: self.ask_server("tools/list", params))
 
     # -- one frame -----------------------------------------------------------------------------------------------
 

@@ -14,8 +14,8 @@ from agentguard import Denied, Guard, Json
 from agentguard.adapter import Gate
 
 from .link import Link
-from .messages import CALL, LISTS, USES, Fault, Object, words
-from .proxy import MAX_PAGES, REFUSED
+from .messages import CALL, LISTS, USES, Fault, Object, dumped, every_tool, words
+from .proxy import REFUSED
 from .runs import Runs
 
 __all__ = ["attach_second"]
@@ -58,13 +58,13 @@ class _Middleware:
             try:
                 result = await call_next(dataclasses.replace(ctx, method=method, params=params))
             except MCPError as error:
-                raise Fault(_dumped(error.error)) from None
-            return result if isinstance(result, dict) else _dumped(result)
+                raise Fault(dumped(error.error)) from None
+            return result if isinstance(result, dict) else dumped(result)
 
         async def definitions() -> list[Json]:
             # What stands beside a request says in which version of the protocol it is.
             meta = {key: value for key, value in (ctx.params or {}).items() if key == "_meta"}
-            return await _pages(lambda params: send({**params, **meta}, "tools/list"))
+            return await every_tool(lambda params: send({**params, **meta}, "tools/list"))
 
         run = self._runs.of(getattr(ctx.session, "_connection", ctx.session))
         token = _guarded.set(self.gate.guard)
@@ -87,7 +87,7 @@ def _in_process(server: Any, link: Link, runs: Runs, guard: Guard) -> Callable[[
     raw = {name: getattr(server, name) for name in ("call_tool", "read_resource", "get_prompt")}
 
     async def definitions() -> list[Json]:
-        return [cast(Json, _dumped(tool)) for tool in await server.list_tools()]
+        return [cast(Json, dumped(tool)) for tool in await server.list_tools()]
 
     async def call_tool(name: str, arguments: dict[str, Any], *rest: Any, **options: Any) -> Any:
         if _guarded.get() is guard:
@@ -96,11 +96,11 @@ def _in_process(server: Any, link: Link, runs: Runs, guard: Guard) -> Callable[[
 
         async def send(params: Object) -> Object:
             holder.append(await raw["call_tool"](name, params["arguments"], *rest, **options))
-            return _dumped(holder[0])
+            return dumped(holder[0])
 
         params: Object = {"name": name, "arguments": arguments}
         result = await link.request(CALL, params, send, runs.of(None), source=definitions)
-        return holder[0] if holder and result == _dumped(holder[0]) else CallToolResult.model_validate(result)
+        return holder[0] if holder and result == dumped(holder[0]) else CallToolResult.model_validate(result)
 
     async def get_prompt(name: str, arguments: Any = None, *rest: Any, **options: Any) -> Any:
         if _guarded.get() is guard:
@@ -109,7 +109,7 @@ def _in_process(server: Any, link: Link, runs: Runs, guard: Guard) -> Callable[[
 
         async def send(params: Object) -> Object:
             holder.append(await raw["get_prompt"](name, params.get("arguments"), *rest, **options))
-            return _dumped(holder[0])
+            return dumped(holder[0])
 
         result = await link.request("prompts/get", {"name": name, "arguments": arguments}, send, runs.of(None))
         return type(holder[0]).model_validate(result)
@@ -149,23 +149,6 @@ def _replaced(each: Any, row: Any) -> Any:
     text = row["text"]
     content = text if isinstance(each.content, str) else text.encode("latin-1", "replace")
     return dataclasses.replace(each, content=content)
-
-
-async def _pages(ask: Callable[[Object], Any]) -> list[Json]:
-    tools: list[Json] = []
-    params: Object = {}
-    for _ in range(MAX_PAGES):
-        page = await ask(params)
-        tools.extend(page.get("tools") or [])
-        cursor = page.get("nextCursor")
-        if not cursor:
-            break
-        params = {"cursor": cursor}
-    return tools
-
-
-def _dumped(model: Any) -> Object:
-    return cast(Object, model.model_dump(by_alias=True, mode="json", exclude_none=True))
 
 
 def _error(fault: Fault) -> MCPError:

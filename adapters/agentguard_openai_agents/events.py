@@ -17,6 +17,7 @@ from agents.items import TResponseOutputItem
 from pydantic_core import to_jsonable_python
 
 from agentguard import AdapterError, Json, Message, ModelInput, ModelOutput
+from agentguard.adapter import answer_content, answer_text
 
 __all__ = [
     "Request",
@@ -171,13 +172,38 @@ def _item_applied(item: TResponseOutputItem, content: Json, calls: Any, extra: J
     now = Message("assistant", content, tuple(next(calls) for _ in was.calls), extra)
     if now == was:
         return item
-    return type(item).model_validate(_filled(dumped, now))
+    raw = dumped.get("content")
+    filled = _filled(dumped, now)
+    if "content" in filled:
+        filled["content"] = _written(filled["content"], raw)
+    return type(item).model_validate(filled)
 
 
 def _output_message(item: dict[str, Any]) -> Message:
     if item.get("type") == "function_call":
         return _call_message(item)
-    return Message("assistant", item.get("content", item.get("output")), (), _rest(item))
+    return Message("assistant", _read(item.get("content", item.get("output"))), (), _rest(item))
+
+
+def _read(content: Any) -> Json:
+    """The parts of an answer, their JSON opened."""
+    if not isinstance(content, list):
+        return cast(Json, content)
+    return [{**part, "text": answer_content(part["text"])} if _is_text(part) else part for part in content]
+
+
+def _written(content: Any, before: Any) -> Any:
+    """The parts as they may go on; ``before`` is what was read."""
+    if not isinstance(content, list) or not isinstance(before, list):
+        return content
+    return [
+        {**part, "text": answer_text(old["text"], part["text"])} if _is_text(old) else part
+        for part, old in zip(content, before, strict=True)
+    ]
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
 def _dumped(item: TResponseOutputItem) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from agentguard.adapter import Gate
 
 from .canary import prove_hooks
 from .model import GuardedModel, GuardedProvider, is_guarded, passed_of
-from .tool import guarded_handoff, guarded_server_call, guarded_tool, is_guarded_tool
+from .tool import guarded_handoff, guarded_listing, guarded_tool, is_guarded_by, is_guarded_tool
 from .versions import warn_untested
 
 __all__ = ["Protection", "attach", "protect"]
@@ -41,6 +41,15 @@ class Protection:
             self._undo.pop()()
         self._reached.clear()
 
+    def again(self, agent: Agent[Any]) -> None:
+        """Guard what was added to the agents since.
+
+        Raises:
+            AdapterError: as ``reach``.
+        """
+        self._reached.clear()
+        self.reach(agent)
+
     def gate(self, agent: Agent[Any]) -> Gate:
         """The guard as the hooks of this agent see it."""
         return Gate(self.guard, self.names.get(agent.name, agent.name))
@@ -53,6 +62,8 @@ class Protection:
         """
         if not isinstance(agent, Agent):
             raise AdapterError(f"got a {type(agent).__name__}; an Agent of the OpenAI Agents SDK can be protected")
+        if hasattr(agent, "capabilities"):
+            raise AdapterError("a SandboxAgent gets its tools as it runs, past every hook; it cannot be protected")
         if id(agent) in self._reached:
             return
         self._reached[id(agent)] = agent
@@ -61,11 +72,8 @@ class Protection:
         self._set(agent, "hooks", self._watch(agent.hooks))
         self._set(agent, "tools", [self._tool(tool, gate) for tool in agent.tools])
         self._set(agent, "handoffs", [self._handoff(target, gate) for target in agent.handoffs])
-        for server in agent.mcp_servers:
-            if not is_guarded_tool(server.call_tool, self.guard):
-                guarded: Any = guarded_server_call(server, gate)
-                guarded._agentguard_guard = self.guard
-                self._set(server, "call_tool", guarded)
+        if not is_guarded_by(agent.get_mcp_tools, gate):
+            self._set(agent, "get_mcp_tools", guarded_listing(agent.get_mcp_tools, gate))
 
     def _watch(self, hooks: Any) -> Any:
         return hooks if isinstance(hooks, _Watch) and hooks.guard is self.guard else _Watch(hooks, self.guard)
@@ -73,21 +81,26 @@ class Protection:
     def _set(self, target: Any, name: str, value: object) -> None:
         missing = object()
         before = vars(target).get(name, missing)
+        if before is value or (isinstance(value, list) and isinstance(before, list) and _same(before, value)):
+            return
         setattr(target, name, value)
         self._undo.append(lambda: delattr(target, name) if before is missing else setattr(target, name, before))
 
     def _model(self, model: Model | str | None, gate: Gate) -> Model:
         if isinstance(model, Model):
-            known = is_guarded(model, self.guard) or (isinstance(model, _Named) and model.guard is self.guard)
-            return model if known else GuardedModel(model, gate)
-        return _Named(GuardedProvider(self.provider, gate), model, self.guard)
+            if isinstance(model, _Named) and model.gate == gate:
+                return model
+            # Guarded for another agent, it would act under that one's name.
+            inner = model.inner if is_guarded(model, self.guard) else model  # type: ignore[attr-defined]
+            return model if isinstance(model, GuardedModel) and model.gate == gate else GuardedModel(inner, gate)
+        return _Named(GuardedProvider(self.provider, gate), model, gate)
 
     def _tool(self, tool: Any, gate: Gate) -> Any:
         if isinstance(tool, FunctionTool):
             inner = getattr(tool, "_agent_instance", None)
             if inner is not None:
                 self.reach(inner)
-            return tool if is_guarded_tool(tool, self.guard) else guarded_tool(tool, gate)
+            return guarded_tool(tool, gate)
         if tool.name in _HOSTED and self.hosted_tools:
             return tool
         why = (
@@ -108,13 +121,17 @@ class Protection:
         return guarded_handoff(target, gate, self.names.get(target.agent_name, target.agent_name), self.reach)
 
 
+def _same(before: list[Any], after: list[Any]) -> bool:
+    return len(before) == len(after) and all(old is new for old, new in zip(before, after, strict=True))
+
+
 class _Named(Model):
     """A model that is looked up by its name when it is first called, guarded."""
 
-    def __init__(self, provider: GuardedProvider, name: str | None, guard: Guard) -> None:
+    def __init__(self, provider: GuardedProvider, name: str | None, gate: Gate) -> None:
         self._provider = provider
         self._name = name
-        self.guard = guard
+        self.gate = gate
 
     def _found(self) -> Model:
         return self._provider.get_model(self._name)

@@ -71,6 +71,8 @@ class GuardedRunner:
         config = options.pop("run_config", None) or RunConfig()
         if not isinstance(config, RunConfig):
             raise AdapterError(f"got run_config as a {type(config).__name__}; pass a RunConfig")
+        if getattr(config, "sandbox", None) is not None:
+            raise AdapterError("a sandbox runs tools past every hook; it cannot be guarded")
         protection = self._protected(agent)
         gate = protection.gate(agent)
         model = config.model
@@ -84,6 +86,9 @@ class GuardedRunner:
         if known is None or known[0] is not agent:
             known = agent, protect(agent, self.guard, names=self._names, hosted_tools=self._hosted)
             self._protections[id(agent)] = known
+        else:
+            # What was added to it since is guarded too.
+            known[1].again(agent)
         return known[1]
 
     def _opened(self, agent: Agent[Any], input: str | list[TResponseInputItem]) -> Any:

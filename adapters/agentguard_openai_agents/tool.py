@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from agents import FunctionTool, Handoff, RunContextWrapper
-from agents.mcp import MCPServer
 from agents.tool_context import ToolContext
 from pydantic import BaseModel
 
@@ -21,13 +20,22 @@ from agentguard.adapter import REFUSED, Gate, Passage, inside_tool
 from .events import arguments, encode
 from .runs import acting_run
 
-__all__ = ["guarded_handoff", "guarded_server_call", "guarded_tool", "is_guarded_tool"]
+__all__ = ["guarded_handoff", "guarded_listing", "guarded_tool", "is_guarded_by", "is_guarded_tool"]
 
 _GUARD = "_agentguard_guard"
+_GATE = "_agentguard_gate"
+_ORIGINAL = "_agentguard_original"
 
 
 def guarded_tool(tool: FunctionTool, gate: Gate) -> FunctionTool:
-    """A tool like ``tool``, whose every call and result is checked."""
+    """A tool like ``tool``, whose every call and result is checked. Guarding twice is guarding once.
+
+    One that was guarded for another agent is guarded anew: it would act under that one's name.
+    """
+    if is_guarded_by(tool, gate):
+        return tool
+    if is_guarded_tool(tool, gate.guard):
+        tool = getattr(tool, _ORIGINAL)
     invoke = tool.on_invoke_tool
 
     async def guarded(context: ToolContext[Any], input: str) -> Any:
@@ -38,8 +46,14 @@ def guarded_tool(tool: FunctionTool, gate: Gate) -> FunctionTool:
         return await call.through(gate, arguments(input), work)
 
     copy = dataclasses.replace(tool, on_invoke_tool=guarded)
-    setattr(copy, _GUARD, gate.guard)
+    for name, value in ((_GUARD, gate.guard), (_GATE, gate), (_ORIGINAL, tool)):
+        setattr(copy, name, value)
     return copy
+
+
+def is_guarded_by(tool: object, gate: Gate) -> bool:
+    """Whether this very gate, of one agent, checks it already."""
+    return getattr(tool, _GATE, None) == gate
 
 
 def is_guarded_tool(tool: object, guard: Guard) -> bool:
@@ -47,16 +61,14 @@ def is_guarded_tool(tool: object, guard: Guard) -> bool:
     return getattr(tool, _GUARD, None) is guard
 
 
-def guarded_server_call(server: MCPServer, gate: Gate) -> Callable[..., Awaitable[Any]]:
-    """``server.call_tool``, whose every call and result is checked."""
-    call = server.call_tool
+def guarded_listing(listing: Callable[..., Awaitable[Any]], gate: Gate) -> Callable[..., Awaitable[Any]]:
+    """What an agent's MCP servers offer it, each tool guarded for this agent."""
 
-    async def guarded(tool_name: str, arguments: dict[str, Any] | None, *rest: Any, **options: Any) -> Any:
-        async def work(args: Json) -> Any:
-            return await call(tool_name, cast(Any, args), *rest, **options)
+    async def guarded(*args: Any, **options: Any) -> Any:
+        found = await listing(*args, **options)
+        return [guarded_tool(tool, gate) if isinstance(tool, FunctionTool) else tool for tool in found]
 
-        return await _Call(tool_name, None, _mcp_words).through(gate, encode(arguments), work)
-
+    setattr(guarded, _GATE, gate)
     return guarded
 
 
@@ -85,12 +97,6 @@ class _Call:
 
 def _words(refusal: Denied) -> str:
     return str(refusal) or REFUSED
-
-
-def _mcp_words(refusal: Denied) -> Any:
-    from mcp.types import CallToolResult, TextContent
-
-    return CallToolResult(content=[TextContent(type="text", text=_words(refusal))], is_error=True)
 
 
 def _by_name(args: Json) -> Any:

@@ -25,6 +25,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_jsonable_python
 
 from agentguard import AdapterError, Json, Message, ModelInput, ModelOutput
+from agentguard.adapter import answer_content, answer_text
 
 __all__ = [
     "Request",
@@ -103,7 +104,7 @@ def model_output(response: ModelResponse) -> ModelOutput:
     """The event of a response: one message that holds every part."""
     [dumped] = _dumped([response])
     parts = cast(list[dict[str, Any]], dumped["parts"])
-    texts = [part.get("content") for part in parts]
+    texts = [_opened(part.get("content")) for part in parts]
     calls = [_call(part) for part in parts if part["part_kind"] in _CALLS]
     rest = {"parts": [_rest(part) for part in parts], "details": dumped.get("provider_details")}
     return ModelOutput(Message("assistant", cast(Json, texts), tuple(calls), cast(Json, rest)))
@@ -119,9 +120,14 @@ def model_output_applied(response: ModelResponse, before: ModelOutput, after: Mo
     for part, text, rest in zip(
         cast(list[dict[str, Any]], dumped["parts"]), cast(list[Json], message.content), extra["parts"], strict=True
     ):
-        _fill(part, text, rest, calls)
+        raw = part.get("content")
+        _fill(part, answer_text(raw, text) if isinstance(raw, str) else text, rest, calls)
     dumped["provider_details"] = extra["details"]
     return cast(ModelResponse, ModelMessagesTypeAdapter.validate_python([dumped])[0])
+
+
+def _opened(content: Any) -> Any:
+    return answer_content(content) if isinstance(content, str) else content
 
 
 def _dumped(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:

@@ -56,6 +56,7 @@ class GuardedModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """One request and its response, both checked."""
+        _without_native_tools(model_request_parameters)
         run = hook_run(self.gate, framework=FRAMEWORK)
         ready = await self.gate.aadmit(Request(messages, model_request_parameters), _input(run), run)
         response = await super().request(ready.messages, model_settings, ready.parameters)
@@ -70,6 +71,7 @@ class GuardedModel(WrapperModel):
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
         """As ``request``; the checked response is replayed as a stream."""
+        _without_native_tools(model_request_parameters)
         run = hook_run(self.gate, framework=FRAMEWORK)
         ready = await self.gate.aadmit(Request(messages, model_request_parameters), _input(run), run)
         async with super().request_stream(ready.messages, model_settings, ready.parameters, run_context) as stream:
@@ -94,6 +96,11 @@ class GuardedModel(WrapperModel):
             AdapterError: always.
         """
         raise AdapterError("a guarded model sends no batches: their input and answers would not be checked")
+
+
+def _without_native_tools(parameters: ModelRequestParameters) -> None:
+    if parameters.native_tools:
+        raise AdapterError("tools that run at the provider cannot be guarded: no call of theirs is checked")
 
 
 def guarded_model(model: Model, guard: Guard, *, agent: str | None = None) -> Model:

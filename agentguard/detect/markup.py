@@ -19,7 +19,7 @@ import re2
 
 from agentguard.text.views import encodable
 
-__all__ = ["FENCE", "TAG", "Link", "MarkupFinding", "brackets_left", "inspect_markup", "links", "neutralize", "tag_end"]
+__all__ = ["FENCE", "TAG", "Link", "MarkupFinding", "REFERENCE", "brackets_left", "code_fences", "inspect_markup", "links", "neutralize", "tag_end"]
 
 ACTIVE = frozenset(
     "script iframe frame frameset object embed applet meta link base form svg math style portal template animate set "
@@ -44,14 +44,17 @@ _BRACKET = re.compile(r"!?\[|\]\(?|\n[ \t\r]*(?=\n)")
 _PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
 # An address may hold brackets in pairs. It ends before another link's, so that reading all of them takes linear time.
 _ADDRESS = re.compile(r"\s*<?((?:\\[()]|[^\s()>\]]|\([^\s()\]]*\)|\(|\](?!\())*)")
-_REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[([^\]\n]{1,200})\]:[ \t]*<?([^\s>]+)")
+# Wherever it stands: in a list, a quote, over a line's end. What is no definition to a renderer is judged all the same.
+REFERENCE = re2.compile(r"\]:\s*(?:>\s*)*<?([^\s>]+)")
 _AUTOLINK = re2.compile(r"<([A-Za-z][A-Za-z0-9+.&#;%-]{1,40}:[^\s<>]*)>")
 _BARE_SCRIPT = re2.compile(
     r"(?i)\bj[\s\x00]*a[\s\x00]*v[\s\x00]*a[\s\x00]*s[\s\x00]*c[\s\x00]*r[\s\x00]*i[\s\x00]*p[\s\x00]*t[\t\n\r\x00]*"
     r"(?::|&#0*58;?|&#x0*3a;?|&colon;|%3a)[^\s]"
 )
 FENCE = re2.compile(r"(?m)^[ \t]{0,3}(?:```|~~~)[^\n]*$")
-_CODE_SPAN = re2.compile(r"`[^`\n]+`")
+# Between single marks: an escaped one opens nothing, two are another mark.
+_CODE_SPAN = re.compile(r"(?<![\\`])`(?!`)[^`\n]+`(?!`)")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 
 
@@ -85,7 +88,7 @@ def inspect_markup(
         return ()
     text = encodable(text)
     found = sorted((*_elements(text, hosts), *_markdown(text, hosts), *_bare(text)), key=lambda f: (f.start, -f.end))
-    inert = _code_ranges(text) if (exempt_code and "`" in text) or "~~~" in text else []
+    inert = _code_ranges(text) if exempt_code and "`" in text else []
     kept: list[MarkupFinding] = []
     for finding in found:
         if not (kept and finding.start < kept[-1].end) and not _inside(finding, inert):
@@ -162,6 +165,14 @@ def _bad_style(value: str) -> bool:
 
 
 def _judge_url(value: str, hosts: frozenset[str] | None, *, loads: bool) -> str:
+    reason = _judge_plain(value, hosts, loads=loads)
+    if not reason and "\\" in value:
+        # As Markdown reads it, which takes its escapes off first.
+        reason = _judge_plain(_ESCAPED.sub(r"\1", value), hosts, loads=loads)
+    return reason
+
+
+def _judge_plain(value: str, hosts: frozenset[str] | None, *, loads: bool) -> str:
     plain = _decoded_url(value)
     if plain.startswith(BAD_SCHEMES) and not (plain.startswith(SAFE_DATA) and "svg" not in plain[:40]):
         return "dangerous-scheme"
@@ -251,9 +262,9 @@ def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding
                 f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if link.image else "#"
             )
     if "]:" in text:
-        for m in _REFERENCE.finditer(text):
-            if reason := _judge_url(m[2], hosts, loads="![" in text):
-                yield MarkupFinding(f"markup.{reason}", f"reference-{reason}", m.start(2), m.end(2), "#")
+        for m in REFERENCE.finditer(text):
+            if reason := _judge_url(m[1], hosts, loads="![" in text):
+                yield MarkupFinding(f"markup.{reason}", f"reference-{reason}", m.start(1), m.end(1), "#")
     if "<" in text:
         for m in _AUTOLINK.finditer(text):
             if _judge_url(m[1], None, loads=False):
@@ -266,16 +277,29 @@ def _bare(text: str) -> Iterator[MarkupFinding]:
 
 
 def _code_ranges(text: str) -> list[tuple[int, int]]:
+    ranges, _ = code_fences(text)
+    ranges.extend(m.span() for m in _CODE_SPAN.finditer(text))
+    return sorted(ranges)
+
+
+def code_fences(text: str) -> tuple[list[tuple[int, int]], bool | None]:
+    """The closed blocks of code in ``text``, and whether one is open at its end; None once that is in doubt.
+
+    Three backticks open and close a block. From any other fence on (longer, of tildes, with words where it should
+    close), renderers differ on what is code: nothing behind it counts as code here.
+    """
     ranges: list[tuple[int, int]] = []
     opened = -1
     for m in FENCE.finditer(text):
-        if opened < 0:
-            opened = m.end()
-        else:
+        line = m[0].strip()
+        if opened >= 0 and line == "```":
             ranges.append((opened, m.start()))
             opened = -1
-    ranges.extend(m.span() for m in _CODE_SPAN.finditer(text))
-    return sorted(ranges)
+        elif opened < 0 and line.startswith("```") and "`" not in line[3:]:
+            opened = m.end()
+        else:
+            return ranges, None
+    return ranges, opened >= 0
 
 
 def _inside(finding: MarkupFinding, ranges: list[tuple[int, int]]) -> bool:

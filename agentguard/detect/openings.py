@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agentguard.detect.markup import TAG, links, tag_end
+from agentguard.detect.markup import REFERENCE, TAG, links, tag_end
 from agentguard.detect.recognizers.engine import reading
 from agentguard.detect.recognizers.secrets import PEM_BODY, PEM_FOOTER, PEM_HEADER
 from agentguard.text.view import View
@@ -56,7 +56,8 @@ def markup_spans(text: str) -> list[tuple[int, int]]:
 
     What the text to come may complete ends behind the text; an image that is defined elsewhere, too.
     """
-    return [*_tags(text), *_links(text)]
+    defined = REFERENCE.finditer(encodable(text)) if "]:" in text else ()
+    return [*_tags(text), *_links(text), *((match.start(), len(text) + 1) for match in defined)]
 
 
 def open_address(text: str) -> int | None:

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from typing import Literal
 
 from agentguard.detect.edit import Edit, applied
-from agentguard.detect.markup import FENCE, MarkupFinding, brackets_left, inspect_markup
+from agentguard.detect.markup import FENCE, MarkupFinding, brackets_left, code_fences, inspect_markup
 from agentguard.detect.openings import (
     FOOTER,
     HEADER,
@@ -230,7 +230,7 @@ class StreamRedactor:
     def _fenced_after(self, text: str) -> bool | None:
         if self._fenced is None or self._markup == "off":
             return self._fenced
-        return self._fenced ^ (sum(1 for _ in FENCE.finditer(encodable(text))) % 2 == 1)
+        return code_fences(encodable((_FENCED if self._fenced else "") + text))[1]
 
     # -- where to cut ------------------------------------------------------------------------------------------------
 

@@ -265,3 +265,32 @@ def test_the_stage_judges_topics_and_replies() -> None:
     assert effect("b", "a", "ask", "x", True) is Effect.ALLOW
     assert effect("b", "a", "tell", "x", True) is Effect.DENY
     assert effect("a", "b", "ask", "x", True) is Effect.DENY
+
+
+def _offer(*names: str | None) -> ModelInput:
+    return ModelInput((), tuple({"name": name, "inputSchema": {}} for name in names), is_call=False)
+
+
+@pytest.mark.parametrize(
+    ("principal", "offer", "reason"),
+    [
+        pytest.param(Principal("researcher"), _offer("web_search", "read_file"), "", id="each-permitted"),
+        pytest.param(
+            Principal("researcher"), _offer("web_search", "send_email"), "tool-not-permitted", id="one-is-not"
+        ),
+        pytest.param(Principal("researcher"), _offer("unknown"), "tool-not-permitted", id="undeclared"),
+        pytest.param(Principal("researcher"), _offer(None), "tool-not-permitted", id="no-name"),
+        pytest.param(Principal("nobody"), _offer("web_search"), "tool-not-permitted", id="who-is-nobody"),
+        pytest.param(Principal("r", roles=("cleaner",)), _offer("delete_file"), "", id="without-execute-agent"),
+    ],
+)
+def test_tools_on_offer_are_judged_as_calls_of_them(principal: Principal, offer: ModelInput, reason: str) -> None:
+    """Nobody is shown what it may not use."""
+    assert judge(principal, offer)[1] == reason
+
+
+def test_tools_sent_to_a_model_are_no_offer() -> None:
+    """A framework sends a model all tools of an agent; which of them it may call is asked at the call."""
+    event = ModelInput((Message("user", "hi"),), ({"name": "send_email", "inputSchema": {}},))
+
+    assert judge(Principal("researcher"), event)[0] is Effect.ALLOW

@@ -417,8 +417,8 @@ async def test_a_server_of_this_generation_behind_the_proxy(tmp_path: Path, mode
     command = StdioServerParameters(command=str(Path(sys.executable).parent / "agentguard"), args=words, cwd=tmp_path)
     heard: list[Any] = []
 
-    async def progress(*report: Any) -> None:
-        heard.append(report[-1])
+    async def progress(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
 
     async with Client(command, mode=mode) as client:
         shown = _names(await client.list_tools())

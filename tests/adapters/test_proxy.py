@@ -183,6 +183,12 @@ async def test_a_tool_that_waits_for_its_pin_is_refused(guard: Guard) -> None:
         assert _text(await client.call()) == "The definition of echo has not been reviewed yet."
 
 
+async def test_a_list_without_end_is_a_refusal(guard: Guard) -> None:
+    """What a tool says of itself cannot be read, so it is not called."""
+    async with proxied(guard, "endless") as client:
+        assert (await client.call())["isError"]
+
+
 async def test_an_answer_of_50_megabytes_fails_the_call_and_nothing_else(guard: Guard) -> None:
     async with proxied(guard, "huge") as client:
         answer = await client.ask("tools/call", {"name": "echo", "arguments": {}})
