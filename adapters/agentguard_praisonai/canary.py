@@ -65,12 +65,24 @@ def _agent(**options: Any) -> Agent:
     return Agent(name="canary", instructions="Answer.", tools=[canary_tool], output="silent", **options)
 
 
+class _CanaryClient(OpenAIClient):  # type: ignore[misc]  # the framework has no types
+    """A client in memory: it is no real request that ``allow_model_requests(False)`` means."""
+
+    @property
+    def sync_client(self) -> Any:
+        return self._sync_client
+
+    @property
+    def async_client(self) -> Any:
+        return self._async_client
+
+
 def _on_openai() -> Agent:
     http, url = _http(), "http://canary.invalid/v1"
     transport = http.MockTransport(lambda request: _answered(http, request))
     plain = http.Client(transport=transport, trust_env=False)
     async_ = http.AsyncClient(transport=transport, trust_env=False)
-    client = OpenAIClient(api_key="canary", base_url=url)
+    client = _CanaryClient(api_key="canary", base_url=url)
     client._sync_client = openai.OpenAI(api_key="canary", base_url=url, http_client=plain)
     client._async_client = openai.AsyncOpenAI(api_key="canary", base_url=url, http_client=async_)
     agent = _agent(model="canary")

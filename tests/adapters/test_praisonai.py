@@ -12,6 +12,7 @@ from praisonaiagents import Agent, AgentTeam, Task
 from praisonaiagents.hooks import HookRegistry
 from praisonaiagents.llm.llm import LLM
 from praisonaiagents.llm.openai_client import OpenAIClient
+from praisonaiagents.model_harness import no_model_requests
 from praisonaiagents.streaming.events import emit_tool_progress
 
 import agentguard_praisonai
@@ -496,6 +497,14 @@ def test_the_self_test_refuses_a_seam_that_is_passed_by(monkeypatch: pytest.Monk
 
     monkeypatch.undo()
     canary.prove_hooks.cache_clear()
+
+
+def test_the_self_test_runs_where_model_requests_are_switched_off() -> None:
+    """As suites of applications do: its models are in memory."""
+    canary.prove_hooks.cache_clear()
+
+    with no_model_requests():
+        canary.prove_hooks()
 
 
 def test_an_absent_seam_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
