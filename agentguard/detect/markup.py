@@ -19,7 +19,19 @@ import re2
 
 from agentguard.text.views import encodable
 
-__all__ = ["FENCE", "TAG", "Link", "MarkupFinding", "REFERENCE", "brackets_left", "code_fences", "inspect_markup", "links", "neutralize", "tag_end"]
+__all__ = [
+    "FENCE",
+    "REFERENCE",
+    "TAG",
+    "Link",
+    "MarkupFinding",
+    "brackets_left",
+    "code_fences",
+    "inspect_markup",
+    "links",
+    "neutralize",
+    "tag_end",
+]
 
 ACTIVE = frozenset(
     "script iframe frame frameset object embed applet meta link base form svg math style portal template animate set "
