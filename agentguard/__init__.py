@@ -148,6 +148,9 @@ if TYPE_CHECKING:
     from agentguard.policy import (
         Policy,
     )
+    from agentguard.posture import (
+        security_audit_checklist,
+    )
     from agentguard.store import (
         Home,
     )
@@ -295,6 +298,7 @@ _HOMES = {
         "KeyReport",
     ),
     "agentguard.policy": ("Policy",),
+    "agentguard.posture": ("security_audit_checklist",),
     "agentguard.store": ("Home",),
     "agentguard.wrapping": ("error_text",),
 }
@@ -413,6 +417,7 @@ __all__ = [
     "open_identity",
     "rate_limit_security",
     "request_context",
+    "security_audit_checklist",
 ]
 
 

@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replay": {*BELOW_GUARD, "guard", "dryrun", "recorded"},
     "explain": {*BELOW_GUARD, "guard", "dryrun"},
     "suggest": {*BELOW_GUARD, "recorded"},
+    "posture": {*BELOW_GUARD, "guard", "assembly", "accounts", "dryrun"},
     "cli": {
         *BELOW_GUARD,
         "guard",
@@ -64,8 +65,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "suggest",
         "explain",
         "scan",
+        "posture",
     },
-    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http"},
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http", "posture"},
 }
 
 
