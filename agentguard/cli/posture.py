@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -50,7 +51,9 @@ def posture(
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help="Exit with 1 from this status on: failed, weak, not-checked.")
     ] = FailOn.WEAK,
-    skip: Annotated[list[str] | None, typer.Option("--skip", help="Leave a check out, by its id; repeatable.")] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", help="Leave checks out, by id, * allowed; repeatable.")
+    ] = None,
     key_age: Annotated[str, typer.Option("--key-age", help="An API key older than this is weak.")] = "90d",
     session_age: Annotated[str, typer.Option("--session-age", help="A session unused for longer is weak.")] = "7d",
     review_age: Annotated[str, typer.Option("--review-age", help="A role confirmed longer ago is weak.")] = "90d",
@@ -88,9 +91,14 @@ def _examined(project: Project, skip: Sequence[str]) -> list[Item]:
     from agentguard.posture import checks, examine
 
     known = checks()
-    if unknown := sorted(set(skip) - {check.id for check in known}):
-        raise ConfigError(f"--skip {shown(unknown[0])}: no such check; one of {', '.join(check.id for check in known)}")
-    return examine(project, which=known, skip=skip)
+    ids = [check.id for check in known]
+    left_out: set[str] = set()
+    for pattern in skip:
+        matching = fnmatch.filter(ids, pattern)
+        if not matching:
+            raise ConfigError(f"--skip {shown(pattern)}: no such check; one of {', '.join(ids)}")
+        left_out.update(matching)
+    return examine(project, which=known, skip=left_out)
 
 
 def _print_items(items: Sequence[Item], as_json: bool) -> None:

@@ -155,22 +155,39 @@ def probe_api_key_form(project: Project) -> Item:
 
 
 def probe_rate_limit(project: Project) -> Item:
-    """Several processes try at once; together they get the limit and no more."""
-    with project.scratch() as folder:
-        # On a server the count is the project's own, under a name nobody else uses; its row ends within a minute.
-        home = project.home if project.home.state_server is not None else Home.create(folder / "home")
-        words = [str(home.path), f"agentguard-posture:{secrets.token_hex(8)}", str(LIMIT), str(ATTEMPTS)]
-        workers = [interpreter("agentguard.posture.contender", *words) for _ in range(PROCESSES)]
-        admitted = [_answer(worker) for worker in workers]
-    if None in admitted:
-        return Item.unchecked("a process did not answer", "check again")
-    total = sum(count for count in admitted if count is not None)
-    if total != LIMIT:
+    """Several processes try at once; together they get the limit and no more, wherever the policy counts."""
+    totals: dict[str, int] = {}
+    for scope in _scopes(project.policy):
+        admitted = _contended(project, scope)
+        if None in admitted:
+            return Item.unchecked(f"a process got no answer from the {scope}'s count", "see that it can be reached")
+        totals[scope] = sum(count for count in admitted if count is not None)
+    if wrong := [f"{scope}: {total}" for scope, total in totals.items() if total != LIMIT]:
         return Item.failed(
-            f"{PROCESSES} processes got {total} of a limit of {LIMIT}",
-            "check that the state database is on a local disk",
+            f"{PROCESSES} processes, a limit of {LIMIT}, admitted were {listed(wrong)}",
+            "put the count where all processes share it: a local disk, PostgreSQL, or Redis without eviction",
         )
-    return Item.ok(f"{PROCESSES} processes tried {PROCESSES * ATTEMPTS} times and got exactly {LIMIT}")
+    return Item.ok(
+        f"{PROCESSES} processes tried {PROCESSES * ATTEMPTS} times and got exactly {LIMIT} ({' and '.join(totals)})"
+    )
+
+
+def _scopes(policy: Policy) -> list[str]:
+    rates = policy.rates
+    rules = [*(rule.rate for rule in policy.tools.values()), rates.model, rates.message, rates.default]
+    return ["store", *sorted({"redis"} & {rule.scope for rule in rules if rule is not None})]
+
+
+def _contended(project: Project, scope: str) -> list[int | None]:
+    with project.scratch() as folder:
+        # On a server the count is the project's own, under a name nobody else uses; it ends within a day.
+        real = scope == "redis" or project.home.state_server is not None
+        home = project.home if real else Home.create(folder / "home")
+        words = [str(home.path), f"agentguard-posture:{secrets.token_hex(8)}", str(LIMIT), str(ATTEMPTS)]
+        if scope == "redis":
+            words.append(str(project.policy_path))
+        workers = [interpreter("agentguard.posture.contender", *words) for _ in range(PROCESSES)]
+        return [_answer(worker) for worker in workers]
 
 
 def _answer(worker: subprocess.Popen[str]) -> int | None:

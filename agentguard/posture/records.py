@@ -32,6 +32,8 @@ def log_encrypted(project: Project) -> Item:
     if not project.log_begun:
         return _NOT_BEGUN
     plain, frames = _plain_frames(project.home)
+    if not frames:
+        return _NOT_BEGUN
     if plain:
         return Item.failed(
             f"{plain} of {frames} frames show records in plain", "keep the log as evidence, `audit begin-generation`"
