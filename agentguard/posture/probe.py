@@ -69,11 +69,13 @@ def probe_malicious_prompts(project: Project) -> Item:
     """Orders as a user's and a tool's text, script as an answer, and all four to the validator."""
     with closing(_guard(project.policy)) as guard:
         passed = [
-            f"{text!r} from {who}" for text in ORDERS for who in ("user", "tool:search") if _reads(guard, who, text)
+            f"{who}: {text[:21]!r}" for text in ORDERS for who in ("user", "tool:search") if _reads(guard, who, text)
         ]
         if _says(guard, SCRIPT):
-            passed.append(f"{SCRIPT!r} in an answer")
-    passed += [f"{text!r} past the validator" for text in PROMPTS if PromptSecurityValidator().validate_prompt(text)[0]]
+            passed.append("in an answer: <script>")
+    passed += [
+        f"past the validator: {text[:21]!r}" for text in PROMPTS if PromptSecurityValidator().validate_prompt(text)[0]
+    ]
     if passed:
         return Item.failed(f"passed: {listed(passed)}", "set mode: enforce, input.injection and output.markup")
     return Item.ok("the guard refused or removed the orders and the script; the validator refused all four prompts")

@@ -152,6 +152,9 @@ _SOUND = '{"dependencies": [{"name": "left", "version": "1", "vulns": []}], "fix
 _VULNERABLE = (
     '{"dependencies": [{"name": "left", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}]}'
 )
+_MIXED = (
+    '{"dependencies": [{"name": "own", "skip_reason": "not found"}, {"name": "left", "version": "1", "vulns": []}]}'
+)
 _SKIPPED = '{"dependencies": [{"name": "own", "skip_reason": "not found"}]}'
 
 
@@ -160,7 +163,8 @@ _SKIPPED = '{"dependencies": [{"name": "own", "skip_reason": "not found"}]}'
     [
         pytest.param(_SOUND, "", 0, Status.OK, "1 packages", id="sound"),
         pytest.param(_VULNERABLE, "Found 1 known vulnerability", 1, Status.FAILED, "PYSEC-1", id="vulnerable"),
-        pytest.param(_SKIPPED, "", 0, Status.NOT_CHECKED, "no package", id="none-known"),
+        pytest.param(_SKIPPED, "", 0, Status.NOT_CHECKED, "0 of 1", id="none-known"),
+        pytest.param(_MIXED, "", 0, Status.NOT_CHECKED, "1 of 2", id="half-known"),
         pytest.param("", "ERROR: Max retries exceeded", 1, Status.NOT_CHECKED, "Max retries", id="unreachable"),
         pytest.param("[]", "", 0, Status.NOT_CHECKED, "no result", id="another-form"),
     ],
