@@ -10,9 +10,9 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 # Environments of the agent frameworks that cannot share the first one; langchain lives there.
-FRAMEWORKS := agents crewai
+FRAMEWORKS := agents crewai praisonai mcp1
 
-.PHONY: help setup demo demo-crew test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers
+.PHONY: help setup demo demo-crew demo-praisonai test test-long test-frameworks lint bench bench-recognizers bench-agentdojo train eval-heldout docs lock clean bench-peers bench-frameworks bench-channel bench-detectors
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: $(READY) ## attack a real agent twice, unguarded and guarded; MODEL=provid
 
 demo-crew: .venv-crewai/.ready ## the same with a CrewAI crew of three and a poisoned source
 	@cd examples && ../.venv-crewai/bin/python -m newsroom.crewai_newsroom
+
+demo-praisonai: .venv-praisonai/.ready ## the same with three PraisonAI agents
+	@cd examples && ../.venv-praisonai/bin/python -m newsroom.praisonai_newsroom
 
 test: $(READY) lint ## lint, types and every test but the long sweeps; prints the conformance table
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)
@@ -63,9 +66,20 @@ bench: $(READY) ## ratios and microseconds, measured side by side; CORPORA=... a
 bench-recognizers: $(READY) ## crafted worst cases for every recognizer, derived from its pattern (ten minutes)
 	@$(BIN)/python -m benchmarks.recognizers
 
+bench-frameworks: $(FRAMEWORKS:%=.venv-%/.ready) ## the guard's price in each framework that has an environment of its own
+	@for name in $(FRAMEWORKS); do \
+		CREWAI_DISABLE_TELEMETRY=true OTEL_SDK_DISABLED=true CREWAI_TRACING_ENABLED=false \
+		.venv-$$name/bin/python -m benchmarks.frameworks || exit 1; done
+
+bench-detectors: .venv-detectors/.ready ## next to LangChain, Presidio and LLM Guard on the same texts; CORPORA=... adds third-party ones
+	@.venv-detectors/bin/python -m benchmarks.detectors
+
 docs: $(READY) ## build the guide into site/, generated tables included; a link that leads nowhere fails
 	@$(BIN)/python docs/hooks.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+bench-channel: .venv-peers/.ready ## the channel next to gRPC and bare TLS streams, and under attack (two minutes)
+	@.venv-peers/bin/python -m benchmarks.channel
 
 bench-agentdojo: .venv-agentdojo/.ready ## 609 injected orders in 12 wordings to an agent that obeys (minutes; DOJO_ARGS=--quick: seconds)
 	@.venv-agentdojo/bin/python -m benchmarks.agentdojo $(DOJO_ARGS)
@@ -77,7 +91,8 @@ bench-peers: .venv-peers/.ready ## permission checks next to Cedar and Casbin, s
 .venv-%/.ready: requirements/%.lock pyproject.toml
 	@$(PYTHON) -m venv .venv-$* || { echo "python -m venv failed; on Debian: apt install python3-venv" >&2; exit 1; }
 	@echo "installing the locked packages into .venv-$* ..." >&2
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.lock
+	@# A lock holds everything that is needed; what it leaves out on purpose must not be looked for.
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/$*.lock
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -85,8 +100,8 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --no-header --no
 	--no-emit-package agentguard
 
 lock: ## resolve the locks in requirements/ anew (names, versions and hashes only; needs uv)
-	@$(COMPILE) --group pyproject.toml:dev --extra demo --extra postgresql --extra redis pyproject.toml -o requirements/dev.lock
-	@for name in agentdojo peers agents crewai praisonai mcp1; do \
+	@$(COMPILE) --group pyproject.toml:dev --extra demo --extra postgresql --extra redis --extra uvloop pyproject.toml -o requirements/dev.lock
+	@for name in agentdojo detectors peers agents crewai praisonai mcp1; do \
 		$(COMPILE) --group pyproject.toml:$$name pyproject.toml -o requirements/$$name.lock || exit 1; done
 
 clean: ## remove the environment and caches

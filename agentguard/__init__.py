@@ -41,6 +41,18 @@ if TYPE_CHECKING:
         SpiffeId,
         open_identity,
     )
+    from agentguard.channel.blocking import (
+        SecureAgentCommunication,
+    )
+    from agentguard.channel.client import (
+        AgentClient,
+    )
+    from agentguard.channel.limits import (
+        Limits,
+    )
+    from agentguard.channel.server import (
+        AgentServer,
+    )
     from agentguard.conversation import (
         ANONYMOUS,
         Conversation,
@@ -145,11 +157,17 @@ if TYPE_CHECKING:
         DataKeyring,
         KeyReport,
     )
+    from agentguard.messaging import (
+        MessageGuard,
+    )
     from agentguard.policy import (
         Policy,
     )
     from agentguard.posture import (
         security_audit_checklist,
+    )
+    from agentguard.remote import (
+        RemotePeer,
     )
     from agentguard.store import (
         Home,
@@ -193,6 +211,10 @@ _HOMES = {
         "SpiffeId",
         "open_identity",
     ),
+    "agentguard.channel.blocking": ("SecureAgentCommunication",),
+    "agentguard.channel.client": ("AgentClient",),
+    "agentguard.channel.limits": ("Limits",),
+    "agentguard.channel.server": ("AgentServer",),
     "agentguard.conversation": (
         "ANONYMOUS",
         "Conversation",
@@ -297,8 +319,10 @@ _HOMES = {
         "DataKeyring",
         "KeyReport",
     ),
+    "agentguard.messaging": ("MessageGuard",),
     "agentguard.policy": ("Policy",),
     "agentguard.posture": ("security_audit_checklist",),
+    "agentguard.remote": ("RemotePeer",),
     "agentguard.store": ("Home",),
     "agentguard.wrapping": ("error_text",),
 }
@@ -309,8 +333,10 @@ __all__ = [
     "ANONYMOUS",
     "AccessLog",
     "AdapterError",
+    "AgentClient",
     "AgentGuardError",
     "AgentMessage",
+    "AgentServer",
     "ApprovalRequest",
     "Assignment",
     "AuditError",
@@ -349,7 +375,9 @@ __all__ = [
     "Label",
     "Leaf",
     "Letter",
+    "Limits",
     "Message",
+    "MessageGuard",
     "MissingClaim",
     "MissingPasswordError",
     "ModelInput",
@@ -367,10 +395,12 @@ __all__ = [
     "RBACManager",
     "RateLimited",
     "RefreshReused",
+    "RemotePeer",
     "ReplayedError",
     "Rewrite",
     "Role",
     "SecureAPIKeyManager",
+    "SecureAgentCommunication",
     "SecureSessionManager",
     "SecurityAuditLogger",
     "SecurityError",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import pwd
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,8 @@ from agentguard.access import (
     Assignment,
     Counter,
     FailoverCounter,
+    MessageGrant,
+    MessageRights,
     PendingApprovals,
     ProcessCounter,
     QueueApprover,
@@ -39,15 +41,24 @@ from agentguard.audit.record import encode
 from agentguard.channel.identity import IdentityRecord
 from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Span, Stage
-from agentguard.detect import Content, ContentRules, Size, StreamRedactor, redact
+from agentguard.detect import (
+    Content,
+    ContentRules,
+    OperatorRule,
+    Operators,
+    Restore,
+    Size,
+    StreamRedactor,
+    redact,
+)
 from agentguard.detect.recognizers import Choice, own_recognizer
 from agentguard.detect.recognizers.registry import CLASSES
 from agentguard.errors import ConfigError, KeySourceError, WriteError
 from agentguard.event import Event, Json, Principal, ToolCall, ToolResult
 from agentguard.flow import ArgLabels, Flow, ToolLabels, Vocabulary
 from agentguard.keys import DataEncryption, DataKeyEntry, DataKeyring, KeyAccess, KeySource, KeyVault, home_keys
-from agentguard.policy import Arguments, Policy
-from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, ToolRule
+from agentguard.policy import Arguments, Pins, Policy
+from agentguard.policy.compiled import ArgRule, RateRule, RecognizerRules, RedactionRule, ToolRule
 from agentguard.policy.glob import Globs
 from agentguard.store import Home, open_state
 from agentguard.store.files import check_file
@@ -64,9 +75,11 @@ __all__ = [
     "SecurityAuditLogger",
     "default_stages",
     "identity_log",
+    "message_rights",
     "open_sink",
     "pending_approvals",
     "queue_approver",
+    "redaction_operators",
     "redis_url",
     "rewrites_output",
     "roles_of",
@@ -79,13 +92,17 @@ __all__ = [
 MAX_LABEL_BYTES = 1024 * 1024
 
 
-def default_stages(policy: Policy, *, home: Home | None, log: AuditLog | None = None) -> list[Stage]:
+def default_stages(
+    policy: Policy, *, home: Home | None, log: AuditLog | None = None, operators: Operators | None = None
+) -> list[Stage]:
     """The order of checks. Each stage sees the event as the ones before it left it.
 
     Without a home nothing is read or written: rates are counted in this process alone, for a dry run. Without a log
     roles assigned at run time are those of this process.
-    Content stands before Arguments and Flow, so that constraints and provenance judge the texts that will be used.
+    Restore and Content stand before Arguments and Flow, so that constraints and provenance judge the texts that will
+    be used. ``operators``: as ``redaction_operators`` makes them; made here when absent.
     """
+    operators = operators or redaction_operators(policy, home)
     return [
         Size(
             max_length=policy.input.max_length,
@@ -94,13 +111,38 @@ def default_stages(policy: Policy, *, home: Home | None, log: AuditLog | None = 
         ),
         _rates(policy, home),
         Access(roles_of(policy, home=home, log=log), policy.tools, _grants(policy)),
-        Content(content_rules(policy)),
+        # Before Content, which may rewrite a definition. A dry run is shown none.
+        *([Pins(policy)] if home is not None and any(rule.pin for rule in policy.tools.values()) else []),
+        Restore(operators, _restored_args(policy)),
+        Content(content_rules(policy), operators),
         Arguments(policy),
-        _flow(policy),
+        _flow(policy, operators),
     ]
 
 
-def _flow(policy: Policy) -> Flow:
+def redaction_operators(policy: Policy, home: Home | None) -> Operators:
+    """What stands in a redacted value's place. Its keys come from the home's; without a home they are random.
+
+    Raises:
+        KeySourceError: an operator needs a key, and the home's is missing or open to others.
+    """
+    rules = {
+        name: OperatorRule(rule.operator, rule.scope, rule.keep)
+        for name, rule in policy.redaction.items()
+        if rule != RedactionRule()
+    }
+    return Operators(rules) if home is None else Operators(rules, lambda: home_keys(home).kek())
+
+
+def _restored_args(policy: Policy) -> dict[str, dict[str, frozenset[str]]]:
+    args = {
+        name: {arg.name: arg.restore for arg in rule.args.values() if arg.restore}
+        for name, rule in policy.tools.items()
+    }
+    return {name: restored for name, restored in args.items() if restored}
+
+
+def _flow(policy: Policy, operators: Operators) -> Flow:
     return Flow(
         {name: _labels(rule) for name, rule in policy.tools.items()},
         vocabulary=Vocabulary(policy.flow.languages, policy.flow.verbs, policy.flow.objects),
@@ -108,6 +150,8 @@ def _flow(policy: Policy) -> Flow:
         classify=_classifier(policy),
         # A streamed answer is only redacted: what would be refused must be held back whole.
         answers=policy.output.markup != "off",
+        # A pseudonym has the origin of the value it stands for.
+        revealed=operators.revealed,
     )
 
 
@@ -229,6 +273,14 @@ class AuditSink:
         }
         self.log.append(record, durable=True).result()
 
+    def note(self, record: Mapping[str, Json]) -> None:
+        """Append a record that is no decision: an event of the channel.
+
+        Raises:
+            WriteError: it cannot be taken.
+        """
+        self.log.append({**record, "policy.digest": self._policy_digest or None}, durable=False)
+
     def close(self) -> None:
         """Flush and close the log."""
         self.log.close()
@@ -296,16 +348,35 @@ def rewrites_output(policy: Policy) -> bool:
     return bool(policy.output.redact) or policy.output.markup != "off" or policy.input.unicode != "off"
 
 
-def stream_factory(policy: Policy) -> Callable[[], StreamRedactor] | None:
-    """Makes filters for streamed answers, when redaction is all that can happen to an answer.
+def stream_factory(
+    policy: Policy, operators: Operators, stages: Sequence[Stage]
+) -> Callable[[Conversation], StreamRedactor] | None:
+    """Makes filters for streamed answers: what they let go is the beginning of what the stages make of the whole.
 
-    Markup and invisible characters are judged on the whole text only: with those rules on, an answer is held back.
+    None when that cannot be told from a part: tokens of ``encrypt`` differ each time they are made.
     """
-    if policy.output.markup != "off" or policy.input.unicode != "off":
+    if any(policy.redaction[name].operator == "encrypt" for name in policy.output.redact):
         return None
     choice = _choice(policy.recognizers)
     denied = policy.recognizers.deny if "secret" in policy.output.redact else ()
-    return lambda: StreamRedactor(policy.output.redact, registered=denied, choice=choice)
+    flows = [stage for stage in stages if isinstance(stage, Flow)]
+
+    def filtered(run: Conversation) -> StreamRedactor:
+        operator = operators.at(run)
+        return StreamRedactor(
+            policy.output.redact,
+            registered=denied,
+            choice=choice,
+            operator=operator,
+            spans=operator.spans,
+            markup=policy.output.markup,
+            hosts=frozenset(policy.output.allow_hosts),
+            unicode=policy.input.unicode,
+            overflow="wait",
+            shows=lambda text: all(flow.shows(text, run) for flow in flows),
+        )
+
+    return filtered
 
 
 def _redacted(text: str) -> str:
@@ -397,7 +468,17 @@ def _log_key_event(log: AuditLog, action: str, details: dict[str, Json], *, read
 
 
 def _grants(policy: Policy) -> dict[str, AgentGrants]:
-    return {name: AgentGrants(rule.roles, rule.may_message) for name, rule in policy.agents.items()}
+    return {
+        name: AgentGrants(
+            rule.roles, {to: MessageGrant(each.topics, each.max_size) for to, each in rule.may_message.items()}
+        )
+        for name, rule in policy.agents.items()
+    }
+
+
+def message_rights(policy: Policy) -> MessageRights:
+    """Who may send whom what, for the channel."""
+    return MessageRights({name: grants.may_message for name, grants in _grants(policy).items()})
 
 
 def _rates(policy: Policy, home: Home | None) -> Rates:

@@ -50,7 +50,7 @@
           EnrolmentRefused            .reason for which a CA gave no certificate
         PeerRefused                   .reason for which the other side was refused, .presented its name
         FrameError                    bytes on the wire that break the protocol
-        DeliveryFailed                a message was not delivered
+        DeliveryFailed                a message was not delivered; .reason
         Overloaded                    no room for one message more in time
 
 ``SecurityError`` is the public alias of the root.
@@ -470,9 +470,13 @@ class FrameError(ChannelError):
 
 
 class DeliveryFailed(ChannelError):
-    """A message was not delivered: refused, expired, or its receiver gone."""
+    """A message was not delivered: refused, expired, or its receiver gone. ``reason`` is a short stable word."""
 
     code = "delivery-failed"
+
+    def __init__(self, message: str, *, reason: str = "unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Overloaded(ChannelError):

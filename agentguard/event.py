@@ -202,12 +202,16 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class AgentMessage:
-    """A message from one agent to another; ``sender`` and ``receiver`` are principal ids."""
+    """A message from one agent to another; ``sender`` and ``receiver`` are principal ids.
+
+    ``is_reply`` marks the answer to a message that ``receiver`` sent: only code that matched the two may set it.
+    """
 
     sender: str
     receiver: str
     topic: str
     content: Json
+    is_reply: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self, "content")

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, Self, TypeV
 
 from agentguard.access.access import Access
 from agentguard.access.approval import DEFAULT_TTL, ApprovalRequest
+from agentguard.access.messages import MessageRights
 from agentguard.access.pending import PendingApprovals
 from agentguard.access.queue import QueueApprover
 from agentguard.access.rbac import RBACManager
@@ -32,7 +33,7 @@ from agentguard.conversation import Conversation, current_conversation
 from agentguard.decision import Decision, Effect, Finding, Rewrite, Stage, Verdict, combine
 from agentguard.errors import AgentGuardError, AuditError, ConfigError, StageError, UnsupportedValueError
 from agentguard.escalation import Approver, Escalations
-from agentguard.event import Event, Principal, ToolCall
+from agentguard.event import Event, Json, Principal, ToolCall
 from agentguard.wrapping import wrap_callable
 
 if TYPE_CHECKING:
@@ -70,7 +71,13 @@ class DecisionSink(Protocol):
 
 
 class StreamFilter(Protocol):
-    """Redacts a text that arrives in chunks, so that any chunking gives what redacting the whole gives."""
+    """Lets go what of a text that arrives in chunks may be read: the beginning of what checking the whole gives.
+
+    It may have ``stopped`` where the whole will be refused; what it did not let go comes out of the check of the whole.
+    """
+
+    @property
+    def stopped(self) -> bool: ...
 
     def feed(self, chunk: str, /) -> str: ...
 
@@ -90,12 +97,13 @@ class Guard:
         shadowed: says whether policy puts this one event in shadow mode.
         approver: asks a person about escalated calls, at once or through a queue; without one an escalation is a deny.
         approvals: where questions wait that are answered later, maybe in another process.
-        stream: makes a filter for streamed answers; without one a streamed answer is held back whole.
+        stream: makes a filter for the streamed answers of a run; without one a streamed answer is held back whole.
         stage_budget_s: seconds after which a stage's answer comes too late.
         policy_digest: the policy an approval is bound to.
         unsafe_open: let actions happen although the log does not take their record.
         rewrites_output: whether some stage may change or refuse what a model answers. Adapters refuse hooks that
             only hear of an answer once it was streamed, unless this is known to be False.
+        messages: who may send whom what on the channel between agents; None permits nobody anything.
     """
 
     def __init__(
@@ -109,11 +117,12 @@ class Guard:
         shadowed: Callable[[Event, Conversation], bool] | None = None,
         approver: Approver | QueueApprover | None = None,
         approvals: PendingApprovals | None = None,
-        stream: Callable[[], StreamFilter] | None = None,
+        stream: Callable[[Conversation], StreamFilter] | None = None,
         stage_budget_s: float = STAGE_BUDGET_S,
         policy_digest: str = "",
         unsafe_open: bool = False,
         rewrites_output: bool = True,
+        messages: MessageRights | None = None,
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
@@ -123,6 +132,7 @@ class Guard:
         self.mode: Mode = mode
         self.agent = agent
         self.rewrites_output = rewrites_output
+        self.messages = messages
         self._audit = audit
         self._side_effects = dict(side_effects or {})
         self._shadowed = shadowed
@@ -177,7 +187,8 @@ class Guard:
         opened = Home.open(Path(home))
         sink = assembly.open_sink(policy, opened)
         try:
-            stages = assembly.default_stages(policy, home=opened, log=sink.log)
+            operators = assembly.redaction_operators(policy, opened)
+            stages = assembly.default_stages(policy, home=opened, log=sink.log, operators=operators)
             sink.configured(policy, stages)
         except BaseException:
             sink.close()
@@ -193,10 +204,11 @@ class Guard:
             shadowed=assembly.shadow_rule(policy),
             approver=approver or assembly.queue_approver(policy, opened, sink.log),
             approvals=assembly.pending_approvals(opened),
-            stream=assembly.stream_factory(policy),
+            stream=assembly.stream_factory(policy, operators, stages),
             policy_digest=policy.digest,
             unsafe_open=policy.audit.fail == "unsafe-open",
             rewrites_output=assembly.rewrites_output(policy),
+            messages=assembly.message_rights(policy),
         )
 
     # -- deciding ------------------------------------------------------------------------------------------------
@@ -235,6 +247,21 @@ class Guard:
         """As ``failed``, without blocking the event loop."""
         run = _conversation(run)
         return await self._arecorded(self._failure(event, run, error), event, run)
+
+    @property
+    def congested(self) -> bool:
+        """Whether the audit log may have to wait for room: ``note`` is then called off an event loop."""
+        return self._audit.congested
+
+    def note(self, record: Mapping[str, Json]) -> None:
+        """Put an event that is no decision into the audit log, when the sink takes such; it must not wait.
+
+        Raises:
+            AuditError: it was not taken.
+        """
+        note = getattr(self._audit, "note", None)
+        if note is not None:
+            note(record)
 
     # -- approvals that come later ---------------------------------------------------------------------------------
 
@@ -345,9 +372,12 @@ class Guard:
         with run.active():
             yield run
 
-    def stream_filter(self) -> StreamFilter | None:
-        """A fresh filter for one streamed answer; None when answers must be held back whole to be checked."""
-        return self._stream() if self._stream is not None else None
+    def stream_filter(self, run: Conversation | None = None) -> StreamFilter | None:
+        """A fresh filter for one streamed answer; None when answers must be held back whole to be checked.
+
+        ``run`` defaults to the active conversation.
+        """
+        return self._stream(_conversation(run)) if self._stream is not None else None
 
     def close(self) -> None:
         """Flush and close the audit log, and whatever stages hold open."""

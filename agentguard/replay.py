@@ -428,7 +428,7 @@ def _joined(parts: list[_Part]) -> _Part:
     return next(part for part in parts if part.low is high)
 
 
-_ORDER = ("size", "rates", "access", "content", "arguments", "flow")
+_ORDER = ("size", "rates", "access", "pins", "content", "arguments", "flow")
 
 
 def _stopped_before(decision: RecordedDecision, stage: str) -> bool:

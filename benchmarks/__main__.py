@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentguard import Guard
 from agentguard.store import Home
-from benchmarks import agent, audit, detection, encryption, events, flow, startup
+from benchmarks import agent, audit, detection, encryption, events, flow, requests, startup
 
 POLICY = Path(__file__).with_name("agentguard.yaml")
 
@@ -24,6 +24,7 @@ def main() -> None:
     print(audit.measure())
     print(flow.measure())
     encryption.main()
+    print(requests.measure())
     detection.main()
 
 

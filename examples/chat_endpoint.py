@@ -32,16 +32,17 @@ def make_app(guard: Guard, model: Model) -> Starlette:
 
 
 async def _events(guard: Guard, model: Model, prompt: str) -> AsyncIterator[str]:
-    run = Conversation(principal=Principal("chat"), request=prompt)
+    run, answer, sent = Conversation(principal=Principal("chat"), request=prompt), "", ""
     asked = await guard.acheck(ModelInput((Message("user", prompt),)), run=run)
     if not asked.allowed or not isinstance(asked.event, ModelInput):
         yield _event("error", reason=asked.reason, message=asked.message)
         return
-    answer, passing = "", guard.stream_filter()
+    passing = guard.stream_filter(run)
     try:
         async for piece in model(str(asked.event.messages[0].content)):
             answer += piece
             if passing and (ready := passing.feed(piece)):
+                sent += ready
                 yield _event("text", text=ready)
     except BaseException as error:
         lost = error if isinstance(error, Exception) else ClientGone("the client went away")
@@ -51,8 +52,7 @@ async def _events(guard: Guard, model: Model, prompt: str) -> AsyncIterator[str]
     if not said.allowed or not isinstance(said.event, ModelOutput):
         yield _event("error", reason=said.reason, message=said.message)
         return
-    yield _event("text", text=passing.flush() if passing else str(said.event.message.content))
-    yield _event("done")
+    yield _event("text", text=str(said.event.message.content)[len(sent) :]) + _event("done")
 
 
 def _event(name: str, **data: str) -> str:

@@ -91,7 +91,7 @@ def test_published_api_key_comes_back_and_its_stored_form_differs() -> None:
 
 
 def test_names_whose_component_does_not_exist_are_absent_not_thin() -> None:
-    for name in ("SecureAgentCommunication", "SecurityAnomalyDetector"):
+    for name in ("SecurityAnomalyDetector",):
         assert name not in agentguard.__all__
         assert not hasattr(agentguard, name)
 

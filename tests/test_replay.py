@@ -253,6 +253,7 @@ def test_what_is_judged_from_records_is_what_a_guard_decides(
 def test_labels_say_all_that_information_flow_goes_by() -> None:
     """A new key of a tool that flow goes by must stand in what is recorded, or replay would take it for unchanged."""
     told = set(Policy.parse(POLICY).tools["send"].labels())
-    others = {"name", "required", "extra_args", "rate", "mode", "line"}  # access, constraints, rates: not of flow
+    # Access, approval, constraints, rates: not of flow.
+    others = {"name", "required", "extra_args", "rate", "cost", "approver", "pin", "mode", "line"}
 
     assert told | others == set(ToolRule.__dataclass_fields__)

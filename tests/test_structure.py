@@ -44,6 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": {*BELOW_GUARD, "assembly", "escalation"},
     "accounts": {*VOCABULARY, "store", "keys", "access", "audit"},
     "assembly": {*BELOW_GUARD, "accounts"},
+    "messaging": {*BELOW_GUARD, "guard"},
+    "remote": {*BELOW_GUARD, "guard", "messaging"},
     "testing": {*BELOW_GUARD, "guard"},
     "adapter": {*VOCABULARY, "guard", "testing"},
     "dryrun": {*BELOW_GUARD, "guard", "assembly"},
@@ -67,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "scan",
         "posture",
     },
-    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http", "posture"},
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http", "messaging", "posture", "remote"},
 }
 
 

@@ -188,7 +188,7 @@ class _Hooks:
         try:
             run = self._run()
             admitted = self._admitted(request, run)
-            held = Held(self.gate.guard.stream_filter, shadow=self.gate.guard.mode == "shadow")
+            held = Held(lambda: self.gate.guard.stream_filter(run), shadow=self.gate.guard.mode == "shadow")
             try:
                 for chunk in call(admitted):
                     yield from held.take(chunk)
@@ -211,7 +211,7 @@ class _Hooks:
         try:
             run = await self._arun()
             admitted = await self._aadmitted(request, run)
-            held = Held(self.gate.guard.stream_filter, shadow=self.gate.guard.mode == "shadow")
+            held = Held(lambda: self.gate.guard.stream_filter(run), shadow=self.gate.guard.mode == "shadow")
             try:
                 async for chunk in call(admitted):
                     for ready in held.take(chunk):

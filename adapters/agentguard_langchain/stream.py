@@ -72,6 +72,10 @@ class Held:
             return
         if self._filter is not None and place != self._place:
             yield self._place, self._filter.flush()
+            if self._filter.stopped:
+                # Nothing may overtake what it did not let go.
+                self._waits = True
+                return
             self._filter = None
         if self._filter is None:
             self._filter = None if place in self.sent or _WHOLE in self.sent else self.filters()

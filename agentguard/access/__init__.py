@@ -4,6 +4,7 @@ from agentguard.access.access import Access, AgentGrants
 from agentguard.access.approval import ApprovalRequest, Approver, TerminalApprover, ask_terminal
 from agentguard.access.assignment import Assignment
 from agentguard.access.counters import FailoverCounter, RedisCounter, StoreCounter
+from agentguard.access.messages import MessageGrant, MessageRights
 from agentguard.access.pending import PendingApprovals
 from agentguard.access.queue import ApprovalQueue, QueueApprover, Terms
 from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, rate_limit_security
@@ -50,4 +51,6 @@ __all__ = [
     "Terms",
     "ask_terminal",
     "rate_limit_security",
+    "MessageGrant",
+    "MessageRights",
 ]

@@ -7,7 +7,9 @@ Deny by default. A role's deny beats every allow of every role. Whoever the prin
   gives its id and those its credential carries; a user's or service's are those assigned and carried.
 * Models: an agent named in the policy may run. A principal with roles, and a user somebody acts for, needs
   ``execute_agent`` in them. A principal without any identity in the policy may only have text checked: no tool.
-* Messages: the principal must be one end, and the sender's ``may_message`` must name the receiver.
+* Tools on offer (definitions that no model call carries yet): as calls of them. Nobody is shown what it may not use.
+* Messages: the principal must be one end, and the sender's ``may_message`` must name the receiver and the topic. A
+  reply needs no permission of its own: the question had one.
 
 A role name that nobody defined is a deny: the credential was made for another policy.
 """
@@ -15,13 +17,14 @@ A role name that nobody defined is a deny: the credential was made for another p
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from agentguard.access.messages import MessageGrant, MessageRights
 from agentguard.access.rbac import Held, RBACManager, delegation, tool_matches
 from agentguard.access.role import Permission, Role, Scope
 from agentguard.conversation import ANONYMOUS, Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Verdict
-from agentguard.event import AgentMessage, Event, Principal, ToolCall, ToolResult
+from agentguard.event import AgentMessage, Event, ModelInput, Principal, ToolCall, ToolResult
 
 __all__ = ["Access", "AgentGrants"]
 
@@ -34,7 +37,7 @@ class AgentGrants:
     """What the policy gives an agent."""
 
     roles: tuple[str, ...] = ()
-    may_message: frozenset[str] = frozenset()
+    may_message: Mapping[str, MessageGrant] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Access:
         self.rbac = rbac
         self._declared = frozenset(tools)
         self._agents = dict(agents)
+        self._messages = MessageRights({name: grants.may_message for name, grants in agents.items()})
         # Scopes and their expansion are swapped as one value, so a reader never mixes two states.
         self._expanded: tuple[Mapping[str, Scope], dict[str, _Tools]] = (rbac.scopes, self._expand(rbac.scopes))
 
@@ -78,11 +82,13 @@ class Access:
         return self.rbac.blocking
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
-        """Deny ``tool-not-permitted``, ``permission-missing``, ``role-unknown`` or ``message-not-permitted``."""
+        """Deny ``tool-``, ``message-`` or ``topic-not-permitted``, ``permission-missing`` or ``role-unknown``."""
         if isinstance(event, ToolCall | ToolResult):
             refusal = self._tool(event.tool, run.principal)
         elif isinstance(event, AgentMessage):
             refusal = self._message(event, run.principal)
+        elif isinstance(event, ModelInput) and event.tools and not event.is_call:
+            refusal = self._offer(event, run.principal)
         else:
             refusal = self._model(run.principal)
         return ALLOW if refusal is None else _verdict(refusal)
@@ -106,6 +112,12 @@ class Access:
                 return refusal
             shadowed = shadowed or refusal
         return shadowed
+
+    def _offer(self, event: ModelInput, principal: Principal) -> _Refusal | None:
+        names = (tool.get("name") if isinstance(tool, dict) else None for tool in event.tools)
+        refusals = (self._tool(name if isinstance(name, str) else "", principal) for name in names)
+        found = [refusal for refusal in refusals if refusal is not None]
+        return next((refusal for refusal in found if not refusal.shadow), found[0] if found else None)
 
     def _tool_in_roles(self, tool: str, held: tuple[Held, ...]) -> _Refusal | None:
         expanded = self._current()
@@ -153,15 +165,15 @@ class Access:
         return _Refusal("permission.execute_agent", "permission-missing", "This needs the permission execute_agent.")
 
     def _message(self, event: AgentMessage, principal: Principal) -> _Refusal | None:
-        grants = self._agents.get(event.sender)
-        involved = principal.kind == "agent" and principal.id in (event.sender, event.receiver)
-        if involved and grants is not None and event.receiver in grants.may_message:
-            return None
-        return _Refusal(
-            f"agents.{_shown(event.sender)}.may_message",
-            "message-not-permitted",
-            f"{_shown(event.sender)} may not send messages to {_shown(event.receiver)}.",
-        )
+        asking, asked = (event.receiver, event.sender) if event.is_reply else (event.sender, event.receiver)
+        if principal.kind != "agent" or principal.id not in (event.sender, event.receiver):
+            return _Refusal(
+                f"agents.{_shown(event.sender)}.may_message",
+                "message-not-permitted",
+                f"{_shown(event.sender)} may not send messages to {_shown(event.receiver)}.",
+            )
+        refusal = self._messages.refusal(asking, asked, event.topic)
+        return None if refusal is None else _Refusal(refusal.rule, refusal.reason, refusal.message)
 
     def _held(self, principal: Principal) -> tuple[Held, ...]:
         held = self.rbac.held_by(principal)

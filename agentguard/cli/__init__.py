@@ -19,6 +19,7 @@ from agentguard.cli.demo import demo
 from agentguard.cli.encrypt import decrypt, encrypt, reencrypt
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
+from agentguard.cli.mcp import mcp_proxy
 from agentguard.cli.posture import posture
 from agentguard.cli.roles import roles
 from agentguard.cli.scan import scan
@@ -42,6 +43,7 @@ app.command()(posture)
 for _command in (encrypt, decrypt, reencrypt):
     app.command()(_command)
 app.command("eval")(evaluate_files)
+app.command("mcp-proxy")(mcp_proxy)
 app.add_typer(approvals, name="approvals")
 app.add_typer(ca.app, name="ca")
 app.add_typer(roles, name="roles")

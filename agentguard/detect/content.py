@@ -16,16 +16,19 @@ from typing import Literal, TypeAlias, get_args
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Rewrite, Span, Verdict
 from agentguard.detect import injection
+from agentguard.detect.edit import Edit, applied
 from agentguard.detect.markup import inspect_markup
 from agentguard.detect.media import is_media
+from agentguard.detect.operators import Operators, Scoped
 from agentguard.detect.recognizers.engine import LIMIT, Match
 from agentguard.detect.recognizers.own import BUILT_IN, Choice
 from agentguard.detect.recognizers.registry import CLASSES
-from agentguard.detect.redaction import Operator, find, tag
+from agentguard.detect.redaction import find, visible
 from agentguard.detect.registered import RegisteredSecrets
 from agentguard.errors import ConfigError
 from agentguard.event import Event, Leaf, ModelInput, ModelOutput, ToolCall, ToolResult
-from agentguard.text.invisible import dishonest_spans
+from agentguard.text.invisible import dishonest_spans, without
+from agentguard.text.view import View
 
 __all__ = ["Content", "ContentRules", "InjectionAction", "MarkupAction", "UnicodeAction"]
 
@@ -122,32 +125,26 @@ class _Task:
     classes: frozenset[str]
     markup: MarkupAction
     key: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    start: int
-    end: int
-    text: str
+    text: str = field(repr=False)
+    scope: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     findings: tuple[Finding, ...] = ()
-    text: str | None = None
+    text: str | None = field(default=None, repr=False)
     reason: str = ""
 
 
 class Content:
-    """Read every leaf of an event under ``rules``; ``operator`` writes what stands in a redacted value's place."""
+    """Read every leaf of an event under ``rules``; ``operators`` write what stands in a redacted value's place."""
 
     name = "content"
     blocking = False
 
-    def __init__(self, rules: ContentRules, operator: Operator = tag) -> None:
+    def __init__(self, rules: ContentRules, operators: Operators | None = None) -> None:
         self.rules = rules
-        self._operator = operator
+        self._operators = operators or Operators()
         self._registered = RegisteredSecrets(rules.registered)
         self._cache = _Cache()
 
@@ -156,10 +153,11 @@ class Content:
         findings: list[Finding] = []
         rewrites: list[Rewrite] = []
         reason = ""
+        operator = self._operators.at(run)
         for leaf in event.leaves():
             if not leaf.text or is_media(leaf.text):
                 continue
-            outcome = self._read(self._task(event, leaf))
+            outcome = self._read(self._task(event, leaf, operator), operator)
             findings += [_placed(finding, leaf) for finding in outcome.findings]
             reason = reason or outcome.reason
             if outcome.text is not None:
@@ -177,7 +175,7 @@ class Content:
             return ALLOW
         return Verdict(findings=tuple(findings), obligations=tuple(rewrites))
 
-    def _task(self, event: Event, leaf: Leaf) -> _Task:
+    def _task(self, event: Event, leaf: Leaf, operator: Scoped) -> _Task:
         schema = isinstance(event, ModelInput) and leaf.path[0] == "tools"
         channel = "tool" if schema else injection.channel_of(leaf.author)
         judged = isinstance(event, ModelOutput | ToolCall) or leaf.kind == "number"
@@ -188,6 +186,7 @@ class Content:
             self.rules.markup if isinstance(event, ModelOutput) and "calls" not in leaf.path[:2] else "off",
             _secret_key(leaf),
             leaf.text,
+            operator.scope,
         )
 
     def _classes(self, event: Event, leaf: Leaf, schema: bool) -> frozenset[str]:
@@ -209,34 +208,47 @@ class Content:
             return frozenset()
         return self.rules.arg_classes(str(call.get("name")), str(rest[1]))
 
-    def _read(self, task: _Task) -> _Outcome:
+    def _read(self, task: _Task, operator: Scoped) -> _Outcome:
         outcome = self._cache.get(task)
         if outcome is None:
-            outcome = self._judge(task)
+            outcome = self._judge(task, operator)
             self._cache.put(task, outcome)
         return outcome
 
-    def _judge(self, task: _Task) -> _Outcome:
+    def _judge(self, task: _Task, operator: Scoped) -> _Outcome:
         findings: list[Finding] = []
-        edits: list[_Edit] = []
-        reason = self._hidden(task, findings, edits)
-        reason = reason or self._injection(task, findings, edits)
-        reason = reason or self._values(task, findings, edits)
-        reason = reason or self._markup(task, findings, edits)
-        text = None if reason or not edits else _applied(task.text, edits)
-        return _Outcome(tuple(findings), text, reason)
+        commands: list[Edit] = []
+        reason, seen = self._visible(task.text, findings)
+        reason = reason or self._injection(task, findings, commands)
+        edits: list[Edit] = []
+        reason = reason or self._values(task, seen, operator, findings, edits)
+        reason = reason or self._markup(task, seen, findings, edits)
+        if reason:
+            return _Outcome(tuple(findings), None, reason)
+        if commands:
+            # Sentences are cut out of the text as it came, so everything else is done there too.
+            placed = [Edit(*seen.span(edit.start, edit.end), edit.text) for edit in edits]
+            hidden = [Edit(start, end, "") for start, end in dishonest_spans(task.text)] if seen.parent else []
+            text = applied(task.text, [*commands, *placed, *hidden])
+        else:
+            text = applied(seen.text, edits)
+        return _Outcome(tuple(findings), None if text == task.text else text)
 
-    def _hidden(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+    def _visible(self, text: str, findings: list[Finding]) -> tuple[str, View]:
+        """The text without what a reader could not see: what is left after that is what everything else judges."""
+        original = View(text)
         if self.rules.unicode == "off":
-            return ""
-        spans = dishonest_spans(task.text)
+            return "", original
+        spans = dishonest_spans(text)
         findings += [Finding("hidden.characters", "invisible", span=Span(*span)) for span in spans[:MAX_HIDDEN]]
         if spans and self.rules.unicode == "block":
-            return "hidden-text"
-        edits += [_Edit(start, end, "") for start, end in spans]
-        return ""
+            return "hidden-text", original
+        # Where everything stood is worked out when something is found.
+        return "", View.replaced(
+            original, "visible", without(text, spans), lambda: (Edit(start, end, "") for start, end in spans)
+        )
 
-    def _injection(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+    def _injection(self, task: _Task, findings: list[Finding], edits: list[Edit]) -> str:
         if task.action == "off":
             return ""
         report = injection.inspect(task.text, task.channel)
@@ -249,38 +261,40 @@ class Content:
         if task.action == "block":
             return "injection"
         if task.action == "quarantine":
-            edits.append(_Edit(0, len(task.text), QUARANTINED))
+            edits.append(Edit(0, len(task.text), QUARANTINED))
         elif task.action == "strip":
             edits += self._stripped(task, report.hits)
         return ""
 
-    def _stripped(self, task: _Task, hits: Iterable[injection.Hit]) -> list[_Edit]:
+    def _stripped(self, task: _Task, hits: Iterable[injection.Hit]) -> list[Edit]:
         """The sentences with hits; the whole leaf when what would be left still reads as an attack."""
-        edits = [_Edit(*_sentence(task.text, h.start, h.end), REMOVED) for h in hits if h.weight >= STRIP_WEIGHT]
-        left = _applied(task.text, edits)
+        edits = [Edit(*_sentence(task.text, h.start, h.end), REMOVED) for h in hits if h.weight >= STRIP_WEIGHT]
+        left = applied(task.text, edits)
         if not edits or injection.inspect(left, task.channel).score >= self.rules.threshold_in(task.channel):
-            return [_Edit(0, len(task.text), QUARANTINED)]
+            return [Edit(0, len(task.text), QUARANTINED)]
         return edits
 
-    def _values(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+    def _values(self, task: _Task, seen: View, operator: Scoped, findings: list[Finding], edits: list[Edit]) -> str:
         if not task.classes:
             return ""
         registered = self._registered if "secret" in task.classes else None
-        for match in _find(task, registered, self.rules.choice):
-            findings.append(Finding(match.type, match.rule, match.score, span=Span(match.start, match.end)))
+        for match in _find(task, seen.text, registered, self.rules.choice, operator):
+            span = Span(*seen.span(match.start, match.end))
+            findings.append(Finding(match.type, match.rule, match.score, span=span))
             if match.type == LIMIT:
                 return "limit-exceeded"
-            edits.append(_Edit(match.start, match.end, self._operator(match.type, task.text[match.start : match.end])))
+            value = visible(seen.text[match.start : match.end])
+            edits.append(Edit(match.start, match.end, operator(match.type, value)))
         return ""
 
-    def _markup(self, task: _Task, findings: list[Finding], edits: list[_Edit]) -> str:
+    def _markup(self, task: _Task, seen: View, findings: list[Finding], edits: list[Edit]) -> str:
         if task.markup == "off":
             return ""
-        found = inspect_markup(task.text, hosts=self.rules.hosts)
-        findings += [Finding(f.type, f.rule, span=Span(f.start, f.end)) for f in found]
+        found = inspect_markup(seen.text, hosts=self.rules.hosts)
+        findings += [Finding(f.type, f.rule, span=Span(*seen.span(f.start, f.end))) for f in found]
         if found and task.markup == "block":
             return "active-markup"
-        edits += [_Edit(f.start, f.end, f.replacement) for f in found]
+        edits += [Edit(f.start, f.end, f.replacement) for f in found]
         return ""
 
 
@@ -338,14 +352,16 @@ def _secret_key(leaf: Leaf) -> str:
     return key
 
 
-def _find(task: _Task, registered: RegisteredSecrets | None, choice: Choice) -> tuple[Match, ...]:
+def _find(
+    task: _Task, text: str, registered: RegisteredSecrets | None, choice: Choice, operator: Scoped
+) -> tuple[Match, ...]:
     """Matches in the text, read behind its key when the key says what the value is."""
-    plain = find(task.text, task.classes, registered, choice)
+    plain = find(text, task.classes, registered, choice, operator.spans)
     if plain or not task.key:
         return plain
     lead = f'"{task.key}": "'
-    keyed = find(f'{lead}{task.text}"', task.classes, choice=choice)
-    inside = [m for m in keyed if m.start >= len(lead) and m.end <= len(lead) + len(task.text)]
+    keyed = find(f'{lead}{text}"', task.classes, choice=choice, spans=operator.spans)
+    inside = [m for m in keyed if m.start >= len(lead) and m.end <= len(lead) + len(text)]
     return tuple(Match(m.type, m.rule, m.start - len(lead), m.end - len(lead), m.score) for m in inside)
 
 
@@ -358,24 +374,3 @@ def _sentence(text: str, start: int, end: int) -> tuple[int, int]:
     while low < start and text[low].isspace():
         low += 1
     return low, max(high, end)
-
-
-def _applied(text: str, edits: Iterable[_Edit]) -> str:
-    """Apply edits; overlapping ones become one over their union, written as the longest of them is."""
-    joined: list[_Edit] = []
-    longest = 0
-    for edit in sorted(edits, key=lambda e: (e.start, -e.end)):
-        if joined and edit.start < joined[-1].end:
-            last = joined[-1]
-            wider = edit.end - edit.start > longest
-            joined[-1] = _Edit(last.start, max(last.end, edit.end), edit.text if wider else last.text)
-            longest = max(longest, edit.end - edit.start)
-        else:
-            joined.append(edit)
-            longest = edit.end - edit.start
-    parts: list[str] = []
-    last_end = 0
-    for edit in joined:
-        parts += (text[last_end : edit.start], edit.text)
-        last_end = edit.end
-    return "".join((*parts, text[last_end:]))

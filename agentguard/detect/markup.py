@@ -17,7 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 import re2
 
-__all__ = ["MarkupFinding", "inspect_markup", "neutralize"]
+from agentguard.text.views import encodable
+
+__all__ = ["FENCE", "TAG", "Link", "MarkupFinding", "brackets_left", "inspect_markup", "links", "neutralize", "tag_end"]
 
 ACTIVE = frozenset(
     "script iframe frame frameset object embed applet meta link base form svg math style portal template animate set "
@@ -30,19 +32,25 @@ LOADING = frozenset(("img", "image", "video", "audio", "source", "track", "input
 BAD_SCHEMES = ("javascript:", "vbscript:", "livescript:", "mocha:", "data:", "file:", "jar:", "mhtml:", "view-source:")
 # Raster images as data load nothing and run nothing.
 SAFE_DATA = ("data:image/png", "data:image/jpeg", "data:image/jpg", "data:image/gif", "data:image/webp")
+# More elements, or links, than honest texts hold: each costs microseconds, so the rest of the text is not looked at.
+MAX_MARKUP = 50_000
+CROWDED = "[removed: too much markup]"
 # A path segment longer than this in an image address is likelier data than a name.
 LONG_SEGMENT = 40
 
-_TAG = re2.compile(r"<[/?]?[A-Za-z][^\s/>\"'=<]*")
+TAG = re2.compile(r"<[/?]?[A-Za-z][^\s/>\"'=<]*")
 _ATTRIBUTE = re.compile(r"""[\s/]*([^\s/>="'<]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s>"']*))?""")
-_LINK = re2.compile(r"(!?)\[([^\]\n]{0,1000})\]\(\s*<?([^\s)>]*)")
+_BRACKET = re.compile(r"!?\[|\]\(?|\n[ \t\r]*(?=\n)")
+_PARAGRAPH_END = re.compile(r"\n[ \t\r]*\n")
+# An address may hold brackets in pairs. It ends before another link's, so that reading all of them takes linear time.
+_ADDRESS = re.compile(r"\s*<?((?:\\[()]|[^\s()>\]]|\([^\s()\]]*\)|\(|\](?!\())*)")
 _REFERENCE = re2.compile(r"(?m)^[ \t]{0,3}\[([^\]\n]{1,200})\]:[ \t]*<?([^\s>]+)")
 _AUTOLINK = re2.compile(r"<([A-Za-z][A-Za-z0-9+.&#;%-]{1,40}:[^\s<>]*)>")
 _BARE_SCRIPT = re2.compile(
     r"(?i)\bj[\s\x00]*a[\s\x00]*v[\s\x00]*a[\s\x00]*s[\s\x00]*c[\s\x00]*r[\s\x00]*i[\s\x00]*p[\s\x00]*t[\t\n\r\x00]*"
     r"(?::|&#0*58;?|&#x0*3a;?|&colon;|%3a)[^\s]"
 )
-_FENCE = re2.compile(r"(?m)^[ \t]{0,3}(?:```|~~~)[^\n]*$")
+FENCE = re2.compile(r"(?m)^[ \t]{0,3}(?:```|~~~)[^\n]*$")
 _CODE_SPAN = re2.compile(r"`[^`\n]+`")
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 
@@ -75,6 +83,7 @@ def inspect_markup(
         and "&" not in text
     ):
         return ()
+    text = encodable(text)
     found = sorted((*_elements(text, hosts), *_markdown(text, hosts), *_bare(text)), key=lambda f: (f.start, -f.end))
     inert = _code_ranges(text) if (exempt_code and "`" in text) or "~~~" in text else []
     kept: list[MarkupFinding] = []
@@ -99,17 +108,24 @@ def neutralize(text: str, *, hosts: frozenset[str] | None = None, exempt_code: b
 def _elements(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
     closed_until = 0
     absent = {'"': False, "'": False}
-    for m in _TAG.finditer(text):
+    for count, m in enumerate(TAG.finditer(text)):
         start, name_end = m.span()
+        if count >= MAX_MARKUP:
+            yield _crowded(start, len(text))
+            return
         if start < closed_until:
             continue
-        end = closed_until = _tag_end(text, name_end, absent)
+        end = closed_until = tag_end(text, name_end, absent)
         reason = _judge_element(m[0].lstrip("</?").lower(), text[name_end:end], hosts)
         if reason:
             yield MarkupFinding(f"markup.{reason}", reason, start, start + 1, "&lt;")
 
 
-def _tag_end(text: str, at: int, absent: dict[str, bool]) -> int:
+def _crowded(start: int, end: int) -> MarkupFinding:
+    return MarkupFinding("markup.crowded", "crowded", start, end, CROWDED)
+
+
+def tag_end(text: str, at: int, absent: dict[str, bool]) -> int:
     """Just past the ``>`` that closes the tag, quotes respected; an unclosed tag ends at the next ``<`` or the end."""
     limit = len(text)
     while at < limit:
@@ -177,15 +193,63 @@ def _decoded_url(value: str) -> str:
     return _CONTROL.sub("", value).lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A Markdown link or image with its address; ``closed`` is False for brackets whose address is not known here."""
+
+    start: int
+    end: int
+    image: bool
+    address: str
+    closed: bool = True
+
+
+def links(text: str) -> Iterator[Link]:
+    """Every link and image (CommonMark 6.3, 6.4), and at the end of the text the brackets of its last paragraph.
+
+    In doubt an address belongs to an image: escaped brackets and those in code count, and one that no bracket is left
+    for belongs to what stood before it in its paragraph.
+    """
+    if "[" not in text:
+        return
+    opened: list[tuple[int, bool]] = []
+    first, image = -1, False
+    for mark in _BRACKET.finditer(text):
+        if mark[0][0] == "\n":
+            opened, first, image = [], -1, False
+        elif mark[0][-1] == "[":
+            opened.append((mark.start(), mark[0][0] == "!"))
+            first, image = (mark.start() if first < 0 else first), image or mark[0][0] == "!"
+        elif first >= 0:
+            start, loads = opened.pop() if opened else (mark.start(), image)
+            address = _ADDRESS.match(text, mark.end()) if mark[0] == "](" else None
+            if address is not None:
+                yield Link(start, address.end(), loads, address[1])
+            elif loads or mark.end() == len(text):
+                # The address may come yet; an image's may stand anywhere: ![chart][1].
+                yield Link(start, len(text), loads, "", closed=False)
+    if opened:
+        yield Link(opened[0][0], len(text), opened[0][1], "", closed=False)
+
+
+def brackets_left(text: str) -> str:
+    """Brackets that say of a text's last paragraph what ``links`` needs to know when it goes on elsewhere."""
+    paragraph = text
+    for end in _PARAGRAPH_END.finditer(text):
+        paragraph = text[end.end() - 1 :]
+    return "![]" if "![" in paragraph else "[]" if "[" in paragraph else ""
+
+
 def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
-    if "](" in text:
-        for m in _LINK.finditer(text):
-            image = m[1] == "!"
-            if reason := _judge_url(m[3], hosts, loads=image):
-                start, end = (m.start(), m.end()) if image else m.span(3)
-                yield MarkupFinding(
-                    f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if image else "#"
-                )
+    for count, link in enumerate(links(text)):
+        if count >= MAX_MARKUP:
+            yield _crowded(link.start, len(text))
+            break
+        if reason := _judge_url(link.address, hosts, loads=link.image):
+            start, end = (link.start, link.end) if link.image else (link.end - len(link.address), link.end)
+            yield MarkupFinding(
+                f"markup.{reason}", f"markdown-{reason}", start, end, "[image removed](" if link.image else "#"
+            )
     if "]:" in text:
         for m in _REFERENCE.finditer(text):
             if reason := _judge_url(m[2], hosts, loads="![" in text):
@@ -204,7 +268,7 @@ def _bare(text: str) -> Iterator[MarkupFinding]:
 def _code_ranges(text: str) -> list[tuple[int, int]]:
     ranges: list[tuple[int, int]] = []
     opened = -1
-    for m in _FENCE.finditer(text):
+    for m in FENCE.finditer(text):
         if opened < 0:
             opened = m.end()
         else:

@@ -91,7 +91,9 @@ class _Scopes:
             said |= {family for place in range(read, hit.start) for family, _ in self._text.nouns.get(place, ())}
             read = max(read, hit.start)
             if hit.asks:
-                action = self._action(hit, range(hit.end, self._scope_end(position, hits)))
+                # What somebody wants to be reminded of is done to nothing now.
+                end = hit.end if self._text.has("reports_me", hit.start) else self._scope_end(position, hits)
+                action = self._action(hit, range(hit.end, end))
                 if not action.objects:
                     self._look_back(action, hit, floor)
                 action.many = many

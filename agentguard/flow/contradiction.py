@@ -120,6 +120,11 @@ class Figures:
         return len(self._amounts) + len(self._days) + len(self._times)
 
     @property
+    def empty(self) -> bool:
+        """Whether no amount, day or time of day is named at all: then nothing is contradicted."""
+        return not (self._amounts or self._days or self._weekdays or self._times)
+
+    @property
     def dated(self) -> int:
         """How many days and times of day are named."""
         return len(self._days) + len(self._times)

@@ -34,7 +34,7 @@ from agentguard.flow.labels import ToolLabels
 from agentguard.flow.record import Record, Table, is_id
 from agentguard.text.squash import squash
 
-__all__ = ["Document", "Reading", "Record", "Value", "plain_json"]
+__all__ = ["Document", "Reading", "Record", "Value", "plain_json", "selectors"]
 
 _WRAPPERS = frozenset({"content", "artifact", "structured_content", "structuredContent", "isError"})
 # Keys of a text block, in MCP and LangChain.
@@ -50,6 +50,7 @@ class Value:
     """One value that a tool returned: where it stood, and the record it is a field of (None for a trusted tool).
 
     ``inbound``: outsiders chose even the structured fields of the record. ``identity``: the value of an id field.
+    ``derived``: the tool was given words that only strangers wrote, so its answer may be made of them.
     """
 
     tool: str
@@ -58,6 +59,7 @@ class Value:
     created: bool = False
     inbound: bool = False
     identity: bool = False
+    derived: bool = False
 
     @property
     def source(self) -> str:
@@ -85,7 +87,7 @@ class Reading:
         for reader in reversed(self._readers):
             yield from reader.find(keys, squashed, short)
 
-    def numbers(self) -> Iterator[str]:
+    def numbers(self) -> Iterator[Value]:
         """Every number that is no id."""
         for reader in self._readers:
             yield from reader.numbers()
@@ -94,12 +96,13 @@ class Reading:
 class Document:
     """One trusted or mixed result, with what its tool's labels say."""
 
-    __slots__ = ("_labels", "_raw", "_selectors", "_tool")
+    __slots__ = ("_derived", "_labels", "_raw", "_selectors", "_tool")
 
-    def __init__(self, result: ToolResult, labels: ToolLabels) -> None:
+    def __init__(self, result: ToolResult, labels: ToolLabels, *, derived: bool = False) -> None:
         self._tool = result.tool
+        self._derived = derived
         self._labels = labels
-        self._selectors = tuple(_selectors(result.args))
+        self._selectors = tuple(selectors(result.args))
         self._raw = result.content if isinstance(result.content, str) else _encoded(result.content)
 
     @property
@@ -124,7 +127,7 @@ class Document:
         content: Json = self._raw if isinstance(self._raw, str) else json.loads(self._raw)
         reading = Reading()
         for document in _documents(content, frozenset(map(_last_name, self._labels.free_text))):
-            reader = _Reader(self._tool, self._labels, self._selectors)
+            reader = _Reader(self._tool, self._labels, self._selectors, derived=self._derived)
             reader.read(document)
             reading.add(reader)
         return reading
@@ -160,7 +163,8 @@ def _escaped_char(match: re.Match[str]) -> str:
 class _Reader:
     """Walks one document of a trusted or mixed result, and finds values in it."""
 
-    def __init__(self, tool: str, labels: ToolLabels, selectors: tuple[str, ...]) -> None:
+    def __init__(self, tool: str, labels: ToolLabels, selectors: tuple[str, ...], *, derived: bool) -> None:
+        self._derived = derived
         self.untrusted: list[str] = []
         self._tool = tool
         self._labels = labels
@@ -186,10 +190,17 @@ class _Reader:
             if not known.isdisjoint(keys):
                 yield value
 
-    def numbers(self) -> Iterator[str]:
+    def numbers(self) -> Iterator[Value]:
         """As ``Reading.numbers``."""
-        fields = zip(self._table.names, self._table.texts, strict=True)
-        return (text for name, text in fields if is_number(text) and not is_id(name))
+        fields = enumerate(zip(self._table.names, self._table.texts, strict=True))
+        return (
+            Value(self._tool, text, self._record(place), inbound=self._labels.inbound, derived=self._derived)
+            for place, (name, text) in fields
+            if is_number(text) and not is_id(name)
+        )
+
+    def _record(self, place: int) -> Record | None:
+        return self._table.record(self._table.rows[place]) if self._mixed else None
 
     def _is_short(self, place: int, short: Collection[str]) -> bool:
         text = self._table.texts[place]
@@ -200,8 +211,7 @@ class _Reader:
         name, text = self._table.names[place], self._table.texts[place]
         identity = is_id(name)
         created = self._labels.side_effect != "read" and identity
-        record = self._table.record(self._table.rows[place]) if self._mixed else None
-        value = Value(self._tool, text, record, created, self._labels.inbound, identity)
+        value = Value(self._tool, text, self._record(place), created, self._labels.inbound, identity, self._derived)
         written = members(text)
         if not self._mixed:
             written |= tokens(text)
@@ -217,7 +227,9 @@ class _Reader:
             for field_name, item in node.items():
                 free, plain = self._fields.get(field_name) or self._field(field_name)
                 if free:
-                    self.untrusted.extend(_texts(item))
+                    texts = list(_texts(item))
+                    self.untrusted.extend(texts)
+                    self._table.prose.append((record, texts))
                     continue
                 if not plain:
                     self._leaf(field_name, record, field_name)
@@ -324,7 +336,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _selectors(args: Json) -> Iterator[str]:
+def selectors(args: Json) -> Iterator[str]:
     """Every text and number a call selected by."""
     return (text for text in _texts(list(args.values()) if isinstance(args, dict) else args) if text.strip())
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agentguard.decision import Span
+from agentguard.flow.top_levels import TOP_LEVELS
 from agentguard.text.invisible import INVISIBLE
 from agentguard.text.view import Edit, View
 
@@ -45,8 +46,22 @@ _DISGUISES = (
 _SPACED_DOT = re.compile(
     r"(?<=[\w-])[ \t]{1,3}\.[ \t]{0,3}(?=\w)|(?<=[\w-])\.[ \t]{1,3}(?=(?:com|net|org|io|de|info|co)\b)"
 )
+# The address of a tag with a line break or tab in it, and white space round what is left of it.
+_BROKEN_TARGET = re.compile(
+    r"(?<!\w)(?:href|src|action|formaction|srcset|poster|data|cite|background)\s{0,8}=\s{0,8}"
+    r"(?:\"(?=[^\"]{0,2000}[\t\r\n])([^\"<>]{1,2000})\"|'(?=[^']{0,2000}[\t\r\n])([^'<>]{1,2000})')",
+    re.IGNORECASE,
+)
+# What a reader does not see: comments and tags of HTML inside a word, and comments of RFC 5322 beside the @.
+_DROPPED = (
+    re.compile(r"<!--[^<>]{0,500}-->"),
+    re.compile(r"</?(?:b|i|u|s|em|strong|span|font|wbr|small|big|tt|code|mark|sup|sub)\b[^<>]{0,200}>", re.IGNORECASE),
+    re.compile(r"(?<=@)\([^()@\n]{0,100}\)|\([^()@\n]{0,100}\)(?=@)"),
+)
+_SPACED_DOT_MARK = re.compile(r"[ \t]\.|\.[ \t]{1,3}(?:com|net|org|io|de|info|co)\b")
 
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])(?:[A-Za-z][A-Za-z0-9+.-]{0,20}:[/\\]{2}|(?:mailto|tel|sms|javascript|data|vbscript|geo|magnet|bitcoin|ethereum):)(?=[^\s])", re.IGNORECASE)  # fmt: skip
+_SCHEME_MARK = re.compile(r":\S")
 _DISGUISED = re.compile(r"^(?:hxxp|meow)|[\[({]\.[\])}]", re.IGNORECASE)
 _URL_BODY = re.compile(r"[^\s<>\"`\u201c\u201d\u00ab\u00bb]+")
 _TARGET = re.compile(r"\]\(\s{0,8}<?|(?<!\w)(?:href|src|action|formaction|srcset|poster|data|cite|background|xlink:href)\s{0,8}=\s{0,8}[\"']?|(?<!\w)url\(\s{0,8}[\"']?|^[ \t]{0,3}\[[^\]\n]{1,200}\]:[ \t]{0,8}<?", re.IGNORECASE | re.MULTILINE)  # fmt: skip
@@ -57,6 +72,7 @@ _HOST = re.compile(
     r"(?<![\w.@-])(?:[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?\.){1,8}([^\W\d_]{2,24}|xn--[a-z0-9-]{2,59})(?![\w@-])(:\d{1,5})?([/?#][^\s<>\"`]{0,2000})?",
     re.IGNORECASE,
 )
+_IP_MARK = re.compile(r"\d\.\d{1,3}\.\d")
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(:\d{1,5})?(/[^\s<>\"`]{0,2000})?")
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=?^{|}~-]{1,256}\Z")
 # RFC 5321 allows a quoted string before the @.
@@ -83,25 +99,18 @@ _COIN = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:bc1|tb1|ltc1|addr1|cosmos1)[a-z0-9]{25,110}|(?:BC1|LTC1)[A-Z0-9]{25,87}|0x[0-9a-fA-F]{40}"
     r"|[13LMD][1-9A-HJ-NP-Za-km-z]{25,34}|T[1-9A-HJ-NP-Za-km-z]{33}|r[1-9A-HJ-NP-Za-km-z]{24,34}|[48][1-9A-HJ-NP-Za-km-z]{94})(?![A-Za-z0-9])"
 )
+# The shortest crypto address, and the fewest digits of a telephone or account number.
+SHORTEST_COIN = 25
+FEWEST_DIGITS = 6
+_NO_DIGITS = bytes(code for code in range(256) if not 48 <= code <= 57)
 _TRAILING = ".,;:!?'\u2019*_\u2026|\\"
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 
-# Generic top-level domains a reader takes for one; every two-letter one counts too.
-_TOP = frozenset(
-    """com org net info biz dev app xyz online site top shop club link click live page web cloud tech store space website
-    email news work world life pro mobi name edu gov mil int arpa icu vip win bid loan men date review trade party science
-    stream download racing accountant faith cricket buzz fun rest bar pub agency digital media network solutions services
-    support systems company group team global center today expert guru zone market money finance bank capital fund exchange
-    credit cash tax legal law health care clinic doctor school academy university college art design studio photo photos
-    gallery video film music games game play bet casino poker sport run fit travel tours hotel flights holiday city house
-    homes estate land green eco energy solar car cars auto bike taxi food pizza cafe coffee wine beer kitchen recipes
-    fashion style shoes beauty jewelry watch gift gifts toys kids baby family love dating singles chat social blog wiki
-    press report reviews forum community foundation charity ngo church bible events tickets show theater one two plus
-    best cool sexy xxx porn adult cam jobs careers training coach help how guide tips tools software hosting host domains
-    computer codes engineering ventures partners holdings international enterprises industries supply parts express delivery
-    moe ninja rocks wtf lol ooo zip mov foo day new how google amazon apple microsoft berlin london nyc paris tokyo hamburg
-    wien koeln eus cat asia africa lat africa gmbh kiwi earth quest monster beauty hair makeup skin mom autos boats cfd sbs
-    cyou bond bio limited ltd llc inc srl onion local internal corp lan test invalid example localhost""".split()
+# Names beside the delegated ones that lead somewhere: in a company's own network, in tests, through Tor.
+_OWN_TOP = frozenset("onion local internal corp lan home intranet localdomain test invalid example localhost".split())
+# Delegated names that are methods in many a program: "file.read(" is no host.
+_METHODS = frozenset(
+    "read open call save show map data name new now test date link build run play select group zip".split()
 )
 # File endings that are country domains as well: a bare "notes.md" is a file.
 _FILES = frozenset("md py sh rs pl ps so cc zip mov js ts go tf ai vi ml mk la pm pt mo id st cs hs ms".split())
@@ -159,6 +168,8 @@ def _readings(text: str) -> Iterator[View]:
     if not (text.isascii() and text.isprintable()):
         view = View.edited(view, "visible", (Edit(m.start(), m.end(), "") for m in _HIDDEN.finditer(text)))
         view = View.edited(view, "width", _narrow(view.text))
+    if "=" in view.text and _BROKEN_TARGET.search(view.text):
+        view = View.edited(view, "broken", _breaks(view.text))
     if "&" in view.text:
         view = View.edited(
             view, "entities", (Edit(m.start(), m.end(), html.unescape(m[0])) for m in _ENTITY.finditer(view.text))
@@ -166,12 +177,40 @@ def _readings(text: str) -> Iterator[View]:
         view = View.edited(view, "visible", (Edit(m.start(), m.end(), "") for m in _HIDDEN.finditer(view.text)))
     yield view
     plain = view
-    for pattern, mark in _DISGUISES:
+    for pattern in _DROPPED if any(mark in view.text for mark in "<(") else ():
+        view = View.edited(view, "dropped", (Edit(m.start(), m.end(), "") for m in pattern.finditer(view.text)))
+    for pattern, mark in _possible(view.text):
         view = View.edited(view, "disguise", _marks(pattern, mark, view.text))
-    if "@" in view.text or "://" in view.text:
+    if ("@" in view.text or "://" in view.text) and _SPACED_DOT_MARK.search(view.text):
         view = View.edited(view, "disguise", (Edit(m.start(), m.end(), ".") for m in _SPACED_DOT.finditer(view.text)))
     if view is not plain:
         yield view
+
+
+def _breaks(text: str) -> Iterator[Edit]:
+    """Line breaks and tabs in the quoted address of a tag: a renderer leaves them out."""
+    for match in _BROKEN_TARGET.finditer(text):
+        group = 1 if match[1] is not None else 2
+        for place in range(match.start(group), match.end(group)):
+            if text[place] in "\t\r\n":
+                yield Edit(place, place + 1, "")
+
+
+def _possible(text: str) -> list[tuple[re.Pattern[str], str]]:
+    """The disguises that may stand in the text: each needs a mark or a word that most texts lack."""
+    lowered = text.lower()
+    bracket = any(mark in text for mark in "[({<")
+    dot = "dot" in lowered
+    needed = (
+        "xx" in lowered or "**" in lowered or "meow" in lowered,
+        bracket and ":" in text,
+        bracket,
+        bracket,
+        any(mark in text for mark in ("@ ", "@\t", " @", "\t@")),
+        dot,
+        dot,
+    )
+    return [row for row, there in zip(_DISGUISES, needed, strict=True) if there]
 
 
 def _narrow(text: str) -> Iterator[Edit]:
@@ -193,15 +232,29 @@ def _marks(pattern: re.Pattern[str], mark: str, text: str) -> Iterator[Edit]:
 
 
 def _scan(text: str) -> Iterator[tuple[str, str, int, int]]:
-    yield from _schemes(text)
+    """Each search is made only where the marks and digits it needs occur: most bodies have none of them."""
+    digits = _digits(text)
+    if _SCHEME_MARK.search(text):
+        yield from _schemes(text)
     yield from _targets(text)
     yield from _emails(text)
-    yield from _hosts(text)
-    yield from _ibans(text)
-    for match in _COIN.finditer(text):
-        if any(map(str.isdigit, match[0])):
-            yield "crypto", match[0], match.start(), match.end()
-    yield from _numbers(text)
+    if "." in text:
+        yield from _hosts(text)
+    if digits >= 2:
+        yield from _ibans(text)
+    if digits and any(len(word) >= SHORTEST_COIN for word in text.split()):
+        for match in _COIN.finditer(text):
+            if any(map(str.isdigit, match[0])):
+                yield "crypto", match[0], match.start(), match.end()
+    if digits >= FEWEST_DIGITS:
+        yield from _numbers(text)
+
+
+def _digits(text: str) -> int:
+    """How many digits of any script the text has; no fewer for one beside ASCII."""
+    if text.isascii():
+        return len(text.encode().translate(None, _NO_DIGITS))
+    return sum(map(str.isdecimal, text))
 
 
 def _schemes(text: str) -> Iterator[tuple[str, str, int, int]]:
@@ -229,11 +282,11 @@ def _targets(text: str) -> Iterator[tuple[str, str, int, int]]:
     """What Markdown and HTML name as a target, when it leads to another host."""
     if "//" not in text and "\\" not in text:
         return
-    for match in _TARGET.finditer(text):
+    for match in _TARGET.finditer(text) if any(mark in text for mark in ("](", "=", "]:", "(")) else ():
         body = _TARGET_BODY.match(text, match.end())
         if body and _RELATIVE_HOST.match(body[0]):
             yield "link", body[0], body.start(), body.end()
-    for match in _UNC.finditer(text):
+    for match in _UNC.finditer(text) if "\\\\" in text else ():
         yield "link", match[0], match.start(), match.end()
 
 
@@ -263,24 +316,48 @@ def _inside_url(text: str, place: int) -> bool:
 
 
 def _hosts(text: str) -> Iterator[tuple[str, str, int, int]]:
-    for match in _HOST.finditer(text):
+    for match in _host_matches(text):
         top = match[1].lower()
         bare = not match[2] and not match[3]
-        known = top in _TOP or top.startswith("xn--") or (len(top) == 2 and top.isascii()) or not top.isascii()
+        known = (
+            top in TOP_LEVELS
+            or top in _OWN_TOP
+            or top.startswith("xn--")
+            or (len(top) == 2 and top.isascii())
+            or not top.isascii()
+        )
         www = match[0].lower().startswith("www.")
         if not (known or www or _is_host(text, match)) or text[max(0, match.start() - 3) : match.start()] == "://":
             continue
         if not www and (bare or match[0][match.end(1) - match.start() :].startswith("#")) and top in _FILES_ONLY:
             continue
-        if bare and not www and _is_prose(match):
+        if bare and not www and (_is_prose(match) or (top in _METHODS and text[match.end() : match.end() + 1] == "(")):
             continue
         value = _trimmed(match[0])
         yield "link", value, match.start(), match.start() + len(value)
-    for match in _IP.finditer(text):
+    for match in _IP.finditer(text) if _IP_MARK.search(text) else ():
         octets = match[0].partition("/")[0].partition(":")[0].split(".")
         if all(int(octet) < 256 for octet in octets) and text[max(0, match.start() - 3) : match.start()] != "://":
             value = _trimmed(match[0])
             yield "link", value, match.start(), match.start() + len(value)
+
+
+def _host_matches(text: str) -> Iterator[re.Match[str]]:
+    """What may be hosts. Only words with a dot between a letter or digit and a letter are looked at: none is elsewhere."""
+    ends = dict.fromkeys(" \n\t", -1)
+    end = 0
+    place = text.find(".")
+    while place >= 0:
+        if text[place - 1 : place].isalnum() and text[place + 1 : place + 2].isalpha():
+            start = max(text.rfind(mark, end, place) + 1 for mark in ends)
+            for mark, known in ends.items():
+                if known < place:
+                    found = text.find(mark, place)
+                    ends[mark] = found if found >= 0 else len(text)
+            start, end = max(start, end), min(ends.values())
+            yield from _HOST.finditer(text, start, end)
+            place = end
+        place = text.find(".", place + 1)
 
 
 def _is_host(text: str, match: re.Match[str]) -> bool:

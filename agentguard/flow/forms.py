@@ -91,7 +91,7 @@ def canonical(text: str) -> str:
 
 def elements(text: str, sink: str | None) -> list[str]:
     """The single values inside one sink argument: lines, addresses, members of a list."""
-    if sink in _WHOLE_SINKS or not text.strip():
+    if sink in _WHOLE_SINKS or _PLAIN_WORD.fullmatch(text) or not text.strip():
         return [text]
     found: list[str] = []
     for line in _LINES.split(text):

@@ -11,6 +11,7 @@ Time is linear in the request's length; beyond ``MAX_WORDS`` words a request ask
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from agentguard.flow.action import Action
@@ -62,6 +63,9 @@ _MEDIA: dict[str, frozenset[str]] = {
 }
 _PUBLIC = frozenset({"social", "web"})
 _SENDING = frozenset({"send", "post", "share", "invite"})
+# Effects by which somebody gets something.
+_GIVING = frozenset({"send", "money", "access"})
+_TAKING = frozenset({"revoke", "delete", "cancel"})
 _STRICT = frozenset({"money", "access", "destructive"})
 _WHERE = frozenset({"channel", "contact", "account"})
 _RIGHTS = frozenset({"account"})
@@ -81,8 +85,38 @@ class Intent:
         self._profiles: dict[str, _Profile] = {}
         self._sentences: list[Sentence] = sentences(texts, vocabulary)
         self._actions: list[Action] = _standing([action for each in self._sentences for action in each.actions])
+        self._reported = [action for each in self._sentences for action in each.reported]
+        self._affirmed = any(each.affirms and not each.doubts for each in self._sentences)
+        if self._affirmed:
+            # "The customer asked to cancel her order. Please do so."
+            self._actions = [*self._actions, *self._reported]
+        # "My boss wants me to send the report to Ann", and nothing else: that is what the user is here for.
+        self._alone = self._reported if len(self._sentences) == 1 and not self._affirmed else []
+        self._plain = all(each.said.plain for each in self._sentences)
+        self._used: dict[tuple[bool, bool], tuple[str, ...]] = {}
         self._words = {word for sentence in self._sentences for word in sentence.words}
         self.delegated: frozenset[str] = frozenset().union(*(each.delegated for each in self._sentences))
+        self.asks_first = any(each.asks_first for each in self._sentences)
+
+    def used(self, tool: str, labels: ToolLabels) -> tuple[str, ...] | None:
+        """The user's words without what a tool must not use as a target; None when there is nothing of that kind.
+
+        Left out is what the request forbids, what others are said to wish for, texts to work on, and for tools that
+        send or let in also whom something is stopped for or taken from ("block eve@x").
+        """
+        if self._plain:
+            return None
+        wishes = self._affirmed or bool(self._alone and labels.side_effect not in _STRICT)
+        against = labels.side_effect not in _GIVING or not _TAKING.isdisjoint(self._profile(tool, labels).verbs)
+        if (wishes, against) not in self._used:
+            texts = (each.said.used(wishes=wishes, against=against) for each in self._sentences)
+            self._used[wishes, against] = tuple(filter(None, texts))
+        return self._used[wishes, against]
+
+    @functools.cached_property
+    def forbidden(self) -> tuple[str, ...]:
+        """What the user says must not be used."""
+        return tuple(filter(None, (each.said.barred() for each in self._sentences)))
 
     def asks_for(self, tool: str, labels: ToolLabels) -> bool:
         """Whether the request asks for what ``tool`` does: its kind of action on its kind of object.
@@ -92,6 +126,17 @@ class Intent:
         if labels.side_effect == "read":
             return True
         return self._by_phrase(labels) or bool(self._asking(tool, labels))
+
+    @property
+    def unclear(self) -> bool:
+        """Whether the request asks for nothing that is understood, though it may in words that nobody listed."""
+        acting = any(not action.families.keys() <= {"read"} for action in self._actions)
+        return not acting and any(each.strange for each in self._sentences)
+
+    def mentions(self, tool: str, labels: ToolLabels) -> bool:
+        """Whether the request says that somebody else wishes for what ``tool`` does."""
+        profile = self._profile(tool, labels)
+        return any(profile.fits(action, self._words) for action in self._reported)
 
     def count(self, tool: str, labels: ToolLabels) -> int | None:
         """How many calls of ``tool`` the request asks for; None means as many as needed, 0 that it asks for none."""
@@ -128,7 +173,10 @@ class Intent:
 
     def _asking(self, tool: str, labels: ToolLabels) -> list[Action]:
         profile = self._profile(tool, labels)
-        return [action for action in self._actions if profile.fits(action, self._words)]
+        if profile.asking is None:
+            actions = self._actions if profile.strict else [*self._actions, *self._alone]
+            profile.asking = [action for action in actions if profile.fits(action, self._words)]
+        return profile.asking
 
 
 class _Profile:
@@ -136,9 +184,12 @@ class _Profile:
 
     def __init__(self, tool: str, labels: ToolLabels, vocabulary: Vocabulary) -> None:
         self.labels = labels
+        # The actions of the request that mean this tool, once they were looked for.
+        self.asking: list[Action] | None = None
         words = split_name(tool)
         place, families = vocabulary.name_verbs(words)
         families = families - {"read"}
+        self.verbs = families
         effect = set(_BY_EFFECT.get(labels.side_effect, ()))
         self.strict = labels.side_effect in _STRICT
         # What a critical tool does is said by its label; a name that says otherwise counts with a fitting object only.
@@ -240,6 +291,7 @@ def _standing(actions: list[Action]) -> list[Action]:
         if not action.negated:
             if taken_back.isdisjoint(action.families):
                 standing.append(action)
-        elif action.vague:
+        elif action.vague and "contact" not in action.objects:
+            # "Don't send it to Eve" leaves it to be sent to others.
             taken_back.update(action.families)
     return standing[::-1]

@@ -80,6 +80,7 @@ class Ledger:
         self._bound = memory
         self._memory = Memory(memory)
         self._request: tuple[tuple[str, ...], tuple[str, ...], Request] | None = None
+        self._quoted: set[str] = set()
         self._taken: set[int] = set()
         self._readings: OrderedDict[Document, Reading] = OrderedDict()
         self._kept = 0
@@ -111,8 +112,11 @@ class Ledger:
         texts, quoted = run.requests, run.quoted
         with self._lock:
             if self._request is None or self._request[:2] != (texts, quoted):
+                # Read once: taken up again, a passage that fell out of memory would push out what came after it.
                 for passage in quoted:
-                    self.distrust("quoted", passage)
+                    if passage not in self._quoted:
+                        self._quoted.add(passage)
+                        self.distrust("quoted", passage)
                 self._request = (texts, quoted, Request(texts, quoted))
             return self._request[2]
 
@@ -133,14 +137,17 @@ class Ledger:
             if hash(text) not in self._taken:
                 self.distrust(source, text)
 
-    def take(self, result: ToolResult, labels: ToolLabels | None) -> None:
-        """Read a tool result as far as its label trusts it. Errors, and tools without labels, are untrusted."""
+    def take(self, result: ToolResult, labels: ToolLabels | None, *, derived: bool = False) -> None:
+        """Read a tool result as far as its label trusts it. Errors, and tools without labels, are untrusted.
+
+        ``derived``: the call was given words that only strangers wrote.
+        """
         content = result.content
         if result.is_error or labels is None or labels.output is Label.UNTRUSTED:
             text = content if isinstance(content, str) else plain_json(content)
             self.distrust(f"tool:{result.tool}", text)
             return
-        document = Document(result, labels)
+        document = Document(result, labels, derived=derived)
         body = document.body
         if not body.strip() or content is None:
             return
@@ -194,7 +201,7 @@ class Ledger:
         with self._lock:
             return any(True for _ in self._memory.find(needle))
 
-    def figures(self, sources: Collection[str]) -> Iterator[str]:
+    def figures(self, sources: Collection[str]) -> Iterator[Value]:
         """The numbers in structured results of ``sources`` (``tool:<name>``), newest first; ids are none."""
         with self._lock:
             documents = (text.document for text in self._memory.texts() if text.source in sources)

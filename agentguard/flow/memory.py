@@ -13,11 +13,16 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agentguard.decision import Span
 from agentguard.flow.document import Document
 from agentguard.flow.forms import short_tokens
 from agentguard.text.squash import places, squash, squash_blocks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["GRAM", "MAX_NEEDLE", "Hit", "Memory", "Text"]
 
@@ -32,6 +37,8 @@ FILTER_BITS = 15
 _HASH = 2_654_435_761
 # A text costs its length and this many characters for what is known about it.
 OVERHEAD = 64
+# So many blocks share one filter, which takes the memory of eight.
+CROSSED = 5
 # Grams of a needle that are asked for. More would only repeat the answer.
 MAX_GRAMS = 8
 
@@ -76,6 +83,12 @@ class Hit:
         # A match may run on into the next block, however much of that is dropped; mostly it does not.
         for blocks in (1, 2, 2 + BLOCK):
             window = self.text.part(base, base + blocks * BLOCK)
+            if window.isascii():
+                try:
+                    first, last = places(window, self.offset, self.offset + self.length - 1)
+                except IndexError:
+                    continue
+                return Span(base + first, base + last + 1)
             if self.offset + self.length <= len(squash(window)) or blocks > 2:
                 first, last = places(window, self.offset, self.offset + self.length - 1)
                 return Span(base + first, base + last + 1)
@@ -91,7 +104,8 @@ class _Pack:
     texts: list[Text] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     size: int = 0
-    blocks: list[tuple[int, int, bytes]] = field(default_factory=list)
+    blocks: list[tuple[int, int]] = field(default_factory=list)
+    filters: list[bytes] = field(default_factory=list)
     large: bool = False
     _tokens: dict[str, list[Text]] | None = None
 
@@ -109,22 +123,38 @@ class _Pack:
         self.folded = bytes(self.folded)
         start = 0
         for size in sizes:
-            end = start + size
-            self.blocks.append((start, end, _filter(self.folded[start : end + MAX_NEEDLE])))
-            start = end
+            self.blocks.append((start, start + size))
+            start += size
+        bits = [_filter(self.folded[start : end + MAX_NEEDLE]) for start, end in self.blocks]
+        groups = [bits[first : first + 8] for first in range(0, len(bits), 8)]
+        self.filters = [_crossed(group) if len(group) >= CROSSED else b"" for group in groups]
+        self.filters += [_packed(each) for group in groups if len(group) < CROSSED for each in group]
 
-    def hits(self, needle: bytes, grams: list[tuple[int, int]]) -> Iterator[Hit]:
+    def hits(self, needle: bytes, grams: list[int]) -> Iterator[Hit]:
         """At most one hit per text."""
         if not self.blocks:
             yield from self._scan(needle, 0, len(self.folded), 0)
             return
-        for index in range(len(self.blocks) - 1, -1, -1):
-            start, end, bits = self.blocks[index]
-            for byte, mask in grams:
-                if not bits[byte] & mask:
+        crossed = (len(self.blocks) + 7) // 8
+        for group in range(crossed - 1, -1, -1):
+            rows = self.filters[group]
+            passed = _meet(rows, grams) if rows else self._passed(grams, crossed)
+            while passed:
+                place = passed.bit_length() - 1
+                passed ^= 1 << place
+                start, end = self.blocks[8 * group + place]
+                yield from self._scan(needle, start, end + len(needle) - 1, 8 * group + place)
+
+    def _passed(self, grams: list[int], crossed: int) -> int:
+        """The blocks of the last group whose filters let the needle pass, one bit each."""
+        passed = 0
+        for place, bits in enumerate(self.filters[crossed:]):
+            for gram in grams:
+                if not bits[gram >> 3] & (1 << (gram & 7)):
                     break
             else:
-                yield from self._scan(needle, start, end + len(needle) - 1, index)
+                passed |= 1 << place
+        return passed
 
     def _scan(self, needle: bytes, start: int, end: int, block: int) -> Iterator[Hit]:
         base = start
@@ -220,7 +250,17 @@ class Memory:
         self.forgot = True
 
 
-def _filter(data: bytes) -> bytes:
+def _meet(rows: bytes, grams: list[int]) -> int:
+    """The blocks, one bit each, that have all of ``grams``."""
+    passed = 0xFF
+    for gram in grams:
+        passed &= rows[gram]
+        if not passed:
+            break
+    return passed
+
+
+def _filter(data: bytes) -> NDArray[np.bool_]:
     import numpy as np
 
     bits = np.zeros(1 << FILTER_BITS, dtype=np.bool_)
@@ -229,16 +269,30 @@ def _filter(data: bytes) -> bytes:
         if count > 0:
             grams = np.frombuffer(data, dtype="<u4", count=count, offset=offset)
             bits[(grams * np.uint32(_HASH)) >> np.uint32(32 - FILTER_BITS)] = True
+    return bits
+
+
+def _packed(bits: NDArray[np.bool_]) -> bytes:
+    import numpy as np
+
     return np.packbits(bits, bitorder="little").tobytes()
 
 
-def _grams(needle: bytes) -> list[tuple[int, int]]:
-    """Where a filter must have its bits: (byte, mask) of some grams spread over the needle."""
+def _crossed(filters: list[NDArray[np.bool_]]) -> bytes:
+    """Up to eight filters as one byte per gram: one look tells all blocks that may hold it."""
+    import numpy as np
+
+    rows = np.zeros(1 << FILTER_BITS, dtype=np.uint8)
+    for place, bits in enumerate(filters):
+        rows |= bits.view(np.uint8) << np.uint8(place)
+    return rows.tobytes()
+
+
+def _grams(needle: bytes) -> list[int]:
+    """Where a filter must have its bits, for some grams spread over the needle."""
     last = len(needle) - GRAM
-    step = max(1, last // MAX_GRAMS)
-    found = []
-    for start in {*range(0, last + 1, step), last}:
-        gram = int.from_bytes(needle[start : start + GRAM], "little")
-        bit = (gram * _HASH & 0xFFFFFFFF) >> (32 - FILTER_BITS)
-        found.append((bit >> 3, 1 << (bit & 7)))
-    return found
+    starts = [*range(0, last, max(1, last // MAX_GRAMS)), last]
+    return [
+        (int.from_bytes(needle[start : start + GRAM], "little") * _HASH & 0xFFFFFFFF) >> (32 - FILTER_BITS)
+        for start in starts
+    ]

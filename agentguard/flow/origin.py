@@ -12,8 +12,11 @@ U    stands only in untrusted text                              deny
 
 A pass needs the policy's ``sources`` too: without ``user`` P asks, without the tool's name T and S ask.
 M passes for sinks of kind ``id``, or when the tool is listed. S of an ``inbound`` tool asks where money, access or
-secrets are at stake, unless the request names what only that record holds: a sender chooses all other fields.
-An amount to a payee whom the user named passes from any record of the sources, and when it follows by arithmetic.
+secrets are at stake, unless the request names what only that record holds: a sender chooses all other fields. Who is
+written to it may say only so, or when the request asks for an answer.
+An amount to a payee whom the user named passes from a record of the sources that is about the payee or something else
+that the request names, and when it follows from such amounts by arithmetic.
+A trusted tool that was given words of strangers alone (to decode, to translate) vouches for nothing: s.
 U asks where the user told the agent to do what that text says. What asks is denied where nobody can be asked.
 
 Targets inside a body of text (links, addresses, account numbers) are judged too: any field of a record may be written
@@ -24,20 +27,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Letter, Origin, Span
-from agentguard.event import KEY, Json, Path, ToolCall
+from agentguard.event import Json, Path, ToolCall
+from agentguard.flow import arguments
 from agentguard.flow.contradiction import AMOUNT, DATE, Figures
-from agentguard.flow.document import Record, Value
+from agentguard.flow.document import Record, Value, selectors
 from agentguard.flow.embedded import EXCESS, Embedded, embedded
-from agentguard.flow.forms import elements, key, looks_like_field, probes
+from agentguard.flow.forms import elements, is_value, key, probes
 from agentguard.flow.labels import USER, ToolLabels
 from agentguard.flow.ledger import Evidence, Ledger
 from agentguard.flow.request import Request
+from agentguard.flow.target import names_target
 
 __all__ = ["Tracer", "ledger_of", "lineage"]
 
@@ -46,6 +52,10 @@ MAX_VALUES = 500
 # Targets inside the bodies of one call that are traced.
 MAX_TARGETS = 200
 
+# Texts and words of the arguments of a trusted call that are looked for, and how long one must be to say much.
+MAX_PIECES = 100
+MIN_PIECE = 12
+
 # How much of the evidence's sentence a person is shown, in characters on each side of the value.
 EXCERPT_CHARS = 80
 _SENTENCE_ENDS = (". ", "! ", "? ", "\n", "。")
@@ -53,6 +63,11 @@ _SENTENCE_ENDS = (". ", "! ", "? ", "\n", "。")
 # Who sent a mail or shared a file is chosen by the sender, so a record alone never settles these.
 _GUARDED_EFFECTS = frozenset({"money", "access"})
 _GUARDED_SINKS = frozenset({"secret"})
+# What an outsider must not choose by making his record the one that a search finds: who is written to or let in.
+# An argument of no stated kind may be that.
+_WHO = frozenset({"recipient", "person", "channel", "account", "url", None})
+# What may be called by a plain word, which may stand in the request for something else.
+_NAMED = frozenset({"recipient", "person", "channel", "account"})
 # Sinks that say who gets an amount.
 _PAYEES = frozenset({"account", "recipient", "person"})
 _GROUPED_SINKS = frozenset({"account", "id", "phone"})
@@ -65,6 +80,17 @@ _SINK_OF = {"link": "url", "email": "recipient", "phone": "phone"}
 _TARGET_MARK = re.compile(r"[@:/\\&\[({<\d]|\.\w|dot|[^\t\n\x20-\x7e]", re.IGNORECASE)
 
 Delegates = Callable[[str], bool]
+
+
+class Words(Protocol):
+    """How the user's request uses the values in it."""
+
+    def used(self, tool: str, labels: ToolLabels) -> tuple[str, ...] | None:
+        """Its words without what a tool must not use as a target; None when it may use everything."""
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """What the user says must not be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +111,18 @@ class Tracer:
         run: the conversation that asks.
         bound: characters that its memory holds.
         delegates: says of a source (``tool:<name>``) whether the user told the agent to do what it says.
+        words: how the request uses the values in it.
     """
 
-    def __init__(self, run: Conversation, bound: int, delegates: Delegates) -> None:
+    def __init__(self, run: Conversation, bound: int, delegates: Delegates, words: Words | None = None) -> None:
         self._levels = [_Level(each, bound) for each in lineage(run)]
         # The outermost run with a request holds the user's own words; those further in were written by its agent.
         asking = [depth for depth, level in enumerate(self._levels) if level.request.texts]
         self._asker = asking[-1] if asking else 0
         self._delegates = delegates
+        self._words = words
+        self._used: Request | None = None
+        self._forbidden: Request | None = None
 
     @property
     def ledgers(self) -> list[Ledger]:
@@ -111,28 +141,43 @@ class Tracer:
 
     def trace(self, labels: ToolLabels, call: ToolCall) -> tuple[Origin, ...]:
         """The origin of every value among the arguments; past the bounds the rest is one denied row."""
+        self._read_words(call.tool, labels)
         rows = list(islice(self._rows(labels, call), MAX_VALUES + 1))
         if len(rows) > MAX_VALUES:
             rows[-1] = dataclasses.replace(rows[-1], letter=Letter.N, effect=Effect.DENY, reason="origin-unknown")
             return tuple(rows)
+        rows.extend(_empty(labels, name) for name in arguments.unchosen(labels, call, {row.argument for row in rows}))
         payees = [row for row in rows if row.kind in _PAYEES]
         if not payees or any(row.letter is not Letter.P or row.effect is not Effect.ALLOW for row in payees):
             return tuple(rows)
-        return tuple(self._amount(labels, row) if row.kind == AMOUNT else row for row in rows)
+        names = {row.value for row in payees}
+        return tuple(self._amount(labels, row, names) if row.kind == AMOUNT else row for row in rows)
 
-    def _amount(self, labels: ToolLabels, row: Origin) -> Origin:
-        """To a payee whom the user named: an amount of any record of the sources, or one worked out as asked.
+    def _read_words(self, tool: str, labels: ToolLabels) -> None:
+        used = self._words.used(tool, labels) if self._words is not None else None
+        self._used = self._forbidden = None
+        if used is not None and self._words is not None:
+            self._used = Request(used, ())
+            self._forbidden = Request(self._words.forbidden, ()) if self._words.forbidden else None
 
-        Who would have to be kept from choosing the amount is the payee, and he was chosen by the user.
+    def _amount(self, labels: ToolLabels, row: Origin, payees: Collection[str]) -> Origin:
+        """To payees whom the user named: an amount of a record about them, or one worked out as asked.
+
+        Who would have to be kept from choosing the amount is the payee, and he was chosen by the user. A record counts
+        when it holds a payee or something else that the request names: else any row of any list would do.
         """
         if row.effect is not Effect.REQUIRE_APPROVAL or row.letter not in (Letter.S, Letter.s, Letter.N):
             return row
         sources = [f"tool:{source}" for source in labels.sources_for(row.argument) or ()]
+        level, request = self._levels[0], self.request
         if row.source in sources:
-            return dataclasses.replace(row, effect=Effect.ALLOW, reason="")
+            known = level.ledger.look_up(row.value).values
+            if any(value.source in sources and _concerns(value, request, payees) for value in known):
+                return dataclasses.replace(row, effect=Effect.ALLOW, reason="")
         if len(self._levels) > 1:
             return row
-        formula = self.request.calculation.explains(row.value, self._levels[0].ledger.figures(sources))
+        figures = (value.text for value in level.ledger.figures(sources) if _concerns(value, request, payees))
+        formula = request.calculation.explains(row.value, figures)
         if formula is None:
             return row
         settled = dataclasses.replace(row, letter=Letter.S, effect=Effect.ALLOW, reason="", source=USER)
@@ -179,6 +224,19 @@ class Tracer:
         values = (vouched for level in self._levels for vouched in level.ledger.look_up(value, grouped=True).values)
         return {vouched.record for vouched in values if vouched.record is not None}
 
+    def derives(self, args: Json) -> bool:
+        """Whether a call was given a word or text that strangers wrote, and nobody else.
+
+        What such a call answers may be made of it: decoded, translated, completed.
+        """
+        return any(map(self._is_strange, islice(_pieces(args), MAX_PIECES)))
+
+    def _is_strange(self, piece: str) -> bool:
+        if self.request.holds(piece) or not probes(piece)[0]:
+            return False
+        found = [level.ledger.look_up(piece) for level in self._levels]
+        return any(each.untrusted for each in found) and not any(each.values for each in found)
+
     @property
     def suspicious(self) -> bool:
         """Whether text that anybody may have written was read in this run or one above it."""
@@ -207,17 +265,20 @@ class Tracer:
                     kind=kind or "content",
                 )
                 if labels.acts and not labels.lists(argument):
-                    for place, text, _ in _values(path, node, kind):
+                    for place, text, _ in arguments.values(path, node, kind):
                         yield from self.targets(argument, place, text)
                 continue
             guarded = labels.side_effect in _GUARDED_EFFECTS or kind in _GUARDED_SINKS
-            for place, text, is_flag in _values(path, node, kind):
+            for place, text, is_flag in arguments.values(path, node, kind):
                 sink = _Sink(argument, place, kind, sources, guarded)
                 for element in elements(text, kind) if text.strip() or kind == "path" else ():
                     yield self._judge(sink, element, is_flag=is_flag)
 
     def _judge(self, sink: _Sink, value: str, *, is_flag: bool = False) -> Origin:
         known, untrusted = self._trace(sink, value)
+        if self._is_forbidden(sink, value) and (known or untrusted is None):
+            text, _ = self.request.locate(value)
+            return _origin(sink, Letter.P, Effect.REQUIRE_APPROVAL, value, Evidence(USER, text))
         if known:
             if len(known) == 1:
                 return known[0]
@@ -234,6 +295,13 @@ class Tracer:
             effect = Effect.REQUIRE_APPROVAL if asks else Effect.DENY
             return _origin(sink, Letter.U, effect, value, untrusted)
         return _origin(sink, Letter.N, Effect.REQUIRE_APPROVAL, value, None)
+
+    def _is_forbidden(self, sink: _Sink, value: str) -> bool:
+        """Whether the user only says that the value must not be used."""
+        if self._forbidden is None or self._used is None or sink.kind in (AMOUNT, DATE):
+            return False
+        forbidden, used = ((_holds(sink, words, value)) for words in (self._forbidden, self._used))
+        return forbidden and not used
 
     def _target(self, argument: str, path: Path, target: Embedded, *, guarded: bool) -> Origin:
         kind = _SINK_OF.get(target.kind, "account")
@@ -264,6 +332,8 @@ class Tracer:
                 said = asked
             else:
                 said = asked and self._says(level, sink, value)
+            if said and depth == self._asker and not self._uses(sink, value):
+                said = False
             if said and depth == len(self._levels) - 1:
                 text, _ = self.request.locate(value)
                 known.insert(0, _origin(sink, Letter.P, _pass_if(_user_may(sink)), value, Evidence(USER, text)))
@@ -294,11 +364,21 @@ class Tracer:
             return False
         if sink.kind == "command" and not request.spells(value):
             return False
-        if request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value)):
+        if sink.kind in _NAMED and value.isalpha() and not names_target(request.texts, value):
+            return False
+        if _holds(sink, request, value):
             return True
         if sink.kind in (AMOUNT, DATE):
             return self._names_figure(level, sink.kind, value)
         return sink.kind == "person" and self._names_person(level, value)
+
+    def _uses(self, sink: _Sink, value: str) -> bool:
+        """Whether the request says the value as one to be used, not as one that is forbidden or others' wish."""
+        if self._used is None or sink.kind in (AMOUNT, DATE, "command"):
+            return True
+        if _holds(sink, self._used, value):
+            return True
+        return sink.kind == "person" and self._used.unnamed_words(value) is not None
 
     def _names_figure(self, level: _Level, kind: str, value: str) -> bool:
         """In whatever notation; a minus sign, and an hour that strangers wrote, must be the user's own."""
@@ -334,18 +414,23 @@ class _Level:
 
     def letter(self, vouched: Value) -> Letter:
         if vouched.record is None:
-            return Letter.T
+            return Letter.s if vouched.derived else Letter.T
         pointed = vouched.record.chosen_by(self.request) or vouched.record.calls(self.request, vouched.text)
         return Letter.S if pointed else Letter.s
 
     def may_set(self, sink: _Sink, letter: Letter, vouched: Value) -> bool:
         if sink.sources is None:
-            return letter is not Letter.s or not vouched.inbound
+            return letter is not Letter.s or not (vouched.inbound or vouched.derived)
         if vouched.tool not in sink.sources or letter is Letter.s:
             return False
-        if letter is Letter.T or not (sink.guarded and vouched.inbound):
+        if letter is Letter.T or vouched.record is None or not vouched.inbound:
             return True
-        return vouched.record is not None and vouched.record.named_by(self.request)
+        record, request = vouched.record, self.request
+        if sink.guarded:
+            return record.named_by(request)
+        if sink.kind not in _WHO or request.replies:
+            return True
+        return record.named_by(request) or record.calls(request, vouched.text) or record.filed_under(request)
 
 
 def lineage(run: Conversation) -> list[Conversation]:
@@ -363,27 +448,36 @@ def ledger_of(run: Conversation, bound: int) -> Ledger:
     return ledger
 
 
-def _values(path: Path, node: Json, kind: str | None) -> Iterator[tuple[Path, str, bool]]:
-    """Every value at any depth, dictionary keys and numbers included; True in third place marks a yes-or-no."""
-    if isinstance(node, dict):
-        for name, item in node.items():
-            # A key shaped like a field name is structure; any other may be an address. People are named like fields,
-            # and a key without a value is all there is to choose.
-            if kind == "person" or not looks_like_field(name) or item is None or item in ([], {}, ""):
-                yield (*path, name, KEY), name, False
-            yield from _values((*path, name), item, kind)
-    elif isinstance(node, list):
-        for index, item in enumerate(node):
-            yield from _values((*path, index), item, kind)
-    elif isinstance(node, bool):
-        yield path, str(node).lower(), True
-    elif node is not None:
-        yield path, node if isinstance(node, str) else repr(node), False
+def _empty(labels: ToolLabels, name: str) -> Origin:
+    sink = _Sink(name, ("args", name), labels.sink_of(name), labels.sources_for(name), True)
+    return _origin(sink, Letter.N, Effect.REQUIRE_APPROVAL, "", None)
 
 
 def _is_grouped(sink: _Sink, value: str) -> bool:
     """Whether the value may be a number that people write in groups: a telephone number receives messages too."""
     return sink.kind in _GROUPED_SINKS or (sink.kind == "recipient" and "@" not in value)
+
+
+def _pieces(args: Json) -> Iterator[str]:
+    """What strangers' words are looked for in: each text of the arguments; of a long one also its lines and words."""
+    for text in selectors(args):
+        yield text
+        if not is_value(text):
+            yield from (
+                piece for line in text.splitlines() for piece in (line, *line.split()) if len(piece) >= MIN_PIECE
+            )
+
+
+def _concerns(value: Value, request: Request, payees: Collection[str]) -> bool:
+    """Whether an amount stands in a trusted result, or in a record about a payee or what the request names."""
+    record = value.record
+    if value.identity or record is None:
+        return not (value.identity or value.derived)
+    return record.concerns(payees) or record.named_among(request) or record.told_of(request, payees)
+
+
+def _holds(sink: _Sink, request: Request, value: str) -> bool:
+    return request.holds(value) or (_is_grouped(sink, value) and request.holds_grouped(value))
 
 
 def _user_may(sink: _Sink) -> bool:

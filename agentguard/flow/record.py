@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from agentguard.flow.forms import canonical, tokens
 from agentguard.flow.request import Request
 from agentguard.flow.superlative import Extreme, extremes
+from agentguard.flow.vocabulary import split_name
 from agentguard.text.squash import squash
 
 __all__ = ["Record", "Table", "is_id"]
@@ -31,8 +32,18 @@ MIN_RUN_WORDS = 2
 MAX_RUN_WORDS = 5
 MAX_NAME_CHARS = 100
 
+# Characters of one free text that tell what its row is about.
+MAX_PROSE = 1_000
+
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}")
 _PARTS = re.compile(r"[-_.\s+]+")
+
+# Fields that say what a text is about or carries, whoever wrote it; and those that say so of a file.
+_SUBJECTS = frozenset({
+    "title", "subject", "heading", "headline", "caption", "topic", "summary", "body", "text", "content", "description",
+    "attachment", "attachments", "betreff", "titel", "objet", "sujet", "titre", "asunto", "titulo",
+})  # fmt: skip
+_HEADINGS = _SUBJECTS | {"file", "filename"}
 
 # The kinds of ``Marks`` that are looked for in other rows, by place.
 _WORDS, _FIELDS, _RUNS = range(3)
@@ -66,6 +77,8 @@ class Table:
         # Of each field its row, by number: a row that held its table and was held by it would outlive its reading.
         self.rows: list[int] = []
         self.siblings: list[int] = []
+        # What is free text in a row, by number: it sets nothing, but tells what the row is about.
+        self.prose: list[tuple[int, list[str]]] = []
         self._folds: tuple[bytes, list[int]] | None = None
         self._marks: dict[int, Marks] = {}
         self._alone: dict[tuple[int, object], bool] = {}
@@ -136,6 +149,14 @@ class Table:
         pairs = (pair for row in self._holding(word) for pair in self.marks(row).people)
         return all(other == address for each, other in pairs if each == word)
 
+    def told_alone(self, row: int, words: Collection[str]) -> bool:
+        """Whether the free text of this row, and of no other, holds one of ``words``."""
+        rows: dict[str, set[int]] = {word: set() for word in words}
+        for number, texts in self.prose:
+            for word in {canonical(token) for text in texts for token in tokens(text[:MAX_PROSE])} & rows.keys():
+                rows[word].add(number)
+        return any(having == {row} for having in rows.values())
+
     def _holding(self, text: str) -> Iterator[int]:
         """The numbers of the rows that may hold ``text``, in order."""
         needle = squash(text)
@@ -169,8 +190,8 @@ class Record:
 
     def named_by(self, request: Request) -> bool:
         """Whether the request names a person or address that only this row holds. A number says not whose it is."""
-        named = (word for word in self._names(request) if not any(map(str.isdigit, word)))
-        return any(named) or any("@" in text for text in self._values(request))
+        words = (word for word in self._names(request) if word in request.people and self._is_somebody(word))
+        return any(words) or any("@" in text for text in self._values(request))
 
     def calls(self, request: Request, value: str) -> bool:
         """Whether ``value`` is an address of this row that the request calls by a name no other address of it has.
@@ -178,8 +199,35 @@ class Record:
         "Invite Mara" means mara.lind@..., where no second Mara stands in the same result.
         """
         return any(
-            address == value and word in request.names and self.table.called_alone(word, address)
+            address == value and word in request.people and self.table.called_alone(word, address)
             for word, address in self.marks.people
+        )
+
+    def concerns(self, parties: Collection[str]) -> bool:
+        """Whether one of ``parties`` is a value of the row."""
+        return any(self.table.texts[place] in parties for place in self.table.places[self.row])
+
+    def named_among(self, request: Request) -> bool:
+        """Whether the row holds somebody's name, an address or an account that the request names, be it one of many."""
+        if any(map(self._is_somebody, self.marks.words & request.people)):
+            return True
+        return any(map(request.holds, self.marks.fields)) or self.chosen_by(request)
+
+    def told_of(self, request: Request, parties: Collection[str]) -> bool:
+        """Whether this row alone of its result speaks of one of ``parties``, or of a name of the request."""
+        return self.table.told_alone(self.row, request.people | set(map(canonical, parties)))
+
+    def filed_under(self, request: Request) -> bool:
+        """Whether the request spells the whole name of the file that this row is, or an address of it."""
+        fields = ((self.table.names[place], self.table.texts[place]) for place in self.table.places[self.row])
+        spelt = {text for name, text in fields if _SUBJECTS.isdisjoint(split_name(name))}
+        return any(text in spelt for text in self._values(request))
+
+    def _is_somebody(self, word: str) -> bool:
+        """Whether ``word`` stands in another field than a heading, where it would be what a text is about."""
+        fields = ((self.table.names[place], self.table.texts[place]) for place in self.table.places[self.row])
+        return any(
+            word in map(canonical, tokens(text)) for name, text in fields if _HEADINGS.isdisjoint(split_name(name))
         )
 
     def _names(self, request: Request) -> Iterator[str]:

@@ -12,7 +12,7 @@ from agentguard.flow.calculation import Calculation
 from agentguard.flow.contradiction import Figures, is_calendar_word
 from agentguard.flow.forms import bare_word, canonical, grouped_key, key, tokens, words
 from agentguard.flow.superlative import superlatives
-from agentguard.flow.vocabulary import folded
+from agentguard.flow.vocabulary import folded, names_thing
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
 from agentguard.text.squash import squash
@@ -27,6 +27,19 @@ MAX_PHRASE_WORDS = 32
 # A longer number is no day, hour or small sum.
 MAX_COUNTED = 4
 
+
+# Orders to answer somebody, folded; "has anyone replied" is none.
+_REPLY = re.compile(
+    r"(?<![a-z])(?:reply|respond|answer|(?:write|get) back|antworten?|beantworten?|"
+    r"zuruckschreiben|schreibe? (?:\S+ ){0,6}zuruck|reponds|repondre|repondez|responde|responder|respondeles?|"
+    r"contesta|contestar|contestales?)(?![a-z])"
+)
+
+# Orders to send something else, which whoever wrote need not get.
+_SEND = re.compile(
+    r"(?<![a-z])(?:send|forward|share|pass on|schicke?n?|sende?n?|leite|weiterleiten|envoie[sz]?|envoyer|"
+    r"transfere[rz]?|envia|enviar|enviale|manda|mandar|mandale|reenvia|reenviar)(?![a-z])"
+)
 
 # A longer number is told from an amount by its length.
 MAX_NUMBERED = 12
@@ -61,6 +74,21 @@ class Request:
         self._keys = {key(token) for token in written} - {""}
         self.names = frozenset(_distinctive(self._texts))
         self.superlatives = superlatives(self._texts)
+
+    @functools.cached_property
+    def people(self) -> frozenset[str]:
+        """The names that may be somebody's: no number, no day or month, no word for a thing ("den Bericht")."""
+        return frozenset(
+            word
+            for word in self.names
+            if not (any(map(str.isdigit, word)) or is_calendar_word(folded(word)) or names_thing(folded(word)))
+        )
+
+    @functools.cached_property
+    def replies(self) -> bool:
+        """Whether the user wants somebody to be answered, and nothing else sent: whoever wrote, then."""
+        words = [folded(text) for text in self._texts]
+        return any(map(_REPLY.search, words)) and not any(map(_SEND.search, words))
 
     @functools.cached_property
     def figures(self) -> Figures:
@@ -154,8 +182,10 @@ class Request:
 
     def _own_words(self, text: str, quoted: Sequence[str]) -> list[str]:
         """Cut the quoted passages out, whatever the spacing; bar the words of a passage that hides its place."""
+        if not quoted:
+            return [text]
         segments = [" ".join(text.split())]
-        squashed = squash(text) if quoted else b""
+        squashed = squash(text)
         for passage in filter(None, (" ".join(passage.split()) for passage in quoted)):
             cut = [part for segment in segments for part in _cut(segment, passage)]
             if cut == segments and squash(passage) in squashed:

@@ -90,21 +90,32 @@ class Review:
         return found
 
     def _unasked(self) -> Iterator[Doubt]:
-        labels = self._labels
-        if labels.side_effect == "read" or not labels.intent or self._intent.asks_for(self._call.tool, labels):
+        labels, intent = self._labels, self._intent
+        if labels.side_effect == "read" or not labels.intent:
             return
-        deny = not self._intent.delegated and any(ledger.read_untrusted for ledger in self._tracer.ledgers)
+        rule = f"tools.{self._call.tool}.intent"
+        if intent.asks_for(self._call.tool, labels):
+            if intent.asks_first:
+                message = "The user wants to be asked before this action."
+                yield Doubt(Effect.REQUIRE_APPROVAL, "intent-missing", message, rule=rule)
+            return
+        # "Yeet the plan over to Ann": with every target the user's own, what the verb means may be asked.
+        strange = intent.unclear and all(row.effect is Effect.ALLOW for row in self.table)
+        spoken_of = intent.delegated or strange or intent.mentions(self._call.tool, labels)
+        deny = not spoken_of and any(ledger.read_untrusted for ledger in self._tracer.ledgers)
         yield Doubt(
             Effect.DENY if deny else Effect.REQUIRE_APPROVAL,
             "intent-missing",
             f"The user's request does not ask for this action ({labels.side_effect}).",
-            rule=f"tools.{self._call.tool}.intent",
+            rule=rule,
         )
 
     def _of_texts(self) -> Iterator[Doubt]:
         if not self._labels.acts:
             return
         free = {row.argument for row in self.table if row.letter is Letter.FREE}
+        if self._tracer.request.figures.empty and not any(map(_is_title, free)):
+            return
         for leaf in self._call.leaves():
             argument = str(leaf.path[1])
             if leaf.kind != "text" and argument in free:
@@ -201,6 +212,8 @@ def shown(argument: str) -> str:
 def _stands(row: Origin) -> str:
     if row.letter is Letter.N:
         return "was found nowhere"
+    if row.letter is Letter.P and row.source == USER:
+        return "stands in the request only as one that must not be used, or that the policy does not let the user set"
     if row.letter in (Letter.U, Letter.P):
         return row.meaning
     return f"is {'a ' if row.letter in (Letter.S, Letter.s) else ''}{row.meaning}"

@@ -8,9 +8,10 @@ vocabulary, so the whole is linear.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from agentguard.flow.action import Action, Hit, actions
+from agentguard.flow.mention import CONTENT, Mentions, Said
 from agentguard.flow.tokens import split
 from agentguard.flow.vocabulary import Phrase, Vocabulary
 from agentguard.flow.wording import MAX_GAP, Wording, gapped, match, match_parts
@@ -24,17 +25,35 @@ REACH = 8
 SHORTEST_VERB = 3
 # What somebody's words may stand in.
 HOLDERS = frozenset({"mail", "message", "channel", "file", "web", "record", "task", "event", "social", "code"})
+# What may stand before an order.
+_POLITE = frozenset({"please", "pls", "bitte", "hi", "hey", "hello", "hallo", "hola", "bonjour", "ok", "okay"})
+# Roles of words that begin no order.
+_SMALL = (
+    "question", "past_question", "when_question", "decides", "common", "subject", "article", "pronoun", "negation",
+    "source", "modal", "ability", "filler", "adverb", "coordination", "lead",
+)  # fmt: skip
 # What somebody's orders may be read in.
 DOCUMENTS = frozenset({"mail", "message", "file", "web"})
 
 
 @dataclass(slots=True)
 class Sentence:
-    """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated."""
+    """One sentence: its words, the actions it asks for, and the objects to whose words the user delegated.
+
+    ``reported`` are actions that somebody else wishes for, ``affirms`` says "do so", ``doubts`` asks whether to,
+    ``asks_first`` wants to be asked before, ``strange`` may be an order in words that nobody listed; ``said`` is what
+    it says of the values in it.
+    """
 
     words: list[str]
     actions: list[Action]
     delegated: frozenset[str]
+    reported: list[Action] = field(default_factory=list)
+    affirms: bool = False
+    doubts: bool = False
+    asks_first: bool = False
+    strange: bool = False
+    said: Said = field(default_factory=Said)
 
     def says(self, phrase: Phrase) -> bool:
         """Whether ``phrase`` stands in the sentence, outside quotations and source phrases."""
@@ -47,10 +66,19 @@ def sentences(texts: Sequence[str], vocabulary: Vocabulary) -> list[Sentence]:
     seen: frozenset[str] = frozenset()
     left = MAX_WORDS
     for text in texts:
+        content = works = False
         for tokens in split(text, left):
             left -= len(tokens)
-            reader = _Reader(Wording(tokens, vocabulary), seen)
+            wording = Wording(tokens, vocabulary)
+            begins = (works and tokens[0].colon) or (content and not wording.has("afterwards", 0))
+            # A text to be translated goes on to the next blank line.
+            if begins and not (content and tokens[0].blank):
+                content, works = True, False
+                found.append(Sentence([], [], frozenset(), said=CONTENT))
+                continue
+            reader = _Reader(wording, seen)
             found.append(reader.read())
+            content, works = reader.opens_content, reader.works_on
             seen = seen | reader.seen
     return found
 
@@ -65,6 +93,7 @@ class _Reader:
         self._introduced: dict[int, bool] = {}
         self._wished = [False] * len(text.words)
         self.seen = text.families(text.nouns)
+        self.opens_content = self.works_on = False
 
     def read(self) -> Sentence:
         delegations = self._delegations()
@@ -77,8 +106,35 @@ class _Reader:
         self._starts = {hit.start for hit in hits}
         for position, hit in enumerate(hits):
             hit.negated = self._negated(hit, hits[position - 1] if position else None)
+        led = any(not self._introduced[index] for index, _ in delegations)
+        mentions = Mentions(self._text, hits, led=led)
+        self.opens_content, self.works_on = mentions.open_content, mentions.works_on
+        # "Kestrel wants us to pay" tells of a wish, and leaves nothing to Kestrel's words.
+        self._introduced |= {index: True for index, _ in delegations if mentions.reported[index]}
+        wished = [told and not own for told, own in zip(mentions.reported, mentions.content, strict=True)]
+        reported = [replace(hit, asks=hit.asks and not hit.negated and wished[hit.start]) for hit in hits]
+        for hit in hits:
+            hit.asks = hit.asks and not mentions.silent[hit.start]
         delegated = self._standing(delegations, hits) | self._to_documents(hits)
-        return Sentence(self._text.words, actions(self._text, hits, self._before), delegated)
+        return Sentence(
+            self._text.words,
+            actions(self._text, hits, self._before),
+            delegated,
+            actions(self._text, reported, self._before) if any(mentions.reported) else [],
+            mentions.affirms,
+            any(mentions.doubted),
+            any(self._text.has("asks_first", place) for place in range(len(self._text.words))),
+            not hits and self._is_strange(),
+            mentions.said(hits, reported),
+        )
+
+    def _is_strange(self) -> bool:
+        """Whether the first word may be a verb that nobody listed: none of the small words, and no thing."""
+        text = self._text
+        first = next((place for place, word in enumerate(text.words) if word not in _POLITE), len(text.words))
+        if first + 1 >= len(text.words) or first in text.nouns or not text.words[first].isalpha():
+            return False
+        return not any(text.has(role, first) for role in _SMALL) and text.words[first] not in text.vocabulary.numbers
 
     # Delegation
 

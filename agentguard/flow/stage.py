@@ -5,12 +5,13 @@ The rules hold from the first call of a run on: there is no gate that waits for 
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agentguard.conversation import Conversation
 from agentguard.decision import ALLOW, Effect, Finding, Origin, Verdict
-from agentguard.event import AgentMessage, Event, Label, ModelInput, ModelOutput, ToolCall, ToolResult
+from agentguard.event import AgentMessage, Event, Label, Message, ModelInput, ModelOutput, ToolCall, ToolResult
 from agentguard.flow.answer import answer_doubts
 from agentguard.flow.confidential import Classify
 from agentguard.flow.intent import Intent
@@ -46,6 +47,8 @@ class Flow:
         memory: characters of results held per run.
         classify: finds confidential values in a text; without it nothing counts as confidential.
         answers: whether links and images in what the model says are judged.
+        revealed: an event with the values that pseudonyms in it stand for. Only what is remembered is read so: an
+            argument that is not restored stays a pseudonym, which nobody entitled has set.
     """
 
     name = "flow"
@@ -59,12 +62,14 @@ class Flow:
         memory: int = MEMORY,
         classify: Classify | None = None,
         answers: bool = True,
+        revealed: Callable[[Event, Conversation], Event] = lambda event, run: event,
     ) -> None:
         self._labels = dict(labels)
         self._vocabulary = vocabulary or Vocabulary()
         self._memory = memory
         self._classify = classify
         self._answers = answers
+        self._revealed = revealed
 
     def inspect(self, event: Event, run: Conversation, /) -> Verdict:
         """Judge a call or an answer; remember who wrote the texts of every other event."""
@@ -77,12 +82,15 @@ class Flow:
         if isinstance(event, ModelOutput):
             return self._judge_answer(event, run)
         ledger = ledger_of(run, self._memory)
+        event = self._revealed(event, run)
         if isinstance(event, ToolResult):
-            ledger.take(event, self._labels.get(event.tool))
+            labels = self._labels.get(event.tool)
+            trusted = labels is not None and labels.output is Label.TRUSTED and bool(event.args)
+            ledger.take(event, labels, derived=trusted and self._tracer(run)[0].derives(event.args))
             _tally(run).settle(event)
         elif isinstance(event, ModelInput):
             self._read_history(event, ledger)
-        else:
+        elif isinstance(event, AgentMessage):
             self._read_message(event, ledger)
         return ALLOW
 
@@ -98,7 +106,7 @@ class Flow:
         labels = self._labels.get(call.tool)
         if labels is None:
             return ()
-        review = self._review(call, labels, run, self._tracer(run))
+        review = self._review(call, labels, run, *self._tracer(run))
         review.doubts()
         return review.table
 
@@ -111,9 +119,9 @@ class Flow:
                 reason="tool-unlabelled",
                 message="The policy does not describe this tool, so it cannot be used.",
             )
-        tracer = self._tracer(run)
-        review = self._review(call, labels, run, tracer)
-        doubts = review.doubts() or list(self._repeated(call, labels, run, tracer))
+        tracer, words = self._tracer(run)
+        review = self._review(call, labels, run, tracer, words)
+        doubts = review.doubts() or list(self._repeated(call, labels, run, words))
         if doubts:
             verdict = _verdict(doubts, review.table)
             if verdict.effect is Effect.REQUIRE_APPROVAL:
@@ -133,41 +141,46 @@ class Flow:
     def _judge_answer(self, event: ModelOutput, run: Conversation) -> Verdict:
         if not self._answers:
             return ALLOW
-        tracer = self._tracer(run)
+        tracer, _ = self._tracer(run)
         doubts, table = answer_doubts(event, tracer, self._confidential(run, tracer))
         return _verdict(doubts, tuple(table)) if doubts else ALLOW
 
-    def _review(self, call: ToolCall, labels: ToolLabels, run: Conversation, tracer: Tracer) -> Review:
+    def shows(self, text: str, run: Conversation) -> bool:
+        """Whether ``text``, a part of an answer that no link reaches out of, may be read before the rest was made."""
+        answer = ModelOutput(Message("assistant", text))
+        return self._judge_answer(answer, run).effect is Effect.ALLOW
+
+    def _review(self, call: ToolCall, labels: ToolLabels, run: Conversation, tracer: Tracer, words: _Words) -> Review:
         leaves = labels.side_effect == "send" or labels.egress
         return Review(
             call,
             labels,
             tracer=tracer,
-            intent=self._intent(tracer),
+            intent=words.intent,
             confidential=self._confidential(run, tracer) if leaves else None,
         )
 
-    def _repeated(self, call: ToolCall, labels: ToolLabels, run: Conversation, tracer: Tracer) -> Sequence[Doubt]:
+    def _repeated(self, call: ToolCall, labels: ToolLabels, run: Conversation, words: _Words) -> Sequence[Doubt]:
         """One call more than the request asked for. A call that passes counts from here on."""
         if labels.side_effect == "read":
             return ()
-        count = self._intent(tracer).count(call.tool, labels) if labels.repeat_asks else None
+        count = words.intent.count(call.tool, labels) if labels.repeat_asks else None
         if _tally(run).take(call, count if count is None else max(1, count)):
             return ()
         message = f"The request asks for {count or 1} call(s) of this tool, and this is one more."
         return [Doubt(Effect.REQUIRE_APPROVAL, "repeated", message, rule=f"tools.{call.tool}.repeat")]
 
-    def _tracer(self, run: Conversation) -> Tracer:
+    def _tracer(self, run: Conversation) -> tuple[Tracer, _Words]:
         def delegates(source: str) -> bool:
             kind, _, name = source.partition(":")
             labels = self._labels.get(name)
-            intent = self._intent(tracer)
             if kind != "tool" or labels is None:
-                return bool(intent.delegated)
-            return intent.delegates(name, labels)
+                return bool(words.intent.delegated)
+            return words.intent.delegates(name, labels)
 
-        tracer = Tracer(run, self._memory, delegates)
-        return tracer
+        words = _Words(lambda: self._intent(tracer))
+        tracer = Tracer(run, self._memory, delegates, words)
+        return tracer, words
 
     def _intent(self, tracer: Tracer) -> Intent:
         """What the user asked for: the outermost request, since those further in were written by an agent."""
@@ -214,6 +227,24 @@ class _Intents:
             if vocabulary not in self._intents:
                 self._intents[vocabulary] = Intent(texts, vocabulary)
             return self._intents[vocabulary]
+
+
+class _Words:
+    """The request as the intent reads it, once it is asked for."""
+
+    def __init__(self, read: Callable[[], Intent]) -> None:
+        self._read = read
+
+    @functools.cached_property
+    def intent(self) -> Intent:
+        return self._read()
+
+    def used(self, tool: str, labels: ToolLabels) -> tuple[str, ...] | None:
+        return self.intent.used(tool, labels)
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        return self.intent.forbidden
 
 
 def _root(run: Conversation) -> Conversation:

@@ -1,9 +1,9 @@
 """How often each tool was called in a run, so that one mail asked for stays one mail sent.
 
 A call counts from the moment it passes, so that parallel calls see each other; one that was put to a person counts when
-its result shows that it ran. An error gives the place back, and the same call again, before any result of it was seen,
-is a retry and takes no second place; with another id it is another call. A refusal, which some frameworks report as a
-result, takes none.
+its result shows that it ran. An error gives the place back, and the same call with the same id again, before any result
+of it was seen, is a retry and takes no second place; with another id, or none, it is another call. A refusal, which
+some frameworks report as a result, takes none.
 """
 
 from __future__ import annotations
@@ -31,19 +31,21 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done: Counter[str] = Counter()
-        self._pending: dict[_Key, None] = {}
+        self._pending: Counter[_Key] = Counter()
         self._asked: dict[_Key, None] = {}
 
     def take(self, call: ToolCall, limit: int | None) -> bool:
         """Whether one more call stays within ``limit`` (None: no limit); when it does, it counts from now on."""
         with self._lock:
-            if not self._admits(call, limit):
+            key = _key(call)
+            if call.call_id is not None and key in self._pending:
+                return True
+            if limit is not None and self._count(call.tool) >= limit:
                 return False
-            self._pending[_key(call)] = None
+            self._pending[key] += 1
             if len(self._pending) > MAX_PENDING:
                 tool, *_ = oldest = next(iter(self._pending))
-                del self._pending[oldest]
-                self._done[tool] += 1
+                self._done[tool] += self._pending.pop(oldest)
             return True
 
     def asked(self, call: ToolCall) -> None:
@@ -58,15 +60,18 @@ class Tally:
         key = _key(result)
         with self._lock:
             known = key in self._pending or key in self._asked
-            self._pending.pop(key, None)
-            self._asked.pop(key, None)
+            if key in self._pending:
+                self._pending[key] -= 1
+                if not self._pending[key]:
+                    del self._pending[key]
+            else:
+                self._asked.pop(key, None)
             if known and not result.is_error:
                 self._done[result.tool] += 1
 
-    def _admits(self, call: ToolCall, limit: int | None) -> bool:
-        if limit is None or _key(call) in self._pending:
-            return True
-        return self._done[call.tool] + sum(tool == call.tool for tool, *_ in self._pending) < limit
+    def _count(self, tool: str) -> int:
+        """How many calls of ``tool`` passed."""
+        return self._done[tool] + sum(count for (name, *_), count in self._pending.items() if name == tool)
 
 
 def _key(event: ToolCall | ToolResult) -> _Key:

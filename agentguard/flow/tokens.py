@@ -52,7 +52,8 @@ class Token:
 
     ``stop`` and ``pause`` say that a sentence or a clause ends before it, ``past`` that it is written with the accent
     that folding takes from a participle ("envoyé", "envié"), ``comma`` that what ends before it may be an item of a
-    list. ``objects`` are the families an opaque token belongs to.
+    list, ``colon`` that one stands before it, ``blank`` that a blank line does. ``objects`` are the families an opaque
+    token belongs to. ``raw`` is what stands between spaces, for the first token made of it.
     """
 
     word: str
@@ -62,6 +63,9 @@ class Token:
     past: bool = False  # written with the accent that folding takes from a participle ("envoyé", "envié")
     objects: tuple[str, ...] = ()
     comma: bool = False
+    colon: bool = False
+    raw: str = ""
+    blank: bool = False
 
 
 def split(text: str, limit: int) -> Iterator[list[Token]]:
@@ -75,48 +79,76 @@ def split(text: str, limit: int) -> Iterator[list[Token]]:
         yield sentence
 
 
+class _Marks:
+    """The marks that were met since the last word."""
+
+    __slots__ = ("blank", "colon", "comma", "pause", "stop")
+
+    def __init__(self) -> None:
+        self.stop = self.pause = True
+        self.comma = self.colon = self.blank = False
+
+    def token(
+        self, word: str, raw: str, *, capital: bool = False, past: bool = False, objects: tuple[str, ...] = ()
+    ) -> Token:
+        """The next token, and no marks from then on."""
+        token = Token(word, self.stop, self.pause, capital, past, objects, self.comma, self.colon, raw, self.blank)
+        self.stop = self.pause = self.comma = self.colon = self.blank = False
+        return token
+
+    def meet(self, marks: str) -> None:
+        """Marks behind an opaque token."""
+        self.stop = bool(_STOPS & set(marks))
+        self.pause = bool(_PAUSES & set(marks))
+        self.comma, self.colon = "," in marks, ":" in marks
+
+
 def _tokens(text: str, limit: int) -> Iterator[Token]:
-    text = _QUOTED.sub(_quotation, text[: limit * 40])
+    quoted: list[str] = []
+    text = _QUOTED.sub(lambda match: _quotation(match, quoted), text[: limit * 40])
     text = _LETS.sub("lets", _EMAIL.sub(r"\1", text))
     text = _APOSTROPHE.sub(" ", _NOT.sub(lambda match: f"{match[1] or match[2]} not", text))
-    stop = pause = True
-    comma = False
+    quotations = iter(quoted)
+    marks = _Marks()
     for line in text.split("\n"):
-        stop = True
+        marks.stop = True
         chunks = line.split()
+        marks.blank = marks.blank or not chunks
         for place, chunk in enumerate(chunks):
             if limit <= 0:
                 return
-            abbreviated = _is_abbreviated(chunk, chunks[place + 1 : place + 2])
-            bare = chunk.strip("\"'.,;:!?()<>[]{}*_“”„«»")
-            if _MARKED.search(bare) and bare:
+            for token in _pieces(chunk, chunks[place + 1 : place + 2], marks, quotations):
                 limit -= 1
-                yield Token(OPAQUE, stop, pause, objects=_opaque_objects(bare), comma=comma)
-                last = chunk[len(chunk.rstrip("\"'.,;:!?()<>[]{}")) :]
-                stop = bool(_STOPS & set(last)) and not abbreviated
-                pause = bool(_PAUSES & set(last))
-                comma = "," in last
-                continue
-            for piece in _TOKEN.findall(chunk):
-                if piece == "." and abbreviated:
-                    continue
-                if piece in _STOPS:
-                    stop = True
-                elif piece in _PAUSES:
-                    pause = pause or piece != "-" or chunk == "-"
-                    comma = comma or piece == ","
-                elif piece == "#" or _AMOUNT.match(piece):
-                    limit -= 1
-                    objects = ("channel",) if piece == "#" else ("money",)
-                    yield Token(OPAQUE, stop, pause, objects=objects, comma=comma)
-                    stop = pause = comma = False
-                else:
-                    limit -= 1
-                    yield Token(folded(piece), stop, pause, piece[:1].isupper(), _is_past(piece), comma=comma)
-                    stop = pause = comma = False
-            if _QUOTE_MARK in chunk:
-                yield Token(OPAQUE, stop, pause, comma=comma)
-                stop = pause = comma = False
+                yield token
+
+
+def _pieces(chunk: str, following: list[str], marks: _Marks, quotations: Iterator[str]) -> Iterator[Token]:
+    """The tokens of what stands between two spaces."""
+    abbreviated = _is_abbreviated(chunk, following)
+    bare = chunk.strip("\"'.,;:!?()<>[]{}*_“”„«»")
+    if _MARKED.search(bare) and bare:
+        yield marks.token(OPAQUE, chunk, objects=_opaque_objects(bare))
+        last = chunk[len(chunk.rstrip("\"'.,;:!?()<>[]{}")) :]
+        marks.meet(last.replace(".", "") if abbreviated else last)
+        return
+    raw = chunk
+    for piece in _TOKEN.findall(chunk):
+        if piece == "." and abbreviated:
+            continue
+        if piece in _STOPS:
+            marks.stop = True
+        elif piece in _PAUSES:
+            marks.pause = marks.pause or piece != "-" or chunk == "-"
+            marks.comma = marks.comma or piece == ","
+            marks.colon = marks.colon or piece == ":"
+        elif piece == "#" or _AMOUNT.match(piece):
+            yield marks.token(OPAQUE, raw, objects=("channel",) if piece == "#" else ("money",))
+            raw = ""
+        else:
+            yield marks.token(folded(piece), raw, capital=piece[:1].isupper(), past=_is_past(piece))
+            raw = ""
+    if _QUOTE_MARK in chunk:
+        yield marks.token(OPAQUE, next(quotations, ""))
 
 
 def _is_abbreviated(chunk: str, following: list[str]) -> bool:
@@ -126,11 +158,12 @@ def _is_abbreviated(chunk: str, following: list[str]) -> bool:
     return chunk.lower().lstrip("(") in _ABBREVIATIONS
 
 
-def _quotation(match: re.Match[str]) -> str:
+def _quotation(match: re.Match[str], quoted: list[str]) -> str:
     """A quoted file name or address is still one; anything else in quotes is content."""
     content = match[0][1:-1]
     if len(content.split()) == 1 and _MARKED.search(content):
         return f" {content} "
+    quoted.append(match[0])
     return f" {_QUOTE_MARK} "
 
 

@@ -18,7 +18,18 @@ from agentguard.flow.languages import CODES, Language, language
 from agentguard.text.invisible import INVISIBLE_TABLE
 from agentguard.text.marks import without_excess_marks
 
-__all__ = ["OBJECT_FAMILIES", "VERB_FAMILIES", "Noun", "Phrase", "Vocabulary", "folded", "phrase_of", "split_name"]
+__all__ = [
+    "OBJECT_FAMILIES",
+    "VERB_FAMILIES",
+    "Noun",
+    "Phrase",
+    "Vocabulary",
+    "folded",
+    "is_verb",
+    "names_thing",
+    "phrase_of",
+    "split_name",
+]
 
 VERB_FAMILIES = (
     "read", "draft", "create", "update", "send", "share", "invite", "pay", "delete", "cancel", "schedule", "run",
@@ -28,6 +39,9 @@ OBJECT_FAMILIES = (
     "mail", "message", "channel", "file", "event", "money", "bill", "product", "travel", "contact", "account", "record",
     "task", "code", "web", "social", "device",
 )  # fmt: skip
+
+# Letters of a German compound, and of the noun that it ends in.
+SHORTEST_COMPOUND, LONGEST_COMPOUND, SHORTEST_HEAD = 8, 40, 5
 
 GAP = "…"
 # NFKD would make three dots of the gap mark.
@@ -72,6 +86,16 @@ def folded(text: str) -> str:
     visible = without_excess_marks(text.translate(INVISIBLE_TABLE))
     plain = unicodedata.normalize("NFKD", visible).casefold()
     return "".join(char for char in plain if not unicodedata.combining(char))
+
+
+def names_thing(word: str) -> bool:
+    """Whether the folded word is one for a thing in any built-in language: no name singles somebody out by it."""
+    return any(len(noun.words) == 1 for noun in _built_in(CODES).nouns.get(word, ()))
+
+
+def is_verb(word: str) -> bool:
+    """Whether the folded word begins an order in any built-in language."""
+    return word in _built_in(CODES).phrases
 
 
 def split_name(name: str) -> list[str]:
@@ -176,6 +200,18 @@ class Vocabulary:
             if tuple(words[index : index + size]) == noun.words:
                 best.append(noun)
         return best
+
+    def compound(self, word: str) -> list[Noun]:
+        """The German nouns that a compound ends in, which say what it is: a "haushaltsliste" is a list."""
+        if not SHORTEST_COMPOUND <= len(word) <= LONGEST_COMPOUND or "de" not in self._codes:
+            return []
+        for start in range(3, len(word) - SHORTEST_HEAD + 1):
+            found = [
+                noun for noun in self.nouns.get(word[start:], ()) if len(noun.words) == 1 and noun.language == "de"
+            ]
+            if found:
+                return found
+        return []
 
     @property
     def _words(self) -> _BuiltIn:

@@ -134,6 +134,8 @@ class Wording:
             nouns: list[Noun] = [
                 noun for noun in self.vocabulary.nouns_at(self.words, index) if noun.language in self.languages
             ]
+            if not nouns and self.tokens[index].capital and "de" in self.languages:
+                nouns = self.vocabulary.compound(self.words[index])
             row = [(noun.family, noun.plural) for noun in nouns]
             row += [(family, False) for family in self.tokens[index].objects]
             if row:

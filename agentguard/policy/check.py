@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from agentguard.policy.compiled import ArgRule, ToolRule
 from agentguard.policy.document import Document, Step, read
@@ -30,11 +31,16 @@ CODES = {
     "tool-not-given": "a row for a tool that the application does not have",
     "argument-without-row": "the tool takes an argument that has no row",
     "argument-not-taken": "a row for an argument that the tool does not take",
+    "free-text-not-returned": "free_text names a field that the result does not have: the one meant stays trusted",
     "argument-without-label": "a row of an acting tool does not say who may set the argument",
     "sink-without-sources": "a sink does not say who may set it",
     "source-out-of-reach": "a source that no agent with this tool may call",
     "deny-covers-allow": "an argument's deny refuses what its allow permits",
     "value-unreachable": "a value of one_of that another constraint of the row refuses",
+    "operator-unused": "an operator for a class that is redacted nowhere",
+    "restore-without-token": "an argument restores a class that no model is shown a pseudonym of",
+    "restore-uncleared": "a restored value may leave by the tool, and its row clears nobody to get it",
+    "encrypted-for-good": "a class is encrypted, and no argument restores it",
     "shadow-mode": "decisions are recorded and not enforced",
     "unsafe-open": "what cannot be recorded happens all the same",
     "review-marks": "guesses of a draft that nobody has confirmed",
@@ -61,7 +67,9 @@ def check(text: str, *, path: str | None = None, tools: Sequence[ToolSpec] | Non
     document = read(text, path=path)
     file = validated(document, PolicyFile, noun="a policy")
     checker = _Checker(policy, file, document)
-    found = [*checker.roles(), *checker.tools(), *checker.modes(), *checker.given(tools)]
+    found = [
+        *checker.roles(), *checker.tools(), *checker.redaction(), *checker.modes(), *checker.given(tools),
+    ]  # fmt: skip
     if left := marks(text):
         first = left[0][0]
         found.append(Remark("review-marks", f"{len(left)} REVIEW marks are left, the first on line {first}", first, 1))
@@ -183,6 +191,35 @@ class _Checker:
                 yield self._remark("value-unreachable", (*steps, "one_of", index), message)
                 break
 
+    # -- redaction ---------------------------------------------------------------------------------------------------
+
+    def redaction(self) -> Iterator[Remark]:
+        """Operators that never write anything, and values that can never come back."""
+        rows = [(tool, arg) for tool in self._policy.tools.values() for arg in tool.args.values()]
+        shown = {*self._policy.input.redact, *self._policy.output.redact}
+        for name, rule in self._policy.redaction.items():
+            if rule.operator == "tag" and not rule.keep:
+                continue
+            if name not in shown and not any(name in arg.redact for _, arg in rows):
+                message = f"redaction.{name}: {name} is redacted nowhere, so {rule.operator} writes nothing"
+                yield self._remark("operator-unused", ("redaction", name), message)
+            elif rule.operator == "encrypt" and not any(name in arg.restore for _, arg in rows):
+                message = f"redaction.{name}: no argument restores {name}; hash or tag is shorter"
+                yield self._remark("encrypted-for-good", ("redaction", name), message)
+        for tool, arg in rows:
+            yield from self._restored(tool, arg, shown)
+
+    def _restored(self, tool: ToolRule, arg: ArgRule, shown: set[str]) -> Iterator[Remark]:
+        steps = ("tools", tool.name, "args", arg.name, "restore")
+        where = f"tool {tool.name}, argument {arg.name}"
+        for name in sorted(arg.restore):
+            if name not in shown:
+                message = f"{where}: models read {name} in the clear, so there is nothing to restore"
+                yield self._remark("restore-without-token", steps, message)
+            elif (tool.side_effect == "send" or tool.egress) and name not in tool.clears:
+                message = f"{where}: a restored value leaves by this tool, and clears names nobody for {name}"
+                yield self._remark("restore-uncleared", steps, message)
+
     # -- the whole ---------------------------------------------------------------------------------------------------
 
     def modes(self) -> Iterator[Remark]:
@@ -210,6 +247,7 @@ class _Checker:
                 )
             else:
                 yield from self._parameters(self._policy.tools[name], spec)
+                yield from self._free_text(self._policy.tools[name], spec)
         for name in self._policy.tools:
             if name not in known:
                 yield self._remark("tool-not-given", ("tools", name), f"tool {name} is not among the tools given")
@@ -226,6 +264,19 @@ class _Checker:
             if name not in taken and not spec.open:
                 steps = ("tools", rule.name, "args", name)
                 yield self._remark("argument-not-taken", steps, f"tool {rule.name} takes no argument {name}")
+
+    def _free_text(self, rule: ToolRule, spec: ToolSpec) -> Iterator[Remark]:
+        """A misspelt field leaves the real one trusted, and says nothing of it."""
+        if not spec.returns or any(kind in (None, "object", "array") for kind in spec.returns.values()):
+            # What is nested in a field without a type of its own may have any name.
+            return
+        fields = {name.casefold(): name for name in spec.returns}
+        for name in sorted(rule.free_text):
+            if fields.keys().isdisjoint(part.casefold() for part in name.split(".")):
+                near = get_close_matches(name.casefold(), fields, n=1)
+                hint = f"; {ascii(fields[near[0]])[:60]} is meant, perhaps" if near else ""
+                message = f"tool {rule.name}: its result has no field {ascii(name)[:60]}{hint}"
+                yield self._remark("free-text-not-returned", ("tools", rule.name, "free_text"), message)
 
     def _remark(self, code: str, steps: tuple[Step, ...], message: str) -> Remark:
         return Remark(code, message, *place_of(self._document, steps))

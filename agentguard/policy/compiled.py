@@ -18,11 +18,13 @@ __all__ = [
     "FlowRules",
     "InjectionRules",
     "InputRules",
+    "MessageRule",
     "OutputRules",
     "OwnRecognizer",
     "RateRule",
     "RateRules",
     "RecognizerRules",
+    "RedactionRule",
     "RoleRule",
     "ToolRule",
 ]
@@ -59,12 +61,20 @@ class RoleRule:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageRule:
+    """What an agent may send another one: globs of topics, and bytes."""
+
+    topics: tuple[str, ...]
+    max_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class AgentRule:
     """An agent's roles and the agents it may send messages to."""
 
     name: str
     roles: tuple[str, ...] = ()
-    may_message: frozenset[str] = frozenset()
+    may_message: Mapping[str, MessageRule] = field(default_factory=lambda: MappingProxyType({}))
     line: int | None = None
 
 
@@ -78,6 +88,7 @@ class ArgRule:
     sources: tuple[str, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     redact: frozenset[str] = frozenset()
+    restore: frozenset[str] = frozenset()
     required: bool = False
     line: int | None = None
 
@@ -87,7 +98,8 @@ class ToolRule:
     """One tool. ``args`` holds the arguments that have a row; ``arg`` answers for the others too.
 
     ``intent`` and ``repeat`` are the tool's own or the file's; ``clears`` maps classes of confidential data to globs
-    of recipients. ``constraints`` is a digest of what the ``Arguments`` stage holds calls to.
+    of recipients. ``constraints`` is a digest of what the ``Arguments`` stage holds calls to,
+    ``pin`` one of the tool's definition.
     """
 
     name: str
@@ -111,6 +123,7 @@ class ToolRule:
     constraints: str = ""
     cost: int = 1
     approver: str = ""
+    pin: str = ""
 
     def arg(self, name: str) -> ArgRule:
         """The rule for ``name``.
@@ -203,6 +216,20 @@ class RecognizerRules:
     own: tuple[OwnRecognizer, ...] = ()
     deny: tuple[str, ...] = ()
     allowed: Callable[[str], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionRule:
+    """What stands in the place of one class's values, where it is the same or opens again, and what may be read."""
+
+    operator: Literal["tag", "mask", "hash", "pseudonym", "encrypt", "remove"] = "tag"
+    scope: Literal["session", "tenant"] = "session"
+    keep: bool = False
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the value can come back."""
+        return self.operator in ("pseudonym", "encrypt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,12 @@ from agentguard.policy.compiled import (
     ApprovalRules,
     ArgRule,
     FlowRules,
+    MessageRule,
     OwnRecognizer,
     RateRule,
     RateRules,
     RecognizerRules,
+    RedactionRule,
     RoleRule,
     ToolRule,
 )
@@ -45,7 +47,7 @@ from agentguard.policy.constraint import (
 )
 from agentguard.policy.document import Document, Step
 from agentguard.policy.glob import Globs, compiled, glob_problem, is_glob, lower, pattern_problem
-from agentguard.policy.schema import PERMISSIONS, ArgRow, OwnRecognizerRow, PolicyFile, RateRow, ToolRow
+from agentguard.policy.schema import PERMISSIONS, AgentRow, ArgRow, OwnRecognizerRow, PolicyFile, RateRow, ToolRow
 
 __all__ = ["Compiler", "did_you_mean"]
 
@@ -102,11 +104,28 @@ class Compiler:
         for name, row in self._file.agents.items():
             self._check_name(("agents", name))
             self._known(("agents", name, "roles"), row.roles, self._file.roles, "role")
-            self._known(("agents", name, "may_message"), row.may_message, self._file.agents, "agent")
+            self._check_receivers(name, row)
         return {
-            name: AgentRule(name, tuple(row.roles), frozenset(row.may_message), self._document.line("agents", name))
+            name: AgentRule(
+                name,
+                tuple(row.roles),
+                MappingProxyType(
+                    {to: MessageRule(tuple(each.topics), each.max_size) for to, each in row.may_message.items()}
+                ),
+                self._document.line("agents", name),
+            )
             for name, row in self._file.agents.items()
         }
+
+    def _check_receivers(self, name: str, row: AgentRow) -> None:
+        steps: _Steps = ("agents", name, "may_message")
+        written = list(row.may_message)
+        by_name = (*steps, written[0]) in self._document.values if written else False
+        # Written as a list, names stand at their index; as a mapping, under themselves.
+        self._known(steps, {each: each for each in written} if by_name else written, self._file.agents, "agent")
+        for receiver, each in row.may_message.items():
+            if by_name:
+                self._check_globs((*steps, receiver, "topics"), each.topics)
 
     def tools(self) -> dict[str, ToolRule]:
         """Build each tool's rule."""
@@ -306,6 +325,7 @@ class Compiler:
             repeat=row.repeat or self._file.flow.repeat,
             clears=self._clears(steps, row),
             constraints=_constraints_digest(row),
+            pin=row.pin or "",
         )
 
     def _check_intent(self, steps: _Steps, row: ToolRow) -> None:
@@ -332,6 +352,7 @@ class Compiler:
     def _arg(self, steps: _Steps, row: ArgRow, tool: ToolRow) -> ArgRule:
         self._check_name(steps)
         self._check_sources(steps, row)
+        self._check_restore(steps, row)
         sink = row.sink or ("value" if row.sources is not None else None)
         if sink and row.content:
             self._fail((*steps, "content"), "an argument is a sink or content, not both; content is for bodies of text")
@@ -346,8 +367,36 @@ class Compiler:
             sources=tuple(row.sources) if row.sources is not None else ("user",) if sink else (),
             constraints=tuple(self._constraints(steps, row)),
             redact=frozenset(row.redact),
+            restore=frozenset(row.restore),
             required=row.required,
             line=self._document.line(*steps),
+        )
+
+    def _check_restore(self, steps: _Steps, row: ArgRow) -> None:
+        """What could never come back, or would be taken out again, is not what anybody meant."""
+        for index, name in enumerate(row.restore):
+            operator = getattr(self._file.redaction, name).operator
+            if operator not in ("pseudonym", "encrypt"):
+                self._fail(
+                    (*steps, "restore", index),
+                    f"{name} is redacted by {operator}, which cannot be undone; set redaction.{name} to pseudonym or "
+                    "encrypt, or remove this",
+                )
+            if name in row.redact:
+                self._fail((*steps, "restore", index), f"{name} is restored and redacted here; remove one of the two")
+
+    def redaction(self) -> Mapping[str, RedactionRule]:
+        """How each class is written where it is redacted."""
+        row = self._file.redaction
+        for name in ("secret", "pii"):
+            each = getattr(row, name)
+            if each.keep and each.operator in ("hash", "remove"):
+                self._fail(("redaction", name, "keep"), f"{each.operator} keeps nothing of a value; remove keep")
+        return MappingProxyType(
+            {
+                name: RedactionRule(each.operator, each.scope, each.keep)
+                for name, each in (("secret", row.secret), ("pii", row.pii))
+            }
         )
 
     def _check_sources(self, steps: _Steps, row: ArgRow) -> None:
@@ -470,7 +519,9 @@ class Compiler:
         if is_glob(text):
             self._fail(steps, "globs are accepted in roles.tools, roles.deny, args.allow and args.deny only")
 
-    def _known(self, steps: _Steps, names: list[str] | dict[int, str], known: Collection[str], kind: str) -> None:
+    def _known(
+        self, steps: _Steps, names: list[str] | dict[int, str] | dict[str, str], known: Collection[str], kind: str
+    ) -> None:
         for index, name in names.items() if isinstance(names, dict) else enumerate(names):
             self._no_glob((*steps, index), name)
             if name not in known:
@@ -486,11 +537,17 @@ def _constraints_digest(row: ToolRow) -> str:
     """A digest of what a call's arguments must be; who may set them, and whether on one line, stands beside it."""
     args = {
         # Without globs a sink demands nothing but one line.
-        name: arg.model_dump(mode="json", exclude={"sources", "redact", "content", *([] if _globs(arg) else ["sink"])})
+        name: arg.model_dump(mode="json", exclude=_unconstraining(arg))
         for name, arg in row.args.items()
     }
     said = json.dumps([args, row.extra_args], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _unconstraining(row: ArgRow) -> set[str]:
+    keys = {"sources", "redact", "content"}
+    # A key that a policy does not use is no change of it.
+    return keys | ({"sink"} if not _globs(row) else set()) | ({"restore"} if not row.restore else set())
 
 
 def _finds(pattern: Any, keywords: Sequence[str], text: str) -> bool:

@@ -11,6 +11,8 @@ from agentguard.policy.yaml_text import listed, scalar
 
 __all__ = ["Patch"]
 
+# A text on one line, plain or quoted, that holds nothing to be escaped.
+_WORD = re.compile(r"\"[A-Za-z0-9:._-]+\"|'[A-Za-z0-9:._-]+'|[A-Za-z0-9:._-]+(?=[\s,}\]]|$)")
 _ODD_BREAK = re.compile(r"\r(?!\n)|[\x85\u2028\u2029]")
 
 
@@ -41,9 +43,27 @@ class Patch:
 
         False, and nothing changed, where the text is written in a way this editor does not know.
         """
-        row, key = steps[:-1], str(steps[-1])
         if steps in self._document.values:
             return self._replace_list(steps, values)
+        return self._add(steps, listed(values))
+
+    def set_text(self, steps: tuple[Step, ...], value: str) -> bool:
+        """Make the text under the key at ``steps`` this one, adding the key where it is absent.
+
+        False, and nothing changed, where the text is written in a way this editor does not know.
+        """
+        place = self._document.values.get(steps)
+        if place is None:
+            return self._add(steps, scalar(value))
+        found = _WORD.match(self._lines[place.line - 1], place.column - 1)
+        if found is None:
+            return False
+        self._replaced.append((place, Place(place.line, found.end() + 1), scalar(value)))
+        return True
+
+    def _add(self, steps: tuple[Step, ...], written: str) -> bool:
+        """Put a key into the row it belongs to."""
+        row, key = steps[:-1], str(steps[-1])
         place = self._document.values.get(row)
         if place is None:
             return False
@@ -51,11 +71,11 @@ class Patch:
             rest = self._lines[place.line - 1][place.column :].lstrip()
             comma = "" if rest.startswith("}") else ", "
             after = Place(place.line, place.column + 1)
-            self._replaced.append((after, after, f"{key}: {listed(values)}{comma}"))
+            self._replaced.append((after, after, f"{key}: {written}{comma}"))
             return True
         if (first := self._first_key(row)) is not None:
             indent = " " * (first.column - 1)
-            self._inserted.append((first.line, len(self._inserted), f"{indent}{key}: {listed(values)}"))
+            self._inserted.append((first.line, len(self._inserted), f"{indent}{key}: {written}"))
             return True
         return False
 

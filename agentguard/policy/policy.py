@@ -26,6 +26,7 @@ from agentguard.policy.compiled import (
     OutputRules,
     RateRules,
     RecognizerRules,
+    RedactionRule,
     RoleRule,
     ToolRule,
 )
@@ -43,7 +44,7 @@ class Policy:
 
     ``digest`` is SHA-256 (hexadecimal) over the canonical content, defaults filled in: comments and layout do not
     change it, every rule does. It is the policy hash in audit records and approvals. ``texts_digest`` covers ``input``,
-    ``output`` and ``recognizers`` alone.
+    ``output``, ``recognizers`` and ``redaction`` alone.
     """
 
     version: int
@@ -58,6 +59,7 @@ class Policy:
     audit: AuditRules
     flow: FlowRules
     recognizers: RecognizerRules
+    redaction: Mapping[str, RedactionRule]
     digest: str
     path: str | None = None
     texts_digest: str = ""
@@ -103,9 +105,10 @@ class Policy:
             audit=AuditRules(payloads=file.audit.payloads, fail=file.audit.fail),
             flow=compiler.flow(),
             recognizers=compiler.recognizers(),
+            redaction=compiler.redaction(),
             digest=_digest(file),
             path=path,
-            texts_digest=_digest(file, {"input", "output", "recognizers"})[:16],
+            texts_digest=_digest(file, {"input", "output", "recognizers", "redaction"})[:16],
             permissions=tuple(file.permissions),
         )
 

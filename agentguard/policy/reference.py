@@ -20,6 +20,7 @@ ROWS = {
     "file": "PolicyFile",
     "roles.*": "RoleRow",
     "agents.*": "AgentRow",
+    "agents.*.may_message.*": "MessageRow",
     "tools.*": "ToolRow",
     "tools.*.args.*": "ArgRow",
     "tools.*.rate": "RateRow",
@@ -29,13 +30,15 @@ ROWS = {
     "output": "OutputRow",
     "recognizers": "RecognizersRow",
     "recognizers.own.*": "OwnRecognizerRow",
+    "redaction": "RedactionsRow",
+    "redaction.*": "RedactionRow",
     "flow": "FlowRow",
     "rates": "RatesRow",
     "approval": "ApprovalRow",
     "audit": "AuditRow",
 }
 
-_MARKED = re.compile(r"(<!-- rows: ([a-z.*]*) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- rows: ([a-z_.*]*) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
 
 
 def table(place: str) -> str:

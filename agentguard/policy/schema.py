@@ -6,7 +6,7 @@ builds what the stages look things up in. The descriptions are what editors show
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -18,12 +18,15 @@ __all__ = [
     "FlowRow",
     "InjectionRow",
     "InputRow",
+    "MessageRow",
     "OutputRow",
     "PolicyFile",
     "OwnRecognizerRow",
     "RateRow",
     "RatesRow",
     "RecognizersRow",
+    "RedactionRow",
+    "RedactionsRow",
     "RoleRow",
     "ThresholdsRow",
     "ToolRow",
@@ -44,6 +47,7 @@ Threshold: TypeAlias = Literal["strict", "balanced", "permissive"] | Annotated[f
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
 PermissionName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.:-]{0,63}$")]
 Phrase: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+Pin: TypeAlias = Annotated[str, Field(pattern="^(required|sha256:[0-9a-f]{64})$")]
 Language: TypeAlias = Literal["en", "de", "fr", "es"]
 # The verb families of agentguard.flow.vocabulary; a test compares them.
 VerbFamily: TypeAlias = Literal[
@@ -124,11 +128,38 @@ class RoleRow(_Row):
     )
 
 
+class MessageRow(_Row):
+    """What an agent may send another one."""
+
+    topics: Annotated[
+        list[Name],
+        Field(min_length=1, description="What messages may be about: topics, or globs with * and ? that match one."),
+    ] = ["*"]
+    max_size: Annotated[Count, Field(description="Bytes a message may have on the channel between agents.")] = 1_048_576
+
+
+def _rows_from_names(value: Any) -> Any:
+    return {name: {} for name in value} if isinstance(value, list) and all(map(_is_text, value)) else value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+MessageRows: TypeAlias = Annotated[
+    dict[Name, MessageRow],
+    BeforeValidator(_rows_from_names, json_schema_input_type=list[Name] | dict[Name, MessageRow]),
+]
+
+
 class AgentRow(_Row):
     """An agent: its roles, and the agents it may send messages to."""
 
     roles: Annotated[list[Name], Field(description="Roles of the agent with this id.")] = []
-    may_message: Annotated[list[Name], Field(description="Agents it may send messages to.")] = []
+    may_message: Annotated[
+        MessageRows,
+        Field(description="Agents it may send messages to: their names, or a mapping that says about what."),
+    ] = {}
 
 
 class ArgRow(_Row):
@@ -165,6 +196,10 @@ class ArgRow(_Row):
         str | None, Field(description="A folder the path must stay inside; climbing with .. is refused.")
     ] = None
     redact: Annotated[list[Redactable], Field(description="Taken out before the tool gets the value.")] = []
+    restore: Annotated[
+        list[Redactable],
+        Field(description="Classes whose pseudonyms become their values again before the tool gets them."),
+    ] = []
     required: Annotated[bool, Field(description="Must be given and not null.")] = False
 
 
@@ -229,6 +264,13 @@ class ToolRow(_Row):
     ] = 1
     rate: Annotated[
         RateField | None, Field(description="How often, per agent and the user it acts for; rates.default when absent.")
+    ] = None
+    pin: Annotated[
+        Pin | None,
+        Field(
+            description="The hash of the definition that was reviewed (`agentguard policy pin` writes it): another one "
+            "is refused. required: none was reviewed yet, so the tool is refused."
+        ),
     ] = None
     mode: Annotated[Mode, Field(description="shadow: decisions about this tool are recorded and not enforced.")] = (
         "enforce"
@@ -393,6 +435,41 @@ class RecognizersRow(_Row):
     ] = []
 
 
+class RedactionRow(_Row):
+    """How one class is written where it is redacted: an operator, or the same with a scope and what is kept."""
+
+    operator: Annotated[
+        Literal["tag", "mask", "hash", "pseudonym", "encrypt", "remove"],
+        Field(
+            description="tag: its type. mask: asterisks. hash: equal for equal values. pseudonym: a word that opens "
+            "again, equal for equal values. encrypt: the same, never equal. remove: nothing."
+        ),
+    ] = "tag"
+    scope: Annotated[
+        Literal["session", "tenant"],
+        Field(description="Where hashes are equal and pseudonyms open: in one session (else one run), or one tenant."),
+    ] = "session"
+    keep: Annotated[
+        bool, Field(description="Leave the last four digits of a card or account, and the domain of an address.")
+    ] = False
+
+
+def _operator_from_text(value: object) -> object:
+    return {"operator": value} if isinstance(value, str) else value
+
+
+RedactionField: TypeAlias = Annotated[
+    RedactionRow, BeforeValidator(_operator_from_text, json_schema_input_type=str | RedactionRow)
+]
+
+
+class RedactionsRow(_Row):
+    """What stands in the place of a redacted value."""
+
+    secret: Annotated[RedactionField, Field(description="For secrets.")] = RedactionRow()
+    pii: Annotated[RedactionField, Field(description="For personal data.")] = RedactionRow()
+
+
 class PolicyFile(_Row):
     """What agents may do. What is not permitted here is refused; unknown keys, names and words are load errors."""
 
@@ -411,6 +488,9 @@ class PolicyFile(_Row):
     ] = {}
     input: Annotated[InputRow, Field(description="What models and tools may be handed.")] = InputRow()
     output: Annotated[OutputRow, Field(description="What a model's answer may hold.")] = OutputRow()
+    redaction: Annotated[
+        RedactionsRow, Field(description="What stands in the place of a redacted value, by class.")
+    ] = RedactionsRow()
     rates: Annotated[RatesRow, Field(description="How often, per agent and the user it acts for.")] = RatesRow()
     approval: Annotated[ApprovalRow, Field(description="How a person is asked about a call.")] = ApprovalRow()
     audit: Annotated[AuditRow, Field(description="What the log keeps, and what happens when it cannot.")] = AuditRow()

@@ -116,7 +116,7 @@ def _row_type(schema: dict[str, Any], steps: tuple[Step, ...]) -> dict[str, Any]
 
 def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     for option in node.get("anyOf", ()):
-        if "$ref" in option:
+        if "$ref" in option or "additionalProperties" in option:
             node = option
     reference = node.get("$ref")
     found: dict[str, Any] = schema["$defs"][reference.rpartition("/")[2]] if reference else node

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentguard.detect.stream import open_block
+from agentguard.detect.openings import open_block
 from agentguard.errors import ConfigError
 
 __all__ = ["MARGIN", "Cutter", "Passage", "Piece"]

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from agentguard.detect.openings import body_end
 from agentguard.detect.recognizers.secrets import PEM_FOOTER
-from agentguard.detect.stream import body_end
 from agentguard.scan.examiner import Examined, Hit, class_of, size_of
 from agentguard.scan.piece import Piece
 

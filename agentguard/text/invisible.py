@@ -22,6 +22,7 @@ __all__ = [
     "dishonest_spans",
     "hidden_payloads",
     "sanitize",
+    "without",
     "without_invisible_ascii",
 ]
 
@@ -36,6 +37,8 @@ _INVISIBLE_RUN = re.compile(f"[{INVISIBLE}]+")
 _TAG_RUN = re.compile("[\U000e0020-\U000e007e]{2,}")
 _SELECTOR_RUN = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}")
 _FLAG_TAGS = re.compile("[\U000e0030-\U000e0039\U000e0061-\U000e007a]{2,6}\U000e007f")
+# Tags as the ASCII characters they spell.
+_TAGS = {0xE0000 + code: chr(code) for code in range(0x20, 0x7F)}
 _BLACK_FLAG = "\U0001f3f4"
 # Zero-width and word-joiner characters used as the two digits of a hidden binary message.
 _BINARY_RUN = re.compile("[\u200b\u200c\u200d\u2060\u2062-\u2064\ufeff]{16,}")
@@ -66,6 +69,9 @@ _SOMETIMES_HONEST = frozenset(
 )
 
 
+_PERHAPS_HONEST = re.compile("[" + "".join(map(re.escape, sorted(_SOMETIMES_HONEST))) + "]")
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One edit of ``sanitize``: the range it replaced, in code points of the original, and why."""
@@ -85,10 +91,10 @@ def sanitize(text: str) -> tuple[str, tuple[Change, ...]]:
         return text, ()
     changes = [Change(start, end, "invisible-removed") for start, end in spans]
     # What was removed may have parted two runs of marks.
-    result = unicodedata.normalize("NFC", without_excess_marks(_without(text, spans)))
+    result = unicodedata.normalize("NFC", without_excess_marks(without(text, spans)))
     # Removing one character can leave a joiner without the neighbour that made it honest.
     while again := dishonest_spans(result):
-        result = unicodedata.normalize("NFC", without_excess_marks(_without(result, again)))
+        result = unicodedata.normalize("NFC", without_excess_marks(without(result, again)))
     if not spans:
         changes.append(Change(0, len(text), "normalized-nfc"))
     return result, tuple(changes)
@@ -109,9 +115,12 @@ def dishonest_spans(text: str) -> list[tuple[int, int]]:
     """
     if without_invisible_ascii(text):
         return []
-    spans: list[tuple[int, int]] = []
-    for run in _INVISIBLE_RUN.finditer(text):
-        spans.extend(_dishonest_in(text, run.start(), run.end()))
+    if _BLACK_FLAG in text or _PERHAPS_HONEST.search(text):
+        spans: list[tuple[int, int]] = []
+        for run in _INVISIBLE_RUN.finditer(text):
+            spans.extend(_dishonest_in(text, *run.span()))
+    else:
+        spans = [run.span() for run in _INVISIBLE_RUN.finditer(text)]
     excess = excess_marks(text)
     return _joined(sorted([*spans, *excess])) if excess else spans
 
@@ -126,11 +135,22 @@ def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
+def without(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text without these ranges, which come in order."""
+    parts: list[str] = []
+    last = 0
+    for start, end in spans:
+        parts.append(text[last:start])
+        last = end
+    parts.append(text[last:])
+    return "".join(parts)
+
+
 def hidden_payloads(text: str) -> list[tuple[int, int, str]]:
     """What invisible runs spell: ``(start, end, message)`` per run of tags, variation selectors or zero-width bits."""
     if text.isascii():
         return []
-    found = [(m.start(), m.end(), "".join(chr(ord(c) - 0xE0000) for c in m[0])) for m in _tag_runs(text)]
+    found = [(m.start(), m.end(), m[0].translate(_TAGS)) for m in _tag_runs(text)]
     for pattern, decode in ((_SELECTOR_RUN, _selector_text), (_BINARY_RUN, _binary_text)):
         for m in pattern.finditer(text):
             if message := decode(m[0]):
@@ -139,7 +159,8 @@ def hidden_payloads(text: str) -> list[tuple[int, int, str]]:
 
 
 def _tag_runs(text: str) -> list[re.Match[str]]:
-    return [m for m in _TAG_RUN.finditer(text) if not _is_flag(text, m.start())]
+    runs = _TAG_RUN.finditer(text)
+    return list(runs) if _BLACK_FLAG not in text else [m for m in runs if not _is_flag(text, m.start())]
 
 
 def _is_flag(text: str, start: int) -> bool:
@@ -162,16 +183,6 @@ def _binary_text(run: str) -> str:
         if all(32 <= byte < 127 or byte in (9, 10, 13) for byte in raw):
             return raw.decode("ascii")
     return ""
-
-
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
-    parts: list[str] = []
-    last = 0
-    for start, end in spans:
-        parts.append(text[last:start])
-        last = end
-    parts.append(text[last:])
-    return "".join(parts)
 
 
 def _dishonest_in(text: str, start: int, end: int) -> list[tuple[int, int]]:

@@ -35,6 +35,9 @@ _KEPT = bytes(0 if code in _DROPPED else 1 for code in range(256))
 # Decompositions and look-alikes can nest; this many rounds reach the fixed point for every code point.
 ROUNDS = 4
 
+# Characters of ASCII that are counted at a time.
+_STRETCH = 2_048
+
 # Marks of printed text beside Latin-1, none of which is a letter.
 _TYPOGRAPHIC = "\u2018\u2019\u201a\u201c\u201d\u201e\u2013\u2014\u2026\u20ac\u2022"
 # In place of what folds to no single ASCII character.
@@ -104,8 +107,7 @@ class _Folds:
         """As the function of that name."""
         np = self._np
         if text.isascii():
-            kept = np.flatnonzero(np.frombuffer(text.encode().translate(_KEPT), dtype=np.bool_))
-            return int(kept[first]), int(kept[last])
+            return _ascii_places(text.encode(), first, last)
         sizes = np.fromiter((len(self.fold(char)) for char in text), dtype=np.int64, count=len(text))
         ends = np.cumsum(sizes)
         return int(np.searchsorted(ends, first, side="right")), int(np.searchsorted(ends, last, side="right"))
@@ -140,6 +142,29 @@ class _Folds:
             for step, char in enumerate(text):
                 spread[first + step] = ord(char) + _SINGLE
         return spread
+
+
+def _ascii_places(data: bytes, first: int, last: int) -> tuple[int, int]:
+    """As ``places``, reading no further than it must.
+
+    Raises:
+        IndexError: the text has fewer letters and digits.
+    """
+    import numpy as np
+
+    found: list[int] = []
+    seen = 0
+    for start in range(0, len(data), _STRETCH):
+        stretch = data[start : start + _STRETCH]
+        count = len(stretch.translate(None, _DROPPED))
+        wanted = [place - seen for place in (first, last)[len(found) :] if place < seen + count]
+        if wanted:
+            kept = np.flatnonzero(np.frombuffer(stretch.translate(_KEPT), dtype=np.bool_))
+            found.extend(start + int(kept[place]) for place in wanted)
+        if len(found) == 2:
+            return found[0], found[1]
+        seen += count
+    raise IndexError("the text has fewer letters and digits")
 
 
 def _western(text: str) -> bytes | None:

@@ -19,14 +19,14 @@ class Edit:
 
     start: int
     end: int
-    text: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """One reading of an original text. ``name`` says how it was made, outermost step last (``clean+base64``)."""
 
-    text: str
+    text: str = field(repr=False)
     name: str = "original"
     parent: View | None = None
     # Parallel lists, one entry per stretch: where it starts here, where it starts in the parent, and the end of the

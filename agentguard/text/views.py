@@ -26,7 +26,7 @@ from agentguard.text.invisible import INVISIBLE, hidden_payloads, without_invisi
 from agentguard.text.marks import excess_marks
 from agentguard.text.view import Edit, View
 
-__all__ = ["Views", "clean_view", "fold_pattern", "fold_view", "read", "scannable"]
+__all__ = ["Views", "clean_view", "encodable", "fold_pattern", "fold_view", "read", "scannable", "unescaped_view"]
 
 MAX_DEPTH = 3
 # Decoding must not multiply work: attackers nest encodings to make a check run for minutes.
@@ -111,6 +111,11 @@ def read(text: str) -> Views:
     return Views(original, tuple(seen.values()), truncated)
 
 
+def encodable(text: str) -> str:
+    """Lone surrogates, which have no UTF-8 form and would stop every search, replaced one for one."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
 def scannable(parent: View) -> View:
     """Lone surrogates, which have no UTF-8 form and would stop every search, replaced; piles of marks cut."""
     if parent.text.isascii():
@@ -131,6 +136,18 @@ def clean_view(parent: View) -> View:
         return (Edit(m.start(), m.end(), "") for m in _HIDDEN.finditer(text))
 
     return View.replaced(parent, "clean", _HIDDEN.sub("", text), removals)
+
+
+def unescaped_view(parent: View) -> View:
+    """HTML entities, percent signs and backslash escapes undone, whichever is outermost, three deep."""
+    for _ in range(MAX_DEPTH):
+        before = parent
+        for name, decode in _INLINE.items():
+            parent = _inline_view(parent, name, decode)
+        if parent is before:
+            break
+        parent = scannable(parent)
+    return parent
 
 
 def fold_pattern(pattern: str) -> str:

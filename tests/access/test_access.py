@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentguard.access import Access, AgentGrants, Permission, RBACManager, Role
+from agentguard.access import Access, AgentGrants, MessageGrant, MessageRights, Permission, RBACManager, Role
 from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Stage
 from agentguard.event import AgentMessage, Event, Message, ModelInput, ModelOutput, Principal, ToolCall, ToolResult
@@ -21,7 +21,7 @@ ROLES = (
     Role("frozen", deny=("*",)),
     Role("trial", EXECUTE, shadow=True, deny=("send_email",)),
 )
-AGENTS = {"researcher": AgentGrants(("reader",), frozenset({"editor"})), "editor": AgentGrants(("writer",))}
+AGENTS = {"researcher": AgentGrants(("reader",), {"editor": MessageGrant()}), "editor": AgentGrants(("writer",))}
 
 
 def access() -> Access:
@@ -215,3 +215,53 @@ def test_adding_a_deny_never_permits_more(roles: list[Role], held: list[str], pl
     stricter[place] = Role(old.name, old.permissions, old.inherits, old.tools, (*old.deny, *deny))
 
     assert permitted(stricter, held) <= permitted(roles, held)
+
+
+# -- topics and sizes of messages --------------------------------------------------------------------------------------
+
+RIGHTS = MessageRights({"researcher": {"editor": MessageGrant(("draft", "review.*"), 100)}})
+
+
+@pytest.mark.parametrize(
+    ("sender", "receiver", "topic", "size", "reason"),
+    [
+        pytest.param("researcher", "editor", "draft", 100, None, id="named-topic"),
+        pytest.param("researcher", "editor", "review.final", 0, None, id="glob"),
+        pytest.param("researcher", "editor", None, 0, None, id="about-anything"),
+        pytest.param("researcher", "editor", "drafts", 0, "topic-not-permitted", id="other-topic"),
+        pytest.param("researcher", "editor", "Draft", 0, "topic-not-permitted", id="other-case"),
+        pytest.param("researcher", "editor", "", 0, "topic-not-permitted", id="no-topic"),
+        pytest.param("researcher", "editor", "draft", 101, "message-too-large", id="too-large"),
+        pytest.param("editor", "researcher", "draft", 0, "message-not-permitted", id="other-direction"),
+        pytest.param("researcher", "researcher", None, 0, "message-not-permitted", id="to-itself"),
+        pytest.param("stranger", "editor", None, 0, "message-not-permitted", id="stranger"),
+    ],
+)
+def test_message_rights(sender: str, receiver: str, topic: str | None, size: int, reason: str | None) -> None:
+    """Deny by default: receiver, topic and size must all be permitted."""
+    for _ in range(2):  # what is remembered says the same
+        refusal = RIGHTS.refusal(sender, receiver, topic, size)
+        assert (refusal.reason if refusal else None) == reason
+
+
+def test_topics_of_peers_cost_bounded_memory() -> None:
+    for number in range(10_000):
+        RIGHTS.refusal("researcher", "editor", f"invented-{number}")
+
+    assert len(RIGHTS._known) <= 4096
+
+
+def test_the_stage_judges_topics_and_replies() -> None:
+    """A reply is permitted by the question's permission, in that direction only."""
+    agents = {"a": AgentGrants((), {"b": MessageGrant(("ask",))}), "b": AgentGrants()}
+    stage = Access(RBACManager(), (), agents)
+
+    def effect(*message: object) -> Effect:
+        return stage.inspect(AgentMessage(*message), Conversation(principal=Principal("b"))).effect  # type: ignore[arg-type]
+
+    assert effect("a", "b", "ask", "x") is Effect.ALLOW
+    assert effect("a", "b", "tell", "x") is Effect.DENY
+    assert effect("b", "a", "ask", "x") is Effect.DENY
+    assert effect("b", "a", "ask", "x", True) is Effect.ALLOW
+    assert effect("b", "a", "tell", "x", True) is Effect.DENY
+    assert effect("a", "b", "ask", "x", True) is Effect.DENY

@@ -20,11 +20,14 @@ class Adapter:
     framework: str
     environment: str
     driver: str
+    # The adapter of several libraries: its name, and the modules whose library is not in this environment.
+    shared: str = ""
+    without: tuple[str, ...] = ()
 
     @property
     def package(self) -> str:
         """Its import name."""
-        return f"agentguard_{self.name}"
+        return f"agentguard_{self.shared or self.name}"
 
     @property
     def is_installed(self) -> bool:
@@ -40,8 +43,13 @@ class Adapter:
 # ``environment`` is the name of a lock in requirements/.
 ADAPTERS = (
     Adapter("crewai", "crewai", "crewai", "CrewAIDriver"),
+    Adapter("fastmcp", "fastmcp", "agents", "FastMCPDriver", shared="mcp", without=("first",)),
     Adapter("langchain", "langchain", "dev", "LangChainDriver"),
+    Adapter("mcp", "mcp_types", "agents", "MCPDriver", without=("first",)),
+    # A server that lives in this environment alone tells its generation of the library.
+    Adapter("mcp1", "mcp_server_fetch", "mcp1", "MCP1Driver", shared="mcp", without=("fast", "second")),
     Adapter("openai_agents", "agents", "agents", "OpenAIAgentsDriver"),
+    Adapter("praisonai", "praisonaiagents", "praisonai", "PraisonAIDriver"),
     Adapter("pydantic_ai", "pydantic_ai", "agents", "PydanticAIDriver"),
 )
 

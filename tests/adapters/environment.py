@@ -29,22 +29,25 @@ def main() -> int:
 
 def _types(found: list[Adapter]) -> list[str]:
     # What the first environment leaves out, since it cannot see these frameworks' types.
-    return ["mypy", *(str(path) for adapter in found for path in _sources(adapter))]
+    return ["mypy", "--follow-imports=silent", *sorted({str(path) for adapter in found for path in _sources(adapter)})]
 
 
 def _tests(found: list[Adapter]) -> list[str]:
-    suite = ["tests/adapters/test_conformance.py", *(str(path) for adapter in found for path in _own_tests(adapter))]
+    own = sorted({str(path) for adapter in found for path in _own_tests(adapter)})
+    suite = ["tests/adapters/test_conformance.py", *own]
     return ["pytest", "-q", "-n", "auto", "-m", "not long", *suite, *sys.argv[1:]]
 
 
 def _sources(adapter: Adapter) -> list[Path]:
     # File by file: a folder would be searched without what the settings exclude.
-    package = (ROOT / "adapters" / adapter.package).glob("*.py")
+    every = (ROOT / "adapters" / adapter.package).glob("*.py")
+    package = [path for path in every if path.stem not in adapter.without]
     return [*package, ROOT / "tests" / "adapters" / f"{adapter.name}_driver.py", *_own_tests(adapter)]
 
 
 def _own_tests(adapter: Adapter) -> list[Path]:
-    return sorted((ROOT / "tests" / "adapters").glob(f"test_{adapter.name}*.py"))
+    folder = ROOT / "tests" / "adapters"
+    return sorted({*folder.glob(f"test_{adapter.name}.py"), *folder.glob(f"test_{adapter.name}_*.py")})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain.agents.middleware.types import AgentMiddleware
@@ -43,6 +43,8 @@ from agentguard.decision import Effect, Rewrite, Verdict
 from agentguard.errors import AdapterError, Denied
 from agentguard.event import Event, Message, ModelInput, ModelOutput, Principal, ToolCall, ToolResult
 from agentguard.guard import Guard, StreamFilter
+from agentguard.policy import Policy
+from agentguard.store import Home
 from agentguard.testing import Record, RecordingSink, ScriptedStage
 from agentguard_langchain import (
     GuardCallbackHandler,
@@ -96,6 +98,8 @@ class Setup:
 class TailFilter:
     """Masks the secret in any chunking by holding back as much text as could begin it."""
 
+    stopped = False
+
     def __init__(self) -> None:
         self.held = ""
 
@@ -141,7 +145,7 @@ def test_secret_split_over_chunks_never_gets_out(cuts: list[int], filtered: bool
     text = f"before {SECRET} between {SECRET} after"
     places = [0, *sorted(cut % len(text) for cut in cuts), len(text)]
     chunks = [text[a:b] for a, b in itertools.pairwise(places)]
-    stream: Callable[[], StreamFilter] | None = TailFilter if filtered else None
+    stream: Callable[[Conversation], StreamFilter] | None = (lambda run: TailFilter()) if filtered else None
     model = guarded_model(ChunkModel(chunks=chunks), Setup(stream=stream).guard)
 
     got = list(model.stream("go"))
@@ -152,7 +156,7 @@ def test_secret_split_over_chunks_never_gets_out(cuts: list[int], filtered: bool
 
 def test_stream_filter_lets_text_out_early() -> None:
     """With a filter the reader does not wait for the end."""
-    setup = Setup(stream=TailFilter)
+    setup = Setup(stream=lambda run: TailFilter())
     model = guarded_model(ChunkModel(chunks=["hello ", "world ", "end"]), setup.guard)
 
     first = next(iter(model.stream("go")))
@@ -160,9 +164,51 @@ def test_stream_filter_lets_text_out_early() -> None:
     assert first.text == "hello "
 
 
+@pytest.fixture(scope="module")
+def default_guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
+    policy = "version: 1\nroles: {r: {permissions: [execute_agent]}}\nagents: {bot: {roles: [r]}}\n"
+    home = Home.create(tmp_path_factory.mktemp("home") / ".agentguard")
+    with Guard.from_policy(Policy.parse(policy), home=home.path, agent="bot") as guard:
+        yield guard
+
+
+LINES = [
+    "Here is what I found out about the meeting.\n",
+    "- It begins at nine, and jane@example.com takes part.\n",
+    "See [the docs](https://docs.example/page) for `<b>` and a < b.\n",
+    "```html\n<script>shown()</script>\n```\n",
+    "<b>bold</b> and [1] too.\n",
+    "The rest is a long sentence of plain words that goes on and on until the very end of the answer, without haste.",
+]
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(LINES), st.integers(1, 40))
+def test_under_the_default_policy_an_answer_is_read_as_it_comes(
+    default_guard: Guard, lines: list[str], size: int
+) -> None:
+    text = "\n".join(lines)
+    model = guarded_model(ChunkModel(chunks=[text[i : i + size] for i in range(0, len(text), size)]), default_guard)
+
+    pieces = [chunk.text for chunk in model.stream("go")]
+
+    assert "".join(pieces) == text.replace("jane@example.com", "[redacted:pii.email]")
+    assert len([piece for piece in pieces if piece]) >= 3
+
+
+def test_under_the_default_policy_what_is_refused_never_goes_out(default_guard: Guard) -> None:
+    chunks = ["Well.\n", "Look: <im", "g src=https://evil.example/?q=1>", "\nBye.\n"]
+    got: list[str] = []
+
+    with pytest.raises(Denied):
+        got.extend(chunk.text for chunk in guarded_model(ChunkModel(chunks=chunks), default_guard).stream("go"))
+
+    assert "".join(got) == "Well.\n"
+
+
 async def test_denied_stream_stops_and_says_so() -> None:
     """A refused answer: what the filter held back is never sent, and the refusal is raised."""
-    setup = Setup(denying(ModelOutput), stream=TailFilter)
+    setup = Setup(denying(ModelOutput), stream=lambda run: TailFilter())
     model = guarded_model(ChunkModel(chunks=["fine ", SECRET[:6], SECRET[6:]]), setup.guard)
     got: list[str] = []
 
@@ -190,7 +236,7 @@ def test_filter_and_stages_that_disagree_are_a_refusal() -> None:
         def feed(self, chunk: str, /) -> str:
             return chunk
 
-    setup = Setup(stream=Through)
+    setup = Setup(stream=lambda run: Through())
     model = guarded_model(ChunkModel(chunks=["x " + SECRET, " y"]), setup.guard)
 
     with pytest.raises(Denied):
@@ -210,7 +256,7 @@ def test_streamed_tool_call_arguments_wait_and_come_redacted(chunking: int) -> N
         )
         for i, p in enumerate(pieces)
     ]
-    model = guarded_model(ChunkModel(chunks=chunks), Setup(stream=TailFilter).guard)
+    model = guarded_model(ChunkModel(chunks=chunks), Setup(stream=lambda run: TailFilter()).guard)
 
     got = list(model.stream("go"))
 
@@ -243,7 +289,7 @@ def added(parts: list[AIMessageChunk]) -> AIMessageChunk:
 def test_streamed_content_blocks_equal_the_whole(texts: list[str], size: int, filtered: bool) -> None:
     """Any blocks in any chunking, with a filter or without: the chunks add up to the redacted blocks, in order."""
     parts = [(n, text[i : i + size]) for n, text in enumerate(texts) for i in range(0, len(text), size)]
-    stream: Callable[[], StreamFilter] | None = TailFilter if filtered else None
+    stream: Callable[[Conversation], StreamFilter] | None = (lambda run: TailFilter()) if filtered else None
 
     got = list(guarded_model(ChunkModel(chunks=blocks(parts)), Setup(stream=stream).guard).stream("go"))
 
@@ -261,9 +307,12 @@ def test_content_blocks_are_read_early_unless_something_before_them_waits() -> N
         tool_call_chunks=[{"name": "t", "args": '{"a": "' + SECRET + '"}', "id": "1", "index": 1}],
     )
     early = guarded_model(
-        ChunkModel(chunks=[*blocks([(0, "hello ")]), calls, *blocks([(2, "later")])]), Setup(stream=TailFilter).guard
+        ChunkModel(chunks=[*blocks([(0, "hello ")]), calls, *blocks([(2, "later")])]),
+        Setup(stream=lambda run: TailFilter()).guard,
     )
-    late = guarded_model(ChunkModel(chunks=[thinking, *blocks([(1, "hello")])]), Setup(stream=TailFilter).guard)
+    late = guarded_model(
+        ChunkModel(chunks=[thinking, *blocks([(1, "hello")])]), Setup(stream=lambda run: TailFilter()).guard
+    )
 
     first, *rest = early.stream("go")
     only = list(late.stream("go"))
@@ -278,7 +327,7 @@ def test_content_blocks_are_read_early_unless_something_before_them_waits() -> N
 
 def test_text_streamed_before_an_error_is_recorded() -> None:
     """The provider's own error reaches the caller, and the words that went out are in the log."""
-    setup = Setup(stream=TailFilter)
+    setup = Setup(stream=lambda run: TailFilter())
     model = guarded_model(ChunkModel(chunks=["some word, "], fails=True), setup.guard)
 
     with pytest.raises(ConnectionError):
@@ -289,7 +338,7 @@ def test_text_streamed_before_an_error_is_recorded() -> None:
 
 def test_consumer_that_stops_reading_leaves_a_record() -> None:
     """Closing the stream early still records what was read."""
-    setup = Setup(stream=TailFilter)
+    setup = Setup(stream=lambda run: TailFilter())
     reader = guarded_model(ChunkModel(chunks=["one ", "two "]), setup.guard).stream("go")
     next(reader)
 

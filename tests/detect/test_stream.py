@@ -11,10 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentguard.conversation import Conversation
+from agentguard.decision import Effect
+from agentguard.detect.content import Content, ContentRules
+from agentguard.detect.markup import inspect_markup
 from agentguard.detect.recognizers import pii, secrets
 from agentguard.detect.redaction import redact
 from agentguard.detect.stream import StreamRedactor
 from agentguard.errors import ConfigError
+from agentguard.event import Message, ModelOutput
 
 BOTH = frozenset({"secret", "pii"})
 EXAMPLES = [example for r in (*secrets().recognizers, *pii().recognizers) for example in r.examples()]
@@ -67,6 +72,103 @@ test_any_chunking_equals_redacting_the_whole = settings(max_examples=250, deadli
 test_any_chunking_of_twenty_thousand_texts = pytest.mark.long(
     settings(max_examples=20_000, deadline=None)(given(TEXTS, CUTS)(any_chunking_equals_redacting_the_whole))
 )
+
+
+# -- with markup and invisible characters ------------------------------------------------------------------------------
+
+# fmt: off
+MARKUP = st.one_of(
+    st.sampled_from(
+        [
+            "<script>alert(1)</script>", "<img src=x onerror=y>", "<a href='java&#115;cript:x'>", "<b>bold</b>",
+            "a < b",
+            "<a title='>' onclick=x>", "<im\u200bg src=x onerror=y>", "<ifr\u200bame src=//e.example>",
+            "<!-- c -->", "<",
+            "![a](https://e.example/x?q=1)", "[docs](https://docs.example/page)",
+            "[x](\n https://e.example/" + "a" * 50 + ")",
+            "[1]", "![chart][1]", "![", "[see ", "\n\n", "\n[1]: https://e.example/?q=" + "b" * 60 + "\n",
+            "[", "]", "](", "(", ")", "!",
+            "=\n",
+            "javascript:alert(1)", "j a v a s c r i p t", ":x", "&#58;x", "%3ax", "java", "<https://e.example>",
+            "<data:x>",
+            "\n```\n", "\n~~~\n", "`<script>`", "`", "```python\nx = '<script>'\n```\n", "\n", " ", ". ", '"', "'", ">",
+            "The quick brown fox jumps over the lazy dog and goes on and on until the line is long enough to go ",
+            "\u200b", "\u200d", "\u200e", "\u05d0\u05d1", "\u0645\u06cc\u200c\u062e\u0648",
+            "\U0001f469\u200d\U0001f4bb",
+            "\ufe0f",
+            "\u0301" * 33, "\U000e0041\U000e0042", "\x07", "jane@example.com", "<token>\nabc123def456gh\n",
+            "| a | b |\n|---|\n",
+        ]
+    ),
+    st.sampled_from([*EXAMPLES, *ASSIGNMENTS]),
+    st.text(max_size=6),
+)
+# fmt: on
+ANSWERS = st.lists(MARKUP, max_size=14).map("".join)
+
+
+def treated(text: str, markup: str) -> str | None:
+    """What the stages make of the whole answer; None when they refuse it."""
+    rules = ContentRules(markup=markup, hosts=frozenset())  # type: ignore[arg-type]
+    verdict = Content(rules).inspect(ModelOutput(Message("assistant", text)), Conversation())
+    if verdict.effect is Effect.DENY:
+        return None
+    return verdict.obligations[0].text if verdict.obligations else text
+
+
+def let_go(text: str, cuts: list[int], markup: str) -> tuple[str, StreamRedactor]:
+    redactor = StreamRedactor(markup=markup, hosts=frozenset(), unicode="strip", overflow="wait")  # type: ignore[arg-type]
+    edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
+    return "".join(redactor.feed(text[a:b]) for a, b in itertools.pairwise(edges)) + redactor.flush(), redactor
+
+
+def any_chunking_of_an_answer_is_the_treated_whole(text: str, cuts: list[int]) -> None:
+    assert let_go(text, cuts, "strip")[0] == treated(text, "strip")
+    out, redactor = let_go(text, cuts, "block")
+    whole = treated(text, "block")
+    if whole is None:
+        assert redactor.stopped
+        assert inspect_markup(out, hosts=frozenset(), exempt_code=False) == () or "`" in out
+        assert (treated(text, "strip") or "").startswith(out)
+    elif redactor.stopped:
+        assert whole.startswith(out)
+    else:
+        assert whole == out
+
+
+test_any_chunking_of_an_answer_is_the_treated_whole = settings(max_examples=300, deadline=None)(
+    given(ANSWERS, CUTS)(any_chunking_of_an_answer_is_the_treated_whole)
+)
+test_any_chunking_of_twenty_thousand_answers = pytest.mark.long(
+    settings(max_examples=20_000, deadline=None)(given(ANSWERS, CUTS)(any_chunking_of_an_answer_is_the_treated_whole))
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ok\n![a\nb](https://evil.example/?q=1)\nmore\n",
+        "ok\n![a\nb]\nno link\n\n[see\nthis](https://e.example/" + "a" * 60 + ")\n",
+        "ok\n[see ![x\ny](https://evil.example/?q=1)\n",
+        "ok\n[x](\nhttps://e.example/" + "a" * 60 + ")\nmore\n",
+        "![ok](/x)\nthen more](https://evil.example/?q=1)\nend\n",
+        "ok\n<img\nsrc=x\nonerror=y>\nmore\n",
+        "ok\n<a title='\n>'\nonclick=x>\nmore\n",
+        "if a <b and c\nthen more\n<i>x</i>\n",
+        "ok\nj a v a\ns c r i p t:x()\nmore\n",
+        "ok\n```\n<script>a()</script>\nx\n```\nmore\n<b>x</b>\n",
+        "ok\n```\n<script>a()</script>\nx\n",
+        "![chart][1] as\nshown\n\n[1]: https://evil.example/x.png\nend\n",
+        f"![{'long ' * 300}][1]\nas shown\n\n[1]: https://evil.example/x.png\nend\n",
+        "![1]\nas shown\n\n[1]: https://evil.example/x.png\nend\n",
+        "ok\n~~~\n`<b onclick=x>`\n~~~\n`a` <b onclick=x>\n",
+        "a\u200b\n<ifr\u200bame\nsrc=//e.example>\nmore\n",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 a\u200eb \u200f\u05d0\n" * 3,
+    ],
+)
+def test_what_goes_over_lines_in_pieces_of_every_size(text: str, size: int) -> None:
+    any_chunking_of_an_answer_is_the_treated_whole(text, list(range(0, len(text), size)))
 
 
 @settings(max_examples=100, deadline=None)
@@ -190,3 +292,48 @@ def test_a_key_block_beyond_the_bound_never_leaks_a_line() -> None:
 def test_a_wrong_setting_is_refused(settings_: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         StreamRedactor(**settings_)  # type: ignore[arg-type]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(ANSWERS, min_size=2, max_size=6), st.integers(1, 20))
+def test_streams_that_arrive_at_the_same_time_do_not_meet(answers: list[str], size: int) -> None:
+    streams = [
+        StreamRedactor(markup="strip", hosts=frozenset(), unicode="strip", overflow="wait") for _ in answers
+    ]  # fmt: skip
+    outs = [""] * len(answers)
+    for at in range(0, max(map(len, answers)), size):
+        for index, answer in enumerate(answers):
+            outs[index] += streams[index].feed(answer[at : at + size])
+
+    assert [out + each.flush() for out, each in zip(outs, streams, strict=True)] == [
+        treated(answer, "strip") for answer in answers
+    ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(ANSWERS, st.integers(1, 9))
+def test_no_more_than_the_bound_waits(text: str, size: int) -> None:
+    redactor = StreamRedactor(hold_back=256, markup="strip", hosts=frozenset(), unicode="strip")
+    for at in range(0, len(text), size):
+        redactor.feed(text[at : at + size])
+        assert len(redactor._pending) + redactor._unveiler.waiting <= 256 + size + 200
+
+    redactor.flush()
+
+
+def test_a_line_beyond_the_bound_waits_where_the_whole_is_checked_later() -> None:
+    text = "first\n" + '{"k": 1}' * 1000 + ' "password": "hunter2"\nlast\n'
+    redactor = StreamRedactor(overflow="wait")
+
+    early = "".join(redactor.feed(text[at : at + 7]) for at in range(0, len(text), 7))
+
+    assert early.startswith("first\n")
+    assert early + redactor.flush() == redact(text, BOTH)
+
+
+def test_invisible_characters_that_block_stop_the_stream() -> None:
+    redactor = StreamRedactor(unicode="block")
+
+    out = redactor.feed("fine\n") + redactor.feed("hid\u200bden" + " words" * 30 + "\n") + redactor.flush()
+
+    assert (out, redactor.stopped) == ("fine\n", True)

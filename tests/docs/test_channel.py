@@ -87,7 +87,12 @@ def test_the_programs_of_the_page_say_who_they_are(
         # The first one's identity was blocked and is free again.
         exec(code.replace("8470", "0"), {})
 
-    assert capsys.readouterr().out.split() == ["spiffe://agents.example.org/agent/researcher", "writer", "True"]
+    assert capsys.readouterr().out.splitlines() == [
+        "spiffe://agents.example.org/agent/researcher",
+        "writer True",
+        '"A lamp is patient light."',
+        "hello",
+    ]
 
 
 def test_every_reason_is_explained() -> None:
@@ -111,3 +116,15 @@ def test_every_reason_in_the_code_is_explained() -> None:
 
     assert len(found) > 15
     assert {reason for reason in found if f"`{reason}`" not in PAGE} == set()
+
+
+def test_every_reason_of_the_transport_is_explained() -> None:
+    """Words with hyphens in its modules are reasons, codes or names of events; all stand on the page."""
+    modules = ("admission", "blocking", "checks", "client", "connection", "delivery", "endpoint", "inbox", "server")
+    found = set()
+    for name in modules:
+        source = (ROOT / "agentguard" / "channel" / f"{name}.py").read_text()
+        found |= set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', source))
+
+    assert len(found) > 30
+    assert {word for word in found if f"`{word}`" not in PAGE} - {"agentguard-channel", "held"} == set()

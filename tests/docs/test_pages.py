@@ -73,6 +73,16 @@ def test_the_quick_starts_rows_load() -> None:
     assert policy.tools["send_mail"].args["to"].sources == ("user", "find_customer")
 
 
+def test_redaction_is_what_happens(tmp_path: Path) -> None:
+    """A pseudonym comes back in the cleared argument and is refused in another session; a stream stops."""
+    page, project = (ROOT / "docs" / "redaction.md").read_text(), tmp_path / "project"
+    project.mkdir()
+    for name, content in files(page).items():
+        (project / name).write_text(content)
+
+    _follow(page, project, commands(tmp_path / "bin"))
+
+
 def test_adopting_is_what_happens(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(ROOT / "examples" / "adopting", project, ignore=shutil.ignore_patterns("__pycache__"))
@@ -126,7 +136,7 @@ def test_the_approver_of_the_policy_page_is_asked(tmp_path: Path, monkeypatch: p
 
 def test_the_pause_of_the_frameworks_page_runs_the_approved_call_once(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "frameworks.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     paid: list[int] = []
 
     def pay(amount: int) -> str:

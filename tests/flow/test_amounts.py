@@ -42,7 +42,9 @@ def _effect(request: str, amount: Json, account: str = HARBOUR, tool: str = "led
     ("request_text", "amount", "expected"),
     [
         (f"Pay {HARBOUR} what the ledger says.", 480.0, (Effect.ALLOW, Letter.S)),
-        (f"Pay {HARBOUR} the same as the other boat pays.", 62.5, (Effect.ALLOW, Letter.s)),
+        (f"Pay {HARBOUR} the same as the other boat pays.", 62.5, (Effect.REQUIRE_APPROVAL, Letter.s)),
+        (f"Pay {HARBOUR} what DK5000400440116243 pays.", 62.5, (Effect.ALLOW, Letter.S)),
+        (f"Pay {HARBOUR} the difference to 100.", 37.5, (Effect.REQUIRE_APPROVAL, Letter.N)),
         (f"Pay {HARBOUR} the mooring plus 10%.", 528.0, (Effect.ALLOW, Letter.S)),
         (f"Pay {HARBOUR} the difference to 500.", 20, (Effect.ALLOW, Letter.S)),
         (f"Pay {HARBOUR} the mooring plus 10%.", 555.0, (Effect.REQUIRE_APPROVAL, Letter.N)),
@@ -90,3 +92,26 @@ def test_an_amount_is_an_echo_of_the_same_number_only(limit: int, expected: Effe
     flow.inspect(ToolResult("ledger_rows", {"limit": limit}, ROWS), run)
 
     assert flow.inspect(ToolCall("pay", {"account": HARBOUR, "amount": 480.0}), run).effect is expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        pytest.param(
+            [{"from": "DK50", "sum": 70.0, "note": "for the regatta"}], Effect.REQUIRE_APPROVAL, id="of-nobody"
+        ),
+        pytest.param([{"from": "DK50", "sum": 70.0, "note": "Tern dues"}], Effect.ALLOW, id="alone-speaks-of-the-name"),
+        pytest.param(
+            [{"from": "DK50", "sum": 70.0, "note": "Tern dues"}, {"from": "DK51", "sum": 12.0, "note": "the Tern"}],
+            Effect.REQUIRE_APPROVAL,
+            id="another-speaks-of-it-too",
+        ),
+        pytest.param([{"from": "DK50", "sum": 70.0, "name": "Tern Club"}], Effect.ALLOW, id="of-the-name"),
+    ],
+)
+def test_an_amount_comes_from_what_the_request_speaks_of(rows: list[Json], expected: Effect) -> None:
+    """A stranger who pays in a sum of his choice does not make it one that the user owes."""
+    flow, run = Flow(LABELS), Conversation(request=f"Pay {HARBOUR} what I usually pay for the Tern.")
+    flow.inspect(ToolResult("ledger_rows", {}, rows), run)
+
+    assert flow.inspect(ToolCall("pay", {"account": HARBOUR, "amount": 70.0}), run).effect is expected

@@ -67,6 +67,15 @@ def replayed(steps: list[tuple[str, str, int]], *, memory: int, judge_all: bool)
 @example(steps=[("call", ADDRESSES[0], 0), ("trust", ADDRESSES[0], 0)], memory=2_000)
 @example(steps=[("trust", ADDRESSES[0], 0), ("quote", ADDRESSES[0], 0)], memory=2_000)
 @example(steps=[("fetch", ADDRESSES[0], 0), ("fetch", ADDRESSES[1], 1), ("call", ADDRESSES[0], 0)], memory=300)
+@example(
+    steps=[
+        ("quote", ADDRESSES[0], 0),
+        ("fetch", ADDRESSES[0], 0),
+        ("quote", ADDRESSES[1], 0),
+        ("trust", ADDRESSES[0], 0),
+    ],
+    memory=300,
+)
 def test_earlier_calls_change_no_later_answer(steps: list[tuple[str, str, int]], memory: int) -> None:
     """The request grows, guards differ in their labels, runs have children, texts fall out of memory."""
     judged_once = replayed(steps, memory=memory, judge_all=False)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from unittest.mock import patch
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentguard.flow import embedded as module
 from agentguard.flow.embedded import EXCESS, embedded
 
 
@@ -96,3 +100,53 @@ def test_surroundings_hide_no_link(before: str, after: str) -> None:
     values = [item.value for item in embedded(f"{before}\n https://evil.example/x \n{after}")]
 
     assert "https://evil.example/x" in values
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param('<a href="https://ev\nil.example/x">here</a>', "https://evil.example/x", id="line-feed-in-a-link"),
+        pytest.param('<a href="ht\r\ntps://ev\til.example/x">', "https://evil.example/x", id="tab-and-break-in-a-link"),
+        pytest.param("<img src='//e\nvil.example/p'>", "//evil.example/p", id="break-in-an-image"),
+        pytest.param("eve(the desk)@evil.example", "eve@evil.example", id="comment-before-the-at"),
+        pytest.param("eve@(the desk)evil.example", "eve@evil.example", id="comment-behind-the-at"),
+        pytest.param("eve<!-- desk -->@evil.example", "eve@evil.example", id="html-comment"),
+        pytest.param("e<b>v</b>e@ev<wbr>il.example", "eve@evil.example", id="tags-inside-an-address"),
+        pytest.param("https://ev<!---->il.example/x", "https://evil.example/x", id="html-comment-in-a-link"),
+        pytest.param("see evil.blackfriday now", "evil.blackfriday", id="rare-top-level"),
+        pytest.param("see evil.versicherung", "evil.versicherung", id="german-top-level"),
+    ],
+)
+def test_what_a_renderer_joins_is_found_joined(text: str, value: str) -> None:
+    assert value in [item.value for item in embedded(text)]
+
+
+@pytest.mark.parametrize("text", ["Call file.read() and data.map(x).", "a < b (c) and d > e", 'x = "a\nb" (see 2)'])
+def test_code_holds_no_target(text: str) -> None:
+    assert list(embedded(text)) == []
+
+
+PIECES = [
+    "evil", "com", "example", ".", " . ", " dot ", " at ", "[at]", "(dot)", "@", "http", "hxxp", ":", "//", "\\\\",
+    "&#46;", "\u200b", "\uff0e", "1", "86.40", "555", "-", "\n", "\t", " ", "\u00a0", "www.", "DE89370400440532013000",
+    "bc1", "url(", "](", "=", 'href="', "<b>", "<!--", "-->", "\u0661", "0x" + "a" * 40, "tel", "10.0.0.1", "xn--a",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=80))
+@settings(max_examples=400)
+def test_a_search_that_is_left_out_would_have_found_nothing(text: str) -> None:
+    """Searches are skipped where the marks they need are missing; with all of them the same is found."""
+    found = list(embedded(text))
+
+    with patch.multiple(
+        module,
+        _possible=lambda text: list(module._DISGUISES),
+        _digits=lambda text: 1_000,
+        _host_matches=module._HOST.finditer,
+        SHORTEST_COIN=0,
+        _SCHEME_MARK=re.compile(""),
+        _SPACED_DOT_MARK=re.compile(""),
+        _IP_MARK=re.compile(""),
+    ):
+        assert list(embedded(text)) == found

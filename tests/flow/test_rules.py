@@ -219,10 +219,22 @@ def test_a_retry_after_an_error_or_a_refusal_is_no_second_call() -> None:
     refused = sent(flow, run, mail(EVIL))
     flow.inspect(ToolResult("send_mail", {}, "Argument 'to': its value stands only in untrusted text"), run)
     failed = sent(flow, run, mail(), is_error=True)
-    in_flight = [flow.inspect(mail(), run).effect for _ in range(2)]
+    in_flight = [flow.inspect(dataclasses.replace(mail(), call_id="call-1"), run).effect for _ in range(2)]
 
     assert (refused, failed, in_flight) == (DENY, ALLOW, [ALLOW, ALLOW])
     assert flow.inspect(mail(body="Other."), run).reason == "repeated"
+
+
+def test_an_equal_call_without_an_id_is_another_call() -> None:
+    """Nothing tells it from a second mail to the same person; each result gives back one place."""
+    flow, run = Flow(LABELS), Conversation(request=MAIL_ANNA)
+
+    parallel = [flow.inspect(mail(), run).reason for _ in range(3)]
+    flow.inspect(ToolResult("send_mail", mail().args, "not reached", is_error=True), run)
+    after_an_error = [flow.inspect(mail(), run).reason for _ in range(2)]
+
+    assert parallel == ["", "repeated", "repeated"]
+    assert after_an_error == ["", "repeated"]
 
 
 def test_repeat_can_be_allowed() -> None:

@@ -137,7 +137,7 @@ def test_a_child_sees_what_its_parents_read_and_trusts_only_its_own_request() ->
 
 def test_approval_when_untrusted_starts_with_the_first_untrusted_text() -> None:
     flow, run = Flow(LABELS), Conversation(request="wipe a.txt")
-    call = ToolCall("wipe", {"path": "a.txt"})
+    call = ToolCall("wipe", {"path": "a.txt"}, "call-1")
 
     before = flow.inspect(call, run)
     flow.inspect(ToolResult("fetch", {}, "hello"), run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,38 @@ def test_the_starter_is_clean() -> None:
             "output: trusted", "output: trusted, mode: shadow", "shadow-mode", 7, "tool find", id="tool-shadow"
         ),
         pytest.param("tools: [find, send]", "tools: [find, send], mode: shadow", "shadow-mode", 3, "role r", id="role"),
+        pytest.param(
+            "version: 1",
+            "version: 1\noutput: {redact: [secret]}\nredaction: {pii: mask}",
+            "operator-unused",
+            3,
+            "pii is redacted nowhere",
+            id="operator-of-a-class-nobody-redacts",
+        ),
+        pytest.param(
+            "version: 1",
+            "version: 1\nredaction: {pii: encrypt}",
+            "encrypted-for-good",
+            2,
+            "no argument",
+            id="encrypted",
+        ),
+        pytest.param(
+            "{sink: recipient",
+            "{restore: [pii], sink: recipient",
+            "restore-uncleared",
+            13,
+            "clears names nobody",
+            id="restored-and-not-cleared",
+        ),
+        pytest.param(
+            "{sink: recipient",
+            "{restore: [pii], sink: recipient",
+            "restore-without-token",
+            14,
+            "in the clear",
+            id="restored-and-never-redacted",
+        ),
         pytest.param("version: 1", "version: 1\naudit: {fail: unsafe-open}", "unsafe-open", 2, "recorded", id="open"),
         pytest.param(
             "version: 1", "version: 1 # REVIEW: a\n# REVIEW: b", "review-marks", 1, "2 REVIEW marks", id="marks"
@@ -101,8 +134,12 @@ def test_the_starter_is_clean() -> None:
 )
 def test_remarks(old: str, new: str, code: str, line: int, words: str) -> None:
     assert old in CLEAN
+    text = CLEAN.replace(old, new, 1)
+    if "restore:" in new:
+        shown = "output: {redact: []}\n" if code == "restore-without-token" else ""
+        text = text.replace("roles:", f"{shown}redaction:\n  pii: pseudonym\nroles:", 1)
 
-    found = codes(CLEAN.replace(old, new, 1))
+    found = codes(text)
 
     assert code in found, found
     assert found[code].line == line
@@ -147,6 +184,27 @@ def test_the_policy_is_held_against_the_real_tools(tools: list[ToolSpec], code: 
     found = codes(CLEAN, tools)
 
     assert words in found[code].message
+
+
+@pytest.mark.parametrize(
+    ("names", "returns", "remarked"),
+    [
+        pytest.param("[boddy]", {"id": "integer", "body": "string"}, True, id="misspelt"),
+        pytest.param("[Body]", {"id": "integer", "body": "string"}, False, id="other-case"),
+        pytest.param("[mail.body]", {"id": "integer", "body": "string"}, False, id="dotted"),
+        pytest.param("[boddy]", {"id": "integer", "mail": "object"}, False, id="perhaps-nested"),
+        pytest.param("[boddy]", {}, False, id="schema-unknown"),
+    ],
+)
+def test_a_misspelt_free_text_field_is_told(names: str, returns: dict[str, str | None], remarked: bool) -> None:
+    text = CLEAN.replace("output: trusted", f"output: mixed, free_text: {names}", 1)
+    assert text != CLEAN
+
+    found = codes(text, [dataclasses.replace(TOOLS[0], returns=returns), *TOOLS[1:]])
+
+    assert ("free-text-not-returned" in found) is remarked
+    if remarked:
+        assert "'body' is meant, perhaps" in found["free-text-not-returned"].message
 
 
 def test_every_code_is_tested_and_explained() -> None:

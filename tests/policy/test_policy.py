@@ -63,7 +63,7 @@ def test_example_of_the_documentation_loads() -> None:
 
     send = policy.tools["send_email"]
     assert policy.roles["writer"].inherits == ("reader",)
-    assert policy.agents["researcher"].may_message == {"editor"}
+    assert set(policy.agents["researcher"].may_message) == {"editor"}
     assert send.args["to"].sources == ("user", "contacts.lookup")
     assert send.rate is not None
     assert (send.rate.count, send.rate.seconds, send.rate.burst, send.rate.scope) == (5, 60.0, 5, "store")
@@ -133,6 +133,13 @@ READER = "version: 1\n\ntools:\n  t: {side_effect: read,\n"
         pytest.param("version: 1\nagents: {a: {roles: [r]}}", 2, 22, "unknown role", id="agent-with-unknown-role"),
         pytest.param("version: 1\nagents: {a: {may_message: [b]}}", 2, 28, "unknown agent", id="unknown-receiver"),
         pytest.param("version: 1\nagents: {a: {may_message: ['*']}}", 2, 28, "globs are accepted in", id="to-glob"),
+        pytest.param("version: 1\nagents: {a: {may_message: {b: {}}}}", 2, 31, "unknown agent", id="receiver-key"),
+        pytest.param(
+            "version: 1\nagents: {a: {may_message: {a: {topic: [x]}}}}", 2, 32, "accepted: topics", id="topic-key"
+        ),
+        pytest.param(
+            "version: 1\nagents: {a: {may_message: {a: {topics: ['[x]']}}}}", 2, 41, "a glob knows", id="topic-glob"
+        ),
         pytest.param('version: 1\ntools: {"a*": {side_effect: read}}', 2, 9, "globs are accepted in", id="tool-glob"),
         pytest.param(arg('{sources: ["*"]}'), 6, 21, "globs are accepted in", id="source-glob"),
         pytest.param(arg("{sources: [usr]}"), 6, 21, "did you mean 'user'", id="unknown-source"),

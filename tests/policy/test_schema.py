@@ -42,7 +42,10 @@ WHOLE: dict[str, Any] = {
         }
     },
     "permissions": ["reports.export"],
-    "agents": {"a": {"roles": ["reader"], "may_message": ["b"]}},
+    "agents": {
+        "a": {"roles": ["reader"], "may_message": ["b"]},
+        "b": {"may_message": {"a": {"topics": ["draft.*"], "max_size": 1000}}},
+    },
     "tools": {
         "send": {
             "side_effect": "send",

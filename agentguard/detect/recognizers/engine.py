@@ -1,7 +1,8 @@
 """One scan for many patterns: RE2 sets tell which occur, then each of those is located and validated.
 
 RE2 searches take linear time; finding *all* matches does not for every pattern, so matches are counted and a text
-with more than ``MAX_MATCHES`` of one kind is reported as ``limit.find-all``, which callers treat as a deny.
+with more than ``MAX_MATCHES`` of one kind, or of more than ``MAX_SCANNED`` code points, is reported as ``limit.find-all``,
+which callers treat as a deny.
 No pattern matches a line feed, except private-key blocks and values on the line behind a label that ends in ``>`` or
 ``:``, which end their line and do not end like a label themselves; ``agentguard.detect.stream`` relies on it.
 """
@@ -9,9 +10,13 @@ No pattern matches a line feed, except private-key blocks and values on the line
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
+import numpy as np
+import numpy.typing as npt
 import re2
 
 from agentguard.errors import ConfigError, StageError
@@ -22,6 +27,12 @@ __all__ = ["LIMIT", "Match", "Recognizer", "RecognizerSet", "reading"]
 
 # More hits of one recognizer than any honest text holds; find-all over crafted text is the super-linear part.
 MAX_MATCHES = 10_000
+# The same for all recognizers together: one text cannot be crowded for each of them in turn.
+MAX_CANDIDATES = 30_000
+# Code points of one text that are read at all. A longer one is not examined; files are cut into pieces before.
+MAX_SCANNED = 10_000_000
+# A longer value behind a word that announces one is taken for one: judging a megabyte would cost what reading all did.
+MAX_JUDGED = 16_384
 # Bytes for the set's automaton. Too little makes RE2 answer "no match" without an error, hence a sentinel that has to
 # match at load and behind every text scanned.
 SET_MEMORY = 64 << 20
@@ -52,7 +63,7 @@ class Recognizer:
     ``trigger``, when given, is a cheaper pattern that occurs wherever ``pattern`` does; only it enters the shared set.
     ``examples`` builds positives at run time: nothing that looks like a credential stands in the source.
     ``keywords`` says which words have to stand with the value. ``one_line``: the pattern never matches a line feed,
-    whatever it says. ``rank`` decides between overlapping matches, the higher one names the finding.
+    whatever it says. ``most``: candidates of one text that are judged. ``rank`` decides between overlapping matches, the higher one names the finding.
     """
 
     type: str
@@ -67,6 +78,7 @@ class Recognizer:
     rank: int = 1
     keywords: tuple[str, ...] = ()
     one_line: bool = False
+    most: int = MAX_MATCHES
 
 
 class RecognizerSet:
@@ -93,12 +105,19 @@ class RecognizerSet:
 
         A match of type ``limit.find-all`` over the whole text means that the rest was not examined.
         """
+        if len(text) > MAX_SCANNED:
+            return (Match(LIMIT, "max-scanned", 0, len(text)),)
         view = reading(text)
+        body = _Body(view.text)
         found: list[Match] = []
+        candidates = 0
         for index in self._occurring(f"{view.text}\n{_SENTINEL}"):
-            found.extend(self._locate(index, view))
-            if found and found[-1].type == LIMIT:
-                return (Match(LIMIT, found[-1].rule, 0, len(text)),)
+            spans = self._candidates(index, body)
+            candidates += len(spans)
+            if len(spans) > min(self.recognizers[index].most, MAX_MATCHES) or candidates > MAX_CANDIDATES:
+                # Before any of them is judged: a crowd costs no more than finding it.
+                return (Match(LIMIT, self.recognizers[index].rule, 0, len(text)),)
+            found.extend(self._judged(self.recognizers[index], spans, view))
         if not found:
             return ()
         return _without_overlaps(found, {r.rule: r.rank for r in self.recognizers})
@@ -109,24 +128,25 @@ class RecognizerSet:
             hits = compiled.Match(text) or ()
             if len(indexes) not in hits:
                 raise StageError("a recognizer set ran out of memory on this text, so nothing is known about it")
-            yield from (indexes[hit] for hit in hits if hit < len(indexes))
+            # In a fixed order: which of two equal matches gives its name must not depend on the rest of the text.
+            yield from (indexes[hit] for hit in sorted(hits) if hit < len(indexes))
 
-    def _locate(self, index: int, view: View) -> Iterable[Match]:
-        recognizer = self.recognizers[index]
-        pattern = self._pattern(index)
+    def _candidates(self, index: int, body: _Body) -> list[tuple[int, int]]:
+        """Where the pattern's value stands, one more than are judged at most."""
+        pattern, most = self._pattern(index), min(self.recognizers[index].most, MAX_MATCHES)
         groups = tuple(pattern.groupindex.values()) or (0,)
-        # Bytes of ASCII have the same offsets and spare the counting of characters.
-        text = view.text.encode() if view.text.isascii() else view.text
-        for count, hit in enumerate(pattern.finditer(text)):
-            if count >= MAX_MATCHES:
-                yield Match(LIMIT, recognizer.rule, 0, len(view.text))
-                return
-            start, end = next((hit.span(g) for g in groups if hit.start(g) >= 0), (-1, -1))
-            if start < 0:
-                continue
-            if recognizer.validator is not None:
-                before = view.text[max(0, start - CONTEXT) : start].rpartition("\n")[2]
-                end = start + recognizer.validator(view.text[start:end], before)
+        spans = [
+            next((span for group in groups if (span := hit.span(group))[0] >= 0), (-1, -1))
+            for hit in islice(pattern.finditer(body.raw), most + 1)
+        ]
+        return body.characters([span for span in spans if span[0] >= 0])
+
+    def _judged(self, recognizer: Recognizer, spans: list[tuple[int, int]], view: View) -> Iterator[Match]:
+        text = view.text
+        for start, end in spans:
+            if recognizer.validator is not None and end - start <= MAX_JUDGED:
+                before = text[max(0, start - CONTEXT) : start].rpartition("\n")[2]
+                end = start + recognizer.validator(text[start:end], before)  # noqa: PLW2901 - the value's true end
             if end > start:
                 yield Match(recognizer.type, recognizer.rule, *view.span(start, end), recognizer.score)
 
@@ -136,9 +156,31 @@ class RecognizerSet:
         if pattern is None:
             options = re2.Options()
             options.max_mem = PATTERN_MEMORY
+            options.log_errors = False
             options.never_nl = self.recognizers[index].one_line
             pattern = self._patterns[index] = re2.compile(self.recognizers[index].pattern, options)
         return pattern
+
+
+class _Body:
+    """A text as the bytes that RE2 searches, and where its characters stand among them."""
+
+    def __init__(self, text: str) -> None:
+        self.raw = text.encode()
+        self._single = len(self.raw) == len(text)
+
+    def characters(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Byte ranges as ranges of code points; all at once, since counting from the start takes the text's length."""
+        if self._single or not spans:
+            return spans
+        places = self._starts.searchsorted(np.array(spans, dtype=np.int64))
+        return [(int(start), int(end)) for start, end in places]
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.intp]:
+        raw = np.frombuffer(self.raw, dtype=np.uint8)
+        # Every byte but 10xxxxxx begins a character.
+        return np.flatnonzero((raw & 0xC0) != 0x80)
 
 
 # Code points of the same line that a validator sees before a value, to look for context words.

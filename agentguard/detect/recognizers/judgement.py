@@ -10,7 +10,6 @@ import binascii
 import json
 import math
 import re
-from collections import Counter
 
 __all__ = [
     "basic",
@@ -57,7 +56,9 @@ _VARIABLE = re.compile(r"^[A-Z][A-Z0-9_]*=$")
 
 def shannon(value: str) -> float:
     """Entropy in bits per character."""
-    return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values()) if value else 0.0
+    size = len(value)
+    counts = [value.count(char) for char in set(value)]
+    return math.log2(size) - sum([n * math.log2(n) for n in counts if n > 1]) / size if size else 0.0
 
 
 def provider_token(value: str, before: str) -> int:
@@ -73,7 +74,7 @@ def provider_token(value: str, before: str) -> int:
 def random_token(value: str, before: str) -> int:
     """A token whose prefix says little: letters and digits mixed, as in no name."""
     body = value[2:]
-    mixed = sum(c.isdigit() for c in body) >= 2 and sum(c.isalpha() for c in body) >= 2
+    mixed = sum(map(str.isdigit, body)) >= 2 and sum(map(str.isalpha, body)) >= 2
     return provider_token(value, before) if mixed and shannon(body) >= 3.0 else 0
 
 
@@ -94,9 +95,9 @@ def password(value: str, before: str) -> int:
     """A password-like assignment: anything quoted that is no sentence, anything bare that is no word or expression."""
     if _PLACEHOLDER.match(value) or _CODE.match(value) or is_own_key(value, before):
         return 0
-    if _LISTED.search(before) and not any(c.isdigit() for c in value):
+    if _LISTED.search(before) and not any(map(str.isdigit, value)):
         return 0
-    if _SNAKE.match(value) or _is_file(value) or not any(c.isalnum() for c in value):
+    if _SNAKE.match(value) or _is_file(value) or not any(map(str.isalnum, value)):
         return 0
     quoted = before.endswith(('"', "'", "`"))
     if quoted or before[-1:] == ">":
@@ -122,7 +123,7 @@ def key(value: str, before: str) -> int:
         return 0
     if _is_noise(value):
         return len(value)
-    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    mixed = any(map(str.isdigit, value)) and any(map(str.isalpha, value))
     return len(value) if mixed and shannon(value) >= 2.9 and not _is_file(value) else 0
 
 
@@ -141,7 +142,7 @@ def _is_file(value: str) -> bool:
 def _is_noise(value: str) -> bool:
     """Many kinds of marks between letters: no language looks like this."""
     marks = len(set(_SPECIAL.findall(value)))
-    return marks >= 4 and len(set(value)) >= 10 and any(c.isalnum() for c in value)
+    return marks >= 4 and len(set(value)) >= 10 and any(map(str.isalnum, value))
 
 
 def bearer(value: str, before: str) -> int:
@@ -150,7 +151,7 @@ def bearer(value: str, before: str) -> int:
         return 0
     if _HEADER_NAME.search(before):
         return len(value)
-    return len(value) if any(c.isdigit() for c in value) and shannon(value) >= 2.5 else 0
+    return len(value) if any(map(str.isdigit, value)) and shannon(value) >= 2.5 else 0
 
 
 def basic(value: str, before: str) -> int:
@@ -177,7 +178,7 @@ def user(value: str, before: str) -> int:
 
 
 def _random(value: str) -> bool:
-    return any(c.isdigit() for c in value) and not value.startswith(("$", "<", "{", "[", "(")) and "{{" not in value
+    return any(map(str.isdigit, value)) and not value.startswith(("$", "<", "{", "[", "(")) and "{{" not in value
 
 
 def jwt(value: str, before: str) -> int:

@@ -169,12 +169,12 @@ def _ssn(value: str, before: str) -> int:
 
 
 def _ipv4(value: str, before: str) -> int:
-    try:
-        address = ipaddress.IPv4Address(value)
-    except ValueError:
+    octets = value.split(".")
+    if value == "0.0.0.0" or octets[0] == "127":  # noqa: S104 - nobody's address
         return 0
-    personal = not (address.is_loopback or address.is_unspecified or _VERSION_WORD.search(before))
-    return len(value) if personal else 0
+    # ``ipaddress`` says the same in ten times the time.
+    plain = all(octet == "0" or (octet[0] != "0" and int(octet) < 256) for octet in octets)
+    return len(value) if plain and not _VERSION_WORD.search(before[-16:]) else 0
 
 
 def _ipv6(value: str, before: str) -> int:

@@ -41,7 +41,7 @@ _SHAPES = (
     Recognizer(
         "secret.jwt",
         "jwt",
-        rf"\b(?P<v>eyJ[{WORD}]{{8,}}\.[{WORD}]{{8,}}(?:\.[{WORD}]*){{0,3}})",
+        rf"\b(?P<v>eyJ[{WORD}]{{8,}}\.[{WORD}]{{8,}}(?:\.[{WORD}]*){{0,3}}={{0,2}})",
         validator=judgement.jwt,
         examples=lambda: (".".join((_encoded('{"alg":"HS256"}'), _encoded('{"sub":"1234567"}'), sample(ALNUM, 43))),),
         rank=2,

@@ -125,7 +125,7 @@ _VERBS = _inflected({
     "schedule": """
         ~schedule:event; ~book; reserve; arrange; ~set up; set … up; ~plan; organize; organise; put … calendar:event;
         add … calendar:event; ~block … for; ~block off; ~block out; reschedule; ~move; ~push; postpone; bring … forward;
-        rebook; pencil … in; set … reminder:task,event; remind me:task,event; make … appointment:event; make … reservation;
+        rebook; pencil … in; set … reminder:task,event; remind me:task,event; let me forget:task,event; let us forget:task,event; make … appointment:event; make … reservation;
         make … booking; make … meeting:event; find … time for; find … slot for; find a time; get … on the calendar:event;
         get … table; get … tickets; get … a ride; set … alarm:event,task; set … timer:event,task; ~slot … in; delay; hold a;
         hold … slot; carve out:event; carve … out:event; lock in; lock … in; ~calendar:event; sort out a time; fit … in; check … in; line up; get … scheduled:event; create … event:event;
@@ -208,10 +208,10 @@ ENGLISH = Language(
     },
     grammar={
         "content": entries("that; which; saying; because; so that"),
-        "reports_me": entries("remind; reminding"),
+        "reports_me": entries("remind; reminding; let me forget; let us forget"),
         "common": entries("the; an; to; my; me; for; and; of; with; is; please; that; this; it; from; all; i; you; your; by; at; on; what; in; if"),
         "negation": entries("not; never; dont; doesnt; cannot; without; refrain from; avoid; instead of; rather than; no need"),
-        "no_negation": entries("not forget; not hesitate; not only; never mind; why do not; why not; dont forget; dont hesitate; not fail; not miss; not just"),
+        "no_negation": entries("not let me forget; not let us forget; not forget; not hesitate; not only; never mind; why do not; why not; dont forget; dont hesitate; not fail; not miss; not just"),
         "negates_after": entries("nothing; nobody; none; no one; no"),
         "filler": entries("""to; ever; under; any; no; circumstances; just; actually; automatically; yet; be; also; you; me; please; try;
             attempt; want; should; need; think; we; i; by; from; accidentally; even; simply; of; it; have; must; will; would; do; like"""),
@@ -258,6 +258,23 @@ ENGLISH = Language(
             take care of … requests; take care of … asks; act on; perform … actions; perform … tasks; perform … steps; perform … instructions; listed in; mentioned in; described in; stated in; specified in; requested in;
             outlined in; contained in; according to; as instructed in; as asked in; as requested in; work through; take care of everything; handle everything; as it says; whatever it says; work off;
             do … tasks; do … todos; do … actions; execute … tasks; execute … steps; carry out … tasks; carry out … steps; obey; comply with; as described in; based on the instructions; take … action items; complete … items; do … items; tasks in; instructions in; instructions from; steps in; steps from; what he asks; what she asks; what they ask; do what it; says to do; asks for; asks you to; tells you to; tells me to; asks me to; wants me to; wants us to; asks us to; asked for in"""),
+        "speaks": entries("""says; said; saying i; tells me; tells us; told me; told us; wrote; writes; asks; asked; wants; wanted; thinks; suggests;
+            suggested; recommends; recommended; demands; demanded; insists; insisted; claims; claimed; expects me; expects us; expected;
+            would like me; would like us; is asking; are asking; is telling; keeps asking; keeps telling"""),
+        "affirms": entries("""do it; do so; do that; do this; go ahead; please do; proceed; make it happen; get it done; take care of it; handle it;
+            sort it out; see to it"""),
+        "therefore": entries("""so; therefore; hence"""),
+        "polite": entries("""please; kindly; pls"""),
+        "contrast": entries("""but; instead; rather; only"""),
+        "excludes": entries("""except; excluding; other than; apart from; except for"""),
+        "works_on": entries("""translate; proofread; rephrase; paraphrase; reword; rewrite; spellcheck; spell check; summarize; summarise; explain; interpret;
+            correct; polish; shorten"""),
+        "decides": entries("""should i; should we; shall i; shall we; do you think i; do you think we; do you think it; am i supposed to; are we supposed to;
+            is it ok to; is it okay to; is it a good idea to; is it safe to; does it make sense to; would it be; must i; do i have to; do we have to;
+            would you recommend; is it worth"""),
+        "afterwards": entries("""then; afterwards; after that; when done; finally; once done"""),
+        "asks_first": entries("""ask me first; ask me before; check with me; confirm with me; wait for my; let me confirm; let me approve; let me check first;
+            get my approval; get my ok; once i confirm; after i confirm; until i confirm; before i confirm; run it past me; run it by me"""),
         "number": entries("one=1; two=2; three=3; four=4; five=5; six=6; seven=7; eight=8; nine=9; ten=10; twice=2; another=1"),
     },
 )  # fmt: skip

@@ -153,6 +153,16 @@ FRENCH = Language(
         "me": entries("moi; nous; m; me"),
         "delegates": entries("""fais ce que; faites ce que; fais ce qui; faites ce qui; suis … instructions; suivez … instructions; suivre … instructions; exécute … instructions; exécutez … instructions; applique … consignes;
             suis … consignes; suivez … consignes; suis … étapes; suivez … étapes; listées dans; listés dans; indiqué dans; indiqués dans; indiquées dans; mentionnées dans; mentionnés dans; décrites dans; occupe toi de tout; selon; d après; contenues dans; figurant dans; effectue … tâches; traite … demandes"""),
+        "speaks": entries("""dit que; dit de; veut que; veulent que; demande que; demande de; m a demandé; nous a demandé; pense que; écrit que; exige; suggère; recommande; voudrait que; aimerait que; me dit; me demande; insiste"""),
+        "affirms": entries("""fais le; faites le; vas y; allez y; occupe t en; occupez vous en; fais ça"""),
+        "therefore": entries("""donc; alors"""),
+        "polite": entries("""s il te plaît; s il vous plaît; stp; svp"""),
+        "contrast": entries("""mais; plutôt; seulement"""),
+        "excludes": entries("""sauf; excepté; hormis; à part; pas à; pas au; pas aux; pas chez; pas dans"""),
+        "works_on": entries("""traduis; traduisez; traduire; corrige; corrigez; reformule; reformulez; résume; résumez; explique; expliquez"""),
+        "decides": entries("""dois je; devrais je; devons nous; faut il; est ce que je dois; est ce que je devrais; est ce qu il faut; vaut il mieux; est ce une bonne idée"""),
+        "afterwards": entries("""puis; ensuite; après; enfin"""),
+        "asks_first": entries("""demande moi d abord; demandez moi d abord; demande moi avant; attends mon; attends ma; attendez mon; après mon accord; avec mon accord"""),
         "number": entries("un=1; une=1; deux=2; trois=3; quatre=4; cinq=5; six=6; sept=7; huit=8; neuf=9; dix=10"),
     },
 )  # fmt: skip

@@ -79,7 +79,8 @@ _VERBS = _inflected({
         stellen; um|stellen; hinzu|fügen; überarbeiten; ab|haken; verkürzen; um|wandeln; überschreiben; erneuern; schließen; ein|tragen""",
     "send": """senden; schicken; ab|schicken; ab|senden; zu|schicken; zu|senden; verschicken; versenden; mailen:mail; weiter|leiten;
         antworten; beantworten; benachrichtigen; informieren; Bescheid geben:message,mail; Bescheid sagen:message,mail; mit|teilen;
-        zurück|schreiben; simsen:message; kontaktieren; erinnern; fragen; bitten; danken; bedanken; aus|richten; übermitteln;
+        zurück|schreiben; simsen:message; kontaktieren; erinnern; fragen; bitte ihn; bitte frau; bitte herrn; bitte den kunden; bitte die kundin;
+        danken; bedanken; aus|richten; übermitteln;
         weiter|geben; weiter|sagen; an|schreiben; verständigen; unterrichten; in Kenntnis setzen; melden; grüßen; gratulieren; zu|sagen; ab|sagen;
         schreiben; bestätigen; wissen lassen; um|leiten; an|mailen:mail; e mailen:mail; rück|melden; zurück|melden; ein|laden; sagen""",
     "share": "teilen; frei|geben; zugänglich machen; Zugriff geben; Zugang geben",
@@ -186,6 +187,16 @@ GERMAN = Language(
         "delegates": entries("""erledige … was; mach … was; tu … was; mache … was; tue … was; erledige … aufgaben; befolge … anweisungen; folge … anweisungen; führe … anweisungen;
             befolge … schritte; führe … schritte; arbeite … ab; aufgeführt in; die in … stehen; was in … steht; steht in; genannt in; wie in … beschrieben; anweisungen aus; anweisungen in; gemäß; laut; was er verlangt; befolge; halte dich an;
             aufgelistet sind; aufgeführten; aufgelisteten; kümmere dich um alles; setze … um; in … aufgeführt; in … genannt; in … beschrieben; was drin steht; was darin steht; verlangt; gefordert"""),
+        "speaks": entries("""sagt; sagte; will; wollte; möchte; meint; meinte; schreibt; schrieb; bittet; bat; verlangt; verlangte; fordert; forderte; empfiehlt; behauptet; findet; wünscht"""),
+        "affirms": entries("""mach das; mach es; tu das; tu es; erledige das; erledige es; leg los; mach das bitte; kümmere dich darum; bitte erledigen"""),
+        "therefore": entries("""also; deshalb; daher; deswegen"""),
+        "polite": entries("""bitte"""),
+        "contrast": entries("""sondern; aber; stattdessen; nur"""),
+        "excludes": entries("""außer; ausgenommen; bis auf; mit ausnahme"""),
+        "works_on": entries("""übersetze; übersetz; übersetzen; korrigiere; korrigier; lektoriere; umformulieren; formuliere; erkläre; erklär; fasse"""),
+        "decides": entries("""soll ich; sollen wir; sollte ich; sollten wir; muss ich; müssen wir; darf ich; dürfen wir; lohnt es sich; ist es sinnvoll; ist es ok; wäre es"""),
+        "afterwards": entries("""dann; danach; anschließend; zum schluss"""),
+        "asks_first": entries("""frag mich vorher; frag mich erst; frag mich zuerst; frage mich vorher; frage mich zuerst; erst nach meiner; warte auf mein; warte auf meine; nach rücksprache mit mir"""),
         "number": entries("eine=1; einen=1; ein=1; zwei=2; drei=3; vier=4; fünf=5; sechs=6; sieben=7; acht=8; neun=9; zehn=10; zweimal=2"),
     },
 )  # fmt: skip
