@@ -163,6 +163,9 @@ if TYPE_CHECKING:
     from agentguard.policy import (
         Policy,
     )
+    from agentguard.posture import (
+        security_audit_checklist,
+    )
     from agentguard.remote import (
         RemotePeer,
     )
@@ -318,6 +321,7 @@ _HOMES = {
     ),
     "agentguard.messaging": ("MessageGuard",),
     "agentguard.policy": ("Policy",),
+    "agentguard.posture": ("security_audit_checklist",),
     "agentguard.remote": ("RemotePeer",),
     "agentguard.store": ("Home",),
     "agentguard.wrapping": ("error_text",),
@@ -443,6 +447,7 @@ __all__ = [
     "open_identity",
     "rate_limit_security",
     "request_context",
+    "security_audit_checklist",
 ]
 
 

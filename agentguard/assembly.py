@@ -80,6 +80,7 @@ __all__ = [
     "pending_approvals",
     "queue_approver",
     "redaction_operators",
+    "redis_url",
     "rewrites_output",
     "roles_of",
     "rotate_data_key",
@@ -494,12 +495,13 @@ def _rates(policy: Policy, home: Home | None) -> Rates:
         if home is None:
             counters[scope] = process
             continue
-        shared = RedisCounter(_redis_url(policy, home)) if scope == "redis" else StoreCounter.of(home)
+        shared = RedisCounter(redis_url(policy, home)) if scope == "redis" else StoreCounter.of(home)
         counters[scope] = FailoverCounter(shared, process if policy.rates.when_down == "local" else None)
     return Rates(settings, counters=counters)
 
 
-def _redis_url(policy: Policy, home: Home) -> str:
+def redis_url(policy: Policy, home: Home) -> str:
+    """Where rates of scope redis count; raises ``ConfigError`` when nothing says so."""
     if policy.rates.redis is not None:
         return policy.rates.redis
     path = home.path / "redis.url"

@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replay": {*BELOW_GUARD, "guard", "dryrun", "recorded"},
     "explain": {*BELOW_GUARD, "guard", "dryrun"},
     "suggest": {*BELOW_GUARD, "recorded"},
+    "posture": {*BELOW_GUARD, "guard", "assembly", "accounts", "dryrun"},
     "cli": {
         *BELOW_GUARD,
         "guard",
@@ -66,8 +67,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "suggest",
         "explain",
         "scan",
+        "posture",
     },
-    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http", "messaging", "remote"},
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http", "messaging", "posture", "remote"},
 }
 
 

@@ -9,16 +9,27 @@ from typing import Any
 from agentguard import Guard, ModelInput, ToolCall, ToolResult
 from agentguard.adapter import Canary
 
+from .versions import has_fastmcp, is_second_generation
+
 __all__ = ["prove_hooks"]
 
 
-@lru_cache(maxsize=4)
-def prove_hooks(kind: str) -> None:
+def prove_hooks(kind: str | None = None) -> None:
     """List and call the tools of a canary server of this kind, over a transport in memory and in this process.
+
+    Args:
+        kind: ``fastmcp``, ``mcp 2`` or ``mcp 1``; every one that is installed when absent.
 
     Raises:
         AdapterError: a hook did not fire, or fired without effect.
     """
+    own = "mcp 2" if is_second_generation() else "mcp 1"
+    for each in [kind] if kind is not None else [own, *(["fastmcp"] if has_fastmcp() else [])]:
+        _prove(each)
+
+
+@lru_cache(maxsize=4)
+def _prove(kind: str) -> None:
     ways = {"fastmcp": _fastmcp, "mcp 2": _second, "mcp 1": _first}
     Canary().prove_async(kind, ways[kind], expected=(ModelInput, ToolCall, ToolResult))
 

@@ -20,6 +20,7 @@ from agentguard.cli.encrypt import decrypt, encrypt, reencrypt
 from agentguard.cli.eval import evaluate_files
 from agentguard.cli.init import init as init_home
 from agentguard.cli.mcp import mcp_proxy
+from agentguard.cli.posture import posture
 from agentguard.cli.roles import roles
 from agentguard.cli.scan import scan
 from agentguard.cli.sessions import sessions
@@ -38,6 +39,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
 app.command()(scan)
 app.command()(demo)
+app.command()(posture)
 for _command in (encrypt, decrypt, reencrypt):
     app.command()(_command)
 app.command("eval")(evaluate_files)

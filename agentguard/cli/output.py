@@ -39,6 +39,9 @@ _COLOURS = {
     "FAILED": "bold red",
     "error": "bold red",
     "warning": "yellow",
+    "failed": "bold red",
+    "weak": "yellow",
+    "not-checked": "yellow",
 }
 # A cell longer than this is cut: whoever wants the whole asks for --json.
 MAX_CELL = 200
