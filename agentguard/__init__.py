@@ -75,8 +75,10 @@ if TYPE_CHECKING:
     )
     from agentguard.guard import Guard, StreamFilter
     from agentguard.keys import DataEncryption, DataKeyring, KeyReport
+    from agentguard.monitor import verify_webhook
     from agentguard.policy import Policy
     from agentguard.store import Home
+    from agentguard.watching import SecurityAnomalyDetector
     from agentguard.wrapping import error_text
 
 __version__ = "0.1.0"
@@ -155,8 +157,10 @@ _HOMES = {
     ),
     "agentguard.guard": ("Guard", "StreamFilter"),
     "agentguard.keys": ("DataEncryption", "DataKeyring", "KeyReport"),
+    "agentguard.monitor": ("verify_webhook",),
     "agentguard.policy": ("Policy",),
     "agentguard.store": ("Home",),
+    "agentguard.watching": ("SecurityAnomalyDetector",),
     "agentguard.wrapping": ("error_text",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -213,6 +217,7 @@ __all__ = [
     "Rewrite",
     "Role",
     "SecureAPIKeyManager",
+    "SecurityAnomalyDetector",
     "SecurityAuditLogger",
     "SecurityError",
     "Span",
@@ -238,6 +243,7 @@ __all__ = [
     "json_copy",
     "rate_limit_security",
     "request_context",
+    "verify_webhook",
 ]
 
 

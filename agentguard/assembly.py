@@ -23,6 +23,8 @@ from agentguard.access import (
     Rates,
     RateSettings,
     RBACManager,
+    Response,
+    RiskStates,
     Role,
     StoreCounter,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "default_stages",
     "open_sink",
     "pending_approvals",
+    "redacted",
     "rewrites_output",
     "roles_of",
     "rotate_data_key",
@@ -73,6 +76,7 @@ def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
     Content stands before Arguments and Flow, so that constraints and provenance judge the texts that will be used.
     """
     return [
+        *_response(policy, home),
         Size(
             max_length=policy.input.max_length,
             tool_result_max=policy.input.tool_result_max,
@@ -84,6 +88,21 @@ def default_stages(policy: Policy, *, home: Home | None) -> list[Stage]:
         Arguments(policy),
         _flow(policy),
     ]
+
+
+def _response(policy: Policy, home: Home | None) -> list[Stage]:
+    """Only where monitoring may answer with more than an alert; and never in a dry run, which has no state."""
+    if home is None or policy.monitor is None or policy.monitor.response == "alert":
+        return []
+
+    def opened() -> Engine:
+        from sqlalchemy import MetaData
+
+        metadata = MetaData()
+        RiskStates.define(metadata)
+        return open_state(home, metadata)
+
+    return [Response(RiskStates(opened))]
 
 
 def _flow(policy: Policy) -> Flow:
@@ -256,14 +275,15 @@ def stream_factory(policy: Policy) -> Callable[[], StreamRedactor] | None:
     return lambda: StreamRedactor(policy.output.redact, registered=denied, choice=choice)
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
+    """Without the secrets and personal data that the recognizers know."""
     return redact(text, frozenset({"secret", "pii"}))
 
 
 class SecurityAuditLogger(EventLogger):
     """An ``EventLogger`` that removes what the recognizers know, secrets and personal data, unless told otherwise."""
 
-    default_redact = staticmethod(_redacted)
+    default_redact = staticmethod(redacted)
 
 
 class SecureAPIKeyManager(KeyVault):
@@ -336,7 +356,7 @@ def _key_record(log: AuditLog) -> Callable[[KeyAccess], None]:
 
 def _log_key_event(log: AuditLog, action: str, details: dict[str, Json], *, reads: bool, success: bool = True) -> None:
     run = current_conversation()
-    EventLogger(log=log, redact=_redacted).log_event(
+    EventLogger(log=log, redact=redacted).log_event(
         AuditEventType.DATA_ACCESS if reads else AuditEventType.DATA_MODIFY,
         run.principal.id if run else f"os:{pwd.getpwuid(os.geteuid()).pw_name}",
         {"action": action, **details},

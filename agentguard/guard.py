@@ -33,6 +33,7 @@ from agentguard.event import Event, Principal, ToolCall
 from agentguard.wrapping import wrap_callable
 
 if TYPE_CHECKING:
+    from agentguard.monitor import AnomalyDetector, Channel
     from agentguard.policy import Policy
 
 __all__ = ["Approver", "DecisionSink", "Guard", "StreamFilter"]
@@ -95,6 +96,7 @@ class Guard:
         stage_budget_s: seconds after which a stage's answer comes too late.
         policy_digest: the policy an approval is bound to.
         unsafe_open: let actions happen although the log does not take their record.
+        monitor: listens to every decision, changes none, and is started and closed with the guard.
         rewrites_output: whether some stage may change or refuse what a model answers. Adapters refuse hooks that
             only hear of an answer once it was streamed, unless this is known to be False.
     """
@@ -115,6 +117,7 @@ class Guard:
         policy_digest: str = "",
         unsafe_open: bool = False,
         rewrites_output: bool = True,
+        monitor: AnomalyDetector | None = None,
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
@@ -135,6 +138,8 @@ class Guard:
         self._budget_ns = int(stage_budget_s * 1e9)
         self._policy_digest = policy_digest
         self._unsafe_open = unsafe_open
+        self.monitor = monitor
+        self._listener = monitor.listener if monitor is not None else None
         self._blocking = any(stage.blocking for stage in self.stages)
 
     @classmethod
@@ -145,6 +150,7 @@ class Guard:
         home: str | os.PathLike[str] = ".agentguard",
         agent: str | None = None,
         approver: Approver | None = None,
+        alerts: Mapping[str, Channel] | None = None,
     ) -> Self:
         """The one-line start: a policy file, and the folder that ``agentguard init`` made.
 
@@ -156,7 +162,7 @@ class Guard:
         """
         from agentguard.policy import Policy
 
-        return cls.from_policy(Policy.from_file(path), home=home, agent=agent, approver=approver)
+        return cls.from_policy(Policy.from_file(path), home=home, agent=agent, approver=approver, alerts=alerts)
 
     @classmethod
     def from_policy(
@@ -166,8 +172,11 @@ class Guard:
         home: str | os.PathLike[str] = ".agentguard",
         agent: str | None = None,
         approver: Approver | None = None,
+        alerts: Mapping[str, Channel] | None = None,
     ) -> Self:
         """A guard with the default stages for ``policy``. ``Policy.default()`` permits no tool.
+
+        With a section ``monitor`` in the policy, decisions are watched; ``alerts`` are further channels by name.
 
         Raises:
             StoreError, KeySourceError, AuditError: as ``from_file``.
@@ -180,6 +189,12 @@ class Guard:
         try:
             stages = assembly.default_stages(policy, home=opened)
             sink.configured(policy, stages)
+            monitor = None
+            if policy.monitor is not None:
+                from agentguard.watching import open_monitor
+
+                monitor = open_monitor(policy, opened, channels=alerts)
+                monitor.start()
         except BaseException:
             sink.close()
             raise
@@ -198,6 +213,7 @@ class Guard:
             policy_digest=policy.digest,
             unsafe_open=policy.audit.fail == "unsafe-open",
             rewrites_output=assembly.rewrites_output(policy),
+            monitor=monitor,
         )
 
     # -- deciding ------------------------------------------------------------------------------------------------
@@ -357,6 +373,8 @@ class Guard:
                 close()
         if self._approvals is not None:
             self._approvals.close()
+        if self.monitor is not None:
+            self.monitor.close()
         self._audit.close()
 
     def __enter__(self) -> Self:
@@ -475,6 +493,8 @@ class Guard:
     # -- recording -----------------------------------------------------------------------------------------------
 
     def _recorded(self, decision: Decision, event: Event, run: Conversation) -> Decision:
+        if self._listener is not None:
+            self._listener(decision, event, run)
         try:
             receipt = self._record(decision, event, run)
             if receipt is not None:
@@ -484,6 +504,8 @@ class Guard:
         return decision
 
     async def _arecorded(self, decision: Decision, event: Event, run: Conversation) -> Decision:
+        if self._listener is not None:
+            self._listener(decision, event, run)
         try:
             if self._audit.congested or _is_long(event):
                 receipt = await asyncio.to_thread(self._record, decision, event, run)

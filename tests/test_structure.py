@@ -34,9 +34,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "access": {*VOCABULARY, "store", "keys"},
     "flow": {*VOCABULARY, "text"},
     "audit": {*VOCABULARY, "keys", "store"},
+    "monitor": {*VOCABULARY, "store"},
+    "watching": {*BELOW_GUARD, "monitor", "assembly"},
     "wrapping": VOCABULARY,
     "scan": {*VOCABULARY, "text", "detect"},
-    "guard": {*BELOW_GUARD, "assembly"},
+    "guard": {*BELOW_GUARD, "assembly", "monitor", "watching"},
     "assembly": BELOW_GUARD,
     "testing": {*BELOW_GUARD, "guard"},
     "dryrun": {*BELOW_GUARD, "guard", "assembly"},
@@ -45,8 +47,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replay": {*BELOW_GUARD, "guard", "dryrun", "recorded"},
     "explain": {*BELOW_GUARD, "guard", "dryrun"},
     "suggest": {*BELOW_GUARD, "recorded"},
-    "cli": {*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "explain", "scan"},
-    "__init__": {*BELOW_GUARD, "guard", "assembly"},
+    "cli": {
+        *(*BELOW_GUARD, "guard", "assembly", "dryrun", "cases", "recorded", "replay", "suggest", "explain", "scan"),
+        "watching",
+    },
+    "__init__": {*BELOW_GUARD, "guard", "assembly", "monitor", "watching"},
 }
 
 

@@ -6,6 +6,7 @@ from agentguard.access.pending import PendingApprovals
 from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, StoreCounter, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
 from agentguard.access.rbac import AccessRecord, Permission, RBACManager, Role
+from agentguard.access.risk import Response, Risk, RiskStates
 
 __all__ = [
     "Access",
@@ -21,6 +22,9 @@ __all__ = [
     "RateLimit",
     "RateSettings",
     "Rates",
+    "Response",
+    "Risk",
+    "RiskStates",
     "Role",
     "StoreCounter",
     "TerminalApprover",

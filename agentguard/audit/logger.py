@@ -27,7 +27,7 @@ from agentguard.event import Json, json_copy
 from agentguard.keys import KeySource
 from agentguard.store import Home
 
-__all__ = ["AuditEventType", "EventLogger", "request_context"]
+__all__ = ["AuditEventType", "EventLogger", "current_address", "request_context"]
 
 MAX_FIELD_BYTES = 8 * 1024
 MAX_DETAILS_BYTES = 64 * 1024
@@ -69,6 +69,11 @@ def request_context(*, ip_address: str | None = None, session_id: str | None = N
         yield
     finally:
         _request.reset(token)
+
+
+def current_address() -> str | None:
+    """The peer's address that ``request_context`` named for this thread or task."""
+    return _request.get().ip_address
 
 
 class EventLogger:

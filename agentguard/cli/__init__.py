@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit, keys, policy
+from agentguard.cli import alerts, audit, keys, policy
 from agentguard.cli.demo import demo
 from agentguard.cli.encrypt import decrypt, encrypt, reencrypt
 from agentguard.cli.eval import evaluate_files
@@ -38,6 +38,7 @@ for _command in (encrypt, decrypt, reencrypt):
     app.command()(_command)
 app.command("eval")(evaluate_files)
 app.add_typer(keys.app, name="keys")
+app.add_typer(alerts.app, name="alerts")
 
 
 def _version(wanted: bool) -> None:

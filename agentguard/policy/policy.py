@@ -22,6 +22,7 @@ from agentguard.policy.compiled import (
     FlowRules,
     InjectionRules,
     InputRules,
+    MonitorRules,
     OutputRules,
     RateRules,
     RecognizerRules,
@@ -59,6 +60,7 @@ class Policy:
     digest: str
     path: str | None = None
     texts_digest: str = ""
+    monitor: MonitorRules | None = None
 
     @classmethod
     def default(cls) -> Policy:
@@ -106,6 +108,7 @@ class Policy:
             digest=_digest(file),
             path=path,
             texts_digest=_digest(file, {"input", "output", "recognizers"})[:16],
+            monitor=compiler.monitor(),
         )
 
     @staticmethod

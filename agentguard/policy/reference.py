@@ -32,6 +32,7 @@ ROWS = {
     "flow": "FlowRow",
     "rates": "RatesRow",
     "audit": "AuditRow",
+    "monitor": "MonitorRow",
 }
 
 _MARKED = re.compile(r"(<!-- rows: ([a-z.*]*) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
