@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,11 @@ _LEVELS: dict[str, RiskLevel] = {"slow": "slow", "ask": "ask", "suspend": "suspe
 
 
 def open_monitor(
-    policy: Policy, home: Home, *, channels: Mapping[str, Channel] | None = None
+    policy: Policy,
+    home: Home,
+    *,
+    channels: Mapping[str, Channel] | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> SecurityAnomalyDetector:
     """The detector of a guard, with the policy's channels and further ones by name.
 
@@ -51,15 +56,18 @@ def open_monitor(
     rules = policy.monitor or MonitorRules()
     known = {url: channel(url) for url in rules.deliver} | dict(channels or {})
     book = alert_book(home, channels=tuple(known))
+    states = risk_states(home)
     roles = {name: rule.roles[0] for name, rule in policy.agents.items() if rule.roles}
     return SecurityAnomalyDetector(
-        state=MonitorState(_engine(home, MonitorState.define)),
+        state=MonitorState(_engine(home, MonitorState.define), clock=clock),
         book=book,
         deliverer=Deliverer(book, known),
-        recorder=Recorder(_measures(policy), address=current_address),
-        respond=_answer(rules, risk_states(home)) if rules.response != "alert" else None,
+        recorder=Recorder(_measures(policy), address=current_address, clock=clock),
+        respond=_answer(rules, states) if rules.response != "alert" else None,
         subject=risk_key,
         role=lambda principal: _role(principal, roles),
+        clock=clock,
+        closing=states.close,
     )
 
 

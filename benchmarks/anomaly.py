@@ -28,7 +28,7 @@ __all__ = ["main"]
 TICK_S = 300.0
 # An alert after the end still counts this long: windows close a little later. A climb is judged by days.
 GRACE_S = {"slow_poisoning": DAY_S}
-DEFAULT_GRACE_S = 2 * TICK_S
+DEFAULT_GRACE_S = HOUR_S
 # Alerts of one agent closer than this are one: people are told once.
 GROUP_S = 6 * HOUR_S
 
@@ -64,7 +64,7 @@ def replay(traffic: Traffic) -> list[Found]:
 
 
 def naive(traffic: Traffic) -> list[Found]:
-    """Mean + 3 sigma over every past hour of an agent, the sample learned before it is tested; new addresses too."""
+    """Mean + 3 sigma over every past hour of an agent, the sample learned before it is tested, told when it ends."""
     found = []
     slots = (traffic.events["time"] // HOUR_S).astype(np.int64)
     order = np.lexsort((slots, traffic.events["agent"]))
@@ -133,7 +133,7 @@ def _until(label: Anomaly) -> float:
 
 def _print_recall(traffic: Traffic, results: dict[str, list[Found]]) -> None:
     tables = {name: judged(traffic, found) for name, found in results.items()}
-    print(f"{'kind':<16}{'intensity':>10}" + "".join(f"{name + ' recall':>20}{'median delay':>14}" for name in tables))
+    print(f"{'kind':<16}{'intensity':>10}" + "".join(f"{name + ' recall':>24}{'median delay':>16}" for name in tables))
     for kind, intensities in INTENSITIES.items():
         for intensity in intensities:
             line = f"{kind:<16}{intensity:>10g}"
@@ -156,7 +156,7 @@ def _print_recall(traffic: Traffic, results: dict[str, list[Found]]) -> None:
 def _cell(delays: list[float | None]) -> str:
     seen = [delay for delay in delays if delay is not None]
     delay = f"{np.median(seen) / 60:,.0f} min" if seen else "-"
-    return f"{len(seen) / max(len(delays), 1):>19.0%} {delay:>14}"
+    return f"{len(seen) / max(len(delays), 1):>24.0%}{delay:>16}"
 
 
 def caller_cost() -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -30,10 +31,9 @@ def listed(
     """Show alerts, newest first, and who is slowed down, watched or suspended."""
     place = Home.open(home)
     start = moment(since)
-    alerts = alert_book(place).list(
-        unacknowledged=not everything, since=start.timestamp() if start is not None else 0.0
-    )
-    risks = risk_states(place).all()
+    with closing(alert_book(place)) as book, closing(risk_states(place)) as states:
+        alerts = book.list(unacknowledged=not everything, since=start.timestamp() if start is not None else 0.0)
+        risks = states.all()
     if as_json:
         for alert in alerts:
             print_json({"type": "alert", **alert.as_json()})
@@ -64,17 +64,16 @@ def ack(
 ) -> None:
     """Take an alert as seen: it is delivered no more. With --normal what it shows becomes part of the baseline."""
     place = Home.open(home)
-    book = alert_book(place)
-    found = [known.id for known in book.list(limit=100_000) if known.id.startswith(alert)] if len(alert) >= 4 else []
-    if len(found) != 1:
-        raise ConfigError(
-            f"{shown(alert)} names {len(found)} alerts; `agentguard alerts list --all --json` has their ids"
-        )
-    # Recorded first: what cannot be recorded does not happen.
-    record_answer(
-        place, AuditEventType.SECURITY_ALERT, _user(), {"action": "alert-ack", "alert": found[0], "normal": normal}
-    )
-    book.acknowledge(found[0], by=_user(), normal=normal)
+    with closing(alert_book(place)) as book:
+        known = book.list(limit=100_000) if len(alert) >= 4 else []
+        found = [entry.id for entry in known if entry.id.startswith(alert)]
+        if len(found) != 1:
+            told = "`agentguard alerts list --all --json` has their ids"
+            raise ConfigError(f"{shown(alert)} names {len(found)} alerts; {told}")
+        # Recorded first: what cannot be recorded does not happen.
+        details = {"action": "alert-ack", "alert": found[0], "normal": normal}
+        record_answer(place, AuditEventType.SECURITY_ALERT, _user(), details)
+        book.acknowledge(found[0], by=_user(), normal=normal)
     if as_json:
         print_json({"acknowledged": found[0], "normal": normal})
     else:
@@ -89,11 +88,11 @@ def lift(
 ) -> None:
     """End what monitoring did to a principal: it is no longer slowed down, watched or suspended."""
     place = Home.open(home)
-    states = risk_states(place)
-    if all(risk.principal != principal for risk in states.all()):
-        raise ConfigError(f"{shown(principal)} is not restrained; `agentguard alerts list` shows who is")
-    record_answer(place, AuditEventType.SECURITY_ALERT, _user(), {"action": "risk-lift", "principal": principal})
-    states.lift(principal)
+    with closing(risk_states(place)) as states:
+        if all(risk.principal != principal for risk in states.all()):
+            raise ConfigError(f"{shown(principal)} is not restrained; `agentguard alerts list` shows who is")
+        record_answer(place, AuditEventType.SECURITY_ALERT, _user(), {"action": "risk-lift", "principal": principal})
+        states.lift(principal)
     if as_json:
         print_json({"lifted": principal})
     else:

@@ -45,6 +45,8 @@ MAX_ALERTS = 1_000
 # Texts of new values, kept until the hour in which they are scored is over.
 MAX_TEXTS = 10_000
 MAX_NAME = 256
+# Recipients of one call that are looked at.
+MAX_RECIPIENTS = 200
 NUMBERS = ("api_calls", "tokens", "errors", "total")
 
 
@@ -64,6 +66,7 @@ class AnomalyDetector:
         false_alerts: how many a principal and month may be expected.
         interval_s: seconds between two looks at the queue.
         clock: seconds since 1970.
+        closing: called when this object is closed.
 
     Raises:
         ConfigError: a number is out of range.
@@ -87,16 +90,18 @@ class AnomalyDetector:
         false_alerts: float = 1.0,
         interval_s: float = 5.0,
         clock: Callable[[], float] = time.time,
+        closing: Callable[[], None] | None = None,
     ) -> None:
         if not 0 < false_alerts <= 100 or not interval_s > 0:
             raise ConfigError("false_alerts takes a number above 0 and up to 100, interval_s seconds above 0")
-        self.listener = recorder or Recorder(clock=clock)
+        # A recorder with an empty queue has length 0, and is one all the same.
+        self.listener = recorder if recorder is not None else Recorder(clock=clock)
         self._state: MonitorState | None = state
         self._book: AlertBook | None = book
         self._deliverer: Deliverer | None = deliverer
         self._respond, self._subject, self._role = respond, subject, role
         self._redact = redact or self.default_redact
-        self._clock = clock
+        self._clock, self._closing = clock, closing
         self._interval_s = interval_s
         self._capacity, self._false_alerts = capacity, false_alerts
         self._scorer = Scorer(capacity=capacity, budget=false_alerts)
@@ -184,6 +189,8 @@ class AnomalyDetector:
         for part in (self._state, self._book):
             if part is not None:
                 part.close()
+        if self._closing is not None:
+            self._closing()
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +229,7 @@ class AnomalyDetector:
 
     def _score_events(self) -> None:
         taken, dropped = self.listener.take()
-        events = [self._observed(entry) for entry in taken]
+        events = [event for entry in taken for event in self._observed(entry)]
         if self._state is None:
             self._dropped += dropped
             self._advance(events)
@@ -258,14 +265,14 @@ class AnomalyDetector:
         for anomaly in found:
             self._tell(anomaly)
 
-    def _observed(self, taken: Taken) -> list[object]:
+    def _observed(self, taken: Taken) -> list[list[object]]:
         measured = self.listener.measured(taken)
         at, principal, address, denied, _ = taken
         tenant = principal.tenant or ""
         role = self._role(principal)
         recipients = [self._hashed(name) for name in measured.recipients] or [0]
         # Fields of ``Observation`` in their order; a list, so that a batch is plain JSON.
-        return [
+        who = [
             at,
             f"principal:{self._subject(principal)}"[:MAX_NAME],
             f"role:{tenant}/{role}"[:MAX_NAME] if role else "",
@@ -273,14 +280,11 @@ class AnomalyDetector:
             f"tenant:{tenant}"[:MAX_NAME] if tenant else "",
             self._hashed(address) if address else 0,
             self._hashed(f"tool:{measured.tool}") if measured.tool else 0,
-            recipients[0],
-            measured.calls,
-            measured.tokens,
-            measured.read,
-            measured.sent,
-            int(denied),
-            int(measured.error),
         ]
+        numbers = [measured.calls, measured.tokens, measured.read, measured.sent, int(denied), int(measured.error)]
+        # Whoever is hidden among known recipients of one call is seen: each further one is an entry without numbers.
+        further = [[at, who[1], "", "", "", 0, 0, name, *[0] * len(numbers)] for name in recipients[1:MAX_RECIPIENTS]]
+        return [[*who, recipients[0], *numbers], *further]
 
     def _hashed(self, text: str) -> int:
         if self._hash_key is None:
