@@ -81,7 +81,7 @@ class Samples:
         state["seen"][row] = max(float(state["seen"][row]), now)
         warm = self.known(user)
         scores, usual = self._scores(row, activity) if warm else (np.zeros(len(KINDS)), np.zeros(len(KINDS)))
-        limits = self._calibration.thresholds(self._budget)[:, 0]
+        limits = self._calibration.thresholds([self._budget] * len(KINDS))[:, 0]
         held = scores >= limits
         found = [self._strange(int(kind), scores, usual, activity) for kind in np.flatnonzero(held)]
         if warm:

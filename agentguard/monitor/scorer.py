@@ -57,6 +57,12 @@ LARGE, LARGE_SHARE, LARGE_WEIGHT = (2.5, 4.0), (0.0062, 0.0001), 200.0
 FEW_CALLS = 1.4
 # So many values seen only once make a subject restless.
 RESTLESS = 3
+# How much of the budget of false alerts drift has, where another kind has one.
+DRIFT_WEIGHT = 0.25
+# Nobody changes its hours three hundred times a month. Without this a fleet of one could never show night work.
+HOUR_TESTS = 10.0
+# An hour that is active on more than this share of days is one of its hours: no test.
+RARE_HOUR = 0.1
 # CUSUM over days: slack, and the range of one day's contribution.
 SLACK, DAY_RANGE = 0.75, (-1.5, 3.0)
 
@@ -112,8 +118,10 @@ class Scorer:
 
     def __init__(self, *, capacity: int = 100_000, budget: float = 1.0, seed: int = 0) -> None:
         self.baselines = Baselines(capacity)
-        self.calibration = Calibration(len(KINDS))
-        self.budget = budget / len(KINDS)
+        self.calibration = Calibration(len(KINDS), {HOUR: HOUR_TESTS})
+        # A climb shows day after day until it is certain; what lasts minutes has one chance.
+        weights = [DRIFT_WEIGHT if kind == "drift" else 1.0 for kind in KINDS]
+        self.budgets = [budget * weight / sum(weights) for weight in weights]
         self._lessons = Lessons(self.baselines, seed)
         self._hour: int | None = None
         self._short = -1
@@ -296,7 +304,7 @@ class Scorer:
         state = self.baselines.rows
         state["peak"][rows] = np.maximum(state["peak"][rows], scores)
         strata = self._strata(rows)
-        limits = self.calibration.thresholds(self.budget)[np.arange(len(KINDS)), strata]
+        limits = self.calibration.thresholds(self.budgets)[np.arange(len(KINDS)), strata]
         found = []
         for index, kind in zip(*np.nonzero(scores >= limits), strict=True):
             row = int(rows[index])
@@ -331,10 +339,9 @@ class Scorer:
         else:
             values = tuple(self._lessons.fresh.get((row, kind - FIRST_NOVEL), ()))
             observed = float(len(values))
-        return Anomaly(
-            self.baselines.key(row), KINDS[kind], now, score, rate, severity(rate, self.budget), observed, float(usual),
-            HOUR_S, values,
-        )  # fmt: skip
+        grade = severity(rate, self.budgets[kind])
+        subject = self.baselines.key(row)
+        return Anomaly(subject, KINDS[kind], now, score, rate, grade, observed, usual, HOUR_S, values)
 
     # -- scores ---------------------------------------------------------------------------------------------------
 
@@ -403,7 +410,8 @@ class Scorer:
         active = sum(weight * state["active"][:, (hour + shift) % 24] for shift, weight in KERNEL)
         watched = sum(weight * state["watched"][:, (hour + shift) % 24] for shift, weight in KERNEL)
         share = np.clip((active + 0.25) / (np.asarray(watched) + 0.5), 1e-9, 1.0)
-        return np.asarray(np.where(state["hour"][:, 0] >= MIN_HOUR_CALLS, -np.log(share), 0.0))
+        rare = (state["hour"][:, 0] >= MIN_HOUR_CALLS) & (share < RARE_HOUR)
+        return np.asarray(np.where(rare, -np.log(share), 0.0))
 
     def _novelty_scores(self, rows: Rows, state: NDArray[np.void], own: NDArray[np.bool_], scores: Floats) -> None:
         for index, row in enumerate(rows.tolist()):
@@ -467,7 +475,7 @@ class Scorer:
             chosen = rose & (strata == stratum)
             self.calibration.move(DRIFT * STRATA + stratum, peak[chosen].astype(float), score[chosen].astype(float))
         state["drift_peak"][rows] = np.maximum(peak, score)
-        limit = self.calibration.thresholds(self.budget)[DRIFT, strata]
+        limit = self.calibration.thresholds(self.budgets)[DRIFT, strata]
         found = []
         for index in np.flatnonzero(score >= limit):
             column = int(drift[index].argmax())
@@ -479,7 +487,7 @@ class Scorer:
                     now,
                     float(score[index]),
                     rate,
-                    severity(rate, self.budget),
+                    severity(rate, self.budgets[DRIFT]),
                     float(np.expm1(levels[index, column])),
                     float(np.expm1(state["day_median"][rows[index], column])),
                     DAY_S,

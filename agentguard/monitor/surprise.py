@@ -8,6 +8,8 @@ The rate decides about an alert and its severity; words never do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -73,12 +75,14 @@ class Calibration:
 
     Args:
         kinds: how many kinds of score there are.
+        tests: by kind, how many tests a month a principal is supposed to meet before a fleet was seen.
     """
 
-    def __init__(self, kinds: int) -> None:
+    def __init__(self, kinds: int, tests: Mapping[int, float] | None = None) -> None:
         edges = np.arange(BINS) * BIN
-        prior = PRIOR_TESTS * (np.exp(-edges) - np.exp(-edges - BIN))
-        self.counts = np.tile(prior, (kinds * STRATA, 1))
+        shape = np.exp(-edges) - np.exp(-edges - BIN)
+        expected = [(tests or {}).get(kind, PRIOR_TESTS) for kind in range(kinds)]
+        self.counts = np.repeat(np.array(expected), STRATA)[:, None] * shape
         # Principal-months watched, the prior's included.
         self.months = np.ones(kinds * STRATA)
         self._tails: dict[int, tuple[float, float, float]] = {}
@@ -119,9 +123,9 @@ class Calibration:
             return max(BIN, float(np.argmax(above <= budget)) * BIN)
         return anchor + float(np.log(level / budget)) / steepness
 
-    def thresholds(self, budget: float) -> Floats:
-        """Those of every kind (rows) and stratum (columns)."""
-        found = [self.threshold(place, budget) for place in range(len(self.counts))]
+    def thresholds(self, budgets: Sequence[float]) -> Floats:
+        """Those of every kind (rows, each with its budget) and stratum (columns)."""
+        found = [self.threshold(place, budgets[place // STRATA]) for place in range(len(self.counts))]
         return np.array(found).reshape(-1, STRATA)
 
     def _tail(self, place: int) -> tuple[float, float, float]:
