@@ -59,10 +59,6 @@ FEW_CALLS = 1.4
 RESTLESS = 3
 # How much of the budget of false alerts drift has, where another kind has one.
 DRIFT_WEIGHT = 0.25
-# Nobody changes its hours three hundred times a month. Without this a fleet of one could never show night work.
-HOUR_TESTS = 10.0
-# An hour that is active on more than this share of days is one of its hours: no test.
-RARE_HOUR = 0.1
 # CUSUM over days: slack, and the range of one day's contribution.
 SLACK, DAY_RANGE = 0.75, (-1.5, 3.0)
 
@@ -118,7 +114,7 @@ class Scorer:
 
     def __init__(self, *, capacity: int = 100_000, budget: float = 1.0, seed: int = 0) -> None:
         self.baselines = Baselines(capacity)
-        self.calibration = Calibration(len(KINDS), {HOUR: HOUR_TESTS})
+        self.calibration = Calibration(len(KINDS))
         # A climb shows day after day until it is certain; what lasts minutes has one chance.
         weights = [DRIFT_WEIGHT if kind == "drift" else 1.0 for kind in KINDS]
         self.budgets = [budget * weight / sum(weights) for weight in weights]
@@ -410,8 +406,7 @@ class Scorer:
         active = sum(weight * state["active"][:, (hour + shift) % 24] for shift, weight in KERNEL)
         watched = sum(weight * state["watched"][:, (hour + shift) % 24] for shift, weight in KERNEL)
         share = np.clip((active + 0.25) / (np.asarray(watched) + 0.5), 1e-9, 1.0)
-        rare = (state["hour"][:, 0] >= MIN_HOUR_CALLS) & (share < RARE_HOUR)
-        return np.asarray(np.where(rare, -np.log(share), 0.0))
+        return np.asarray(np.where(state["hour"][:, 0] >= MIN_HOUR_CALLS, -np.log(share), 0.0))
 
     def _novelty_scores(self, rows: Rows, state: NDArray[np.void], own: NDArray[np.bool_], scores: Floats) -> None:
         for index, row in enumerate(rows.tolist()):

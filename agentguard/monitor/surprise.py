@@ -134,8 +134,7 @@ class Calibration:
             enough = max(ENOUGH, ANCHOR * float(self.months[place]))
             # Scores that enough subjects reached; then what eight times as many reached: the slope between.
             near = int(np.searchsorted(-beyond, -enough, side="right")) - 1
-            # Where fewer were seen at all, from where the first were: a stretch without any has no slope.
-            inner = max(int(np.searchsorted(-beyond, -min(8 * enough, float(beyond[0])), side="right")) - 1, 0)
+            inner = max(int(np.searchsorted(-beyond, -8 * enough, side="right")) - 1, 0)
             if near <= 0:
                 self._tails[place] = (0.0, float(beyond[0] / self.months[place]), STEEPEST)
             else:
