@@ -160,6 +160,9 @@ if TYPE_CHECKING:
     from agentguard.messaging import (
         MessageGuard,
     )
+    from agentguard.monitor import (
+        verify_webhook,
+    )
     from agentguard.policy import (
         Policy,
     )
@@ -171,6 +174,9 @@ if TYPE_CHECKING:
     )
     from agentguard.store import (
         Home,
+    )
+    from agentguard.watching import (
+        SecurityAnomalyDetector,
     )
     from agentguard.wrapping import (
         error_text,
@@ -320,10 +326,12 @@ _HOMES = {
         "KeyReport",
     ),
     "agentguard.messaging": ("MessageGuard",),
+    "agentguard.monitor": ("verify_webhook",),
     "agentguard.policy": ("Policy",),
     "agentguard.posture": ("security_audit_checklist",),
     "agentguard.remote": ("RemotePeer",),
     "agentguard.store": ("Home",),
+    "agentguard.watching": ("SecurityAnomalyDetector",),
     "agentguard.wrapping": ("error_text",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -402,6 +410,7 @@ __all__ = [
     "SecureAPIKeyManager",
     "SecureAgentCommunication",
     "SecureSessionManager",
+    "SecurityAnomalyDetector",
     "SecurityAuditLogger",
     "SecurityError",
     "SecurityHeaders",
@@ -448,6 +457,7 @@ __all__ = [
     "rate_limit_security",
     "request_context",
     "security_audit_checklist",
+    "verify_webhook",
 ]
 
 

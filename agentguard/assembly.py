@@ -30,6 +30,8 @@ from agentguard.access import (
     RateSettings,
     RBACManager,
     RedisCounter,
+    Response,
+    RiskStates,
     Role,
     StoreCounter,
     Terms,
@@ -81,6 +83,7 @@ __all__ = [
     "queue_approver",
     "redaction_operators",
     "redis_url",
+    "redacted",
     "rewrites_output",
     "roles_of",
     "rotate_data_key",
@@ -104,6 +107,7 @@ def default_stages(
     """
     operators = operators or redaction_operators(policy, home)
     return [
+        *_response(policy, home),
         Size(
             max_length=policy.input.max_length,
             tool_result_max=policy.input.tool_result_max,
@@ -118,6 +122,21 @@ def default_stages(
         Arguments(policy),
         _flow(policy, operators),
     ]
+
+
+def _response(policy: Policy, home: Home | None) -> list[Stage]:
+    """Only where monitoring may answer with more than an alert; and never in a dry run, which has no state."""
+    if home is None or policy.monitor is None or policy.monitor.response == "alert":
+        return []
+
+    def opened() -> Engine:
+        from sqlalchemy import MetaData
+
+        metadata = MetaData()
+        RiskStates.define(metadata)
+        return open_state(home, metadata)
+
+    return [Response(RiskStates(opened))]
 
 
 def redaction_operators(policy: Policy, home: Home | None) -> Operators:
@@ -379,14 +398,15 @@ def stream_factory(
     return filtered
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
+    """Without the secrets and personal data that the recognizers know."""
     return redact(text, frozenset({"secret", "pii"}))
 
 
 class SecurityAuditLogger(EventLogger):
     """An ``EventLogger`` that removes what the recognizers know, secrets and personal data, unless told otherwise."""
 
-    default_redact = staticmethod(_redacted)
+    default_redact = staticmethod(redacted)
 
 
 class SecureAPIKeyManager(KeyVault):
@@ -459,7 +479,7 @@ def _key_record(log: AuditLog) -> Callable[[KeyAccess], None]:
 
 def _log_key_event(log: AuditLog, action: str, details: dict[str, Json], *, reads: bool, success: bool = True) -> None:
     run = current_conversation()
-    EventLogger(log=log, redact=_redacted).log_event(
+    EventLogger(log=log, redact=redacted).log_event(
         AuditEventType.DATA_ACCESS if reads else AuditEventType.DATA_MODIFY,
         run.principal.id if run else f"os:{pwd.getpwuid(os.geteuid()).pw_name}",
         {"action": action, **details},

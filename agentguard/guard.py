@@ -37,6 +37,7 @@ from agentguard.event import Event, Json, Principal, ToolCall
 from agentguard.wrapping import wrap_callable
 
 if TYPE_CHECKING:
+    from agentguard.monitor import AnomalyDetector, Channel
     from agentguard.policy import Policy
 
 __all__ = ["Approver", "DecisionSink", "Guard", "StreamFilter"]
@@ -101,6 +102,7 @@ class Guard:
         stage_budget_s: seconds after which a stage's answer comes too late.
         policy_digest: the policy an approval is bound to.
         unsafe_open: let actions happen although the log does not take their record.
+        monitor: listens to every decision, changes none, and is started and closed with the guard.
         rewrites_output: whether some stage may change or refuse what a model answers. Adapters refuse hooks that
             only hear of an answer once it was streamed, unless this is known to be False.
         messages: who may send whom what on the channel between agents; None permits nobody anything.
@@ -123,6 +125,7 @@ class Guard:
         unsafe_open: bool = False,
         rewrites_output: bool = True,
         messages: MessageRights | None = None,
+        monitor: AnomalyDetector | None = None,
     ) -> None:
         if not stages:
             raise ConfigError("a guard without stages checks nothing; pass at least one stage or use Guard.from_file")
@@ -145,6 +148,8 @@ class Guard:
         self._stream = stream
         self._budget_ns = int(stage_budget_s * 1e9)
         self._unsafe_open = unsafe_open
+        self.monitor = monitor
+        self._listener = monitor.listener if monitor is not None else None
 
     @classmethod
     def from_file(
@@ -154,6 +159,7 @@ class Guard:
         home: str | os.PathLike[str] = ".agentguard",
         agent: str | None = None,
         approver: Approver | None = None,
+        alerts: Mapping[str, Channel] | None = None,
     ) -> Self:
         """The one-line start: a policy file, and the folder that ``agentguard init`` made.
 
@@ -165,7 +171,7 @@ class Guard:
         """
         from agentguard.policy import Policy
 
-        return cls.from_policy(Policy.from_file(path), home=home, agent=agent, approver=approver)
+        return cls.from_policy(Policy.from_file(path), home=home, agent=agent, approver=approver, alerts=alerts)
 
     @classmethod
     def from_policy(
@@ -175,8 +181,11 @@ class Guard:
         home: str | os.PathLike[str] = ".agentguard",
         agent: str | None = None,
         approver: Approver | None = None,
+        alerts: Mapping[str, Channel] | None = None,
     ) -> Self:
         """A guard with the default stages for ``policy``. ``Policy.default()`` permits no tool.
+
+        With a section ``monitor`` in the policy, decisions are watched; ``alerts`` are further channels by name.
 
         Raises:
             StoreError, KeySourceError, AuditError: as ``from_file``.
@@ -190,6 +199,12 @@ class Guard:
             operators = assembly.redaction_operators(policy, opened)
             stages = assembly.default_stages(policy, home=opened, log=sink.log, operators=operators)
             sink.configured(policy, stages)
+            monitor = None
+            if policy.monitor is not None:
+                from agentguard.watching import open_monitor
+
+                monitor = open_monitor(policy, opened, channels=alerts)
+                monitor.start()
         except BaseException:
             sink.close()
             raise
@@ -209,6 +224,7 @@ class Guard:
             unsafe_open=policy.audit.fail == "unsafe-open",
             rewrites_output=assembly.rewrites_output(policy),
             messages=assembly.message_rights(policy),
+            monitor=monitor,
         )
 
     # -- deciding ------------------------------------------------------------------------------------------------
@@ -386,6 +402,8 @@ class Guard:
             if close is not None:
                 close()
         self._escalations.close()
+        if self.monitor is not None:
+            self.monitor.close()
         self._audit.close()
 
     def __enter__(self) -> Self:
@@ -444,6 +462,8 @@ class Guard:
     # -- recording -----------------------------------------------------------------------------------------------
 
     def _recorded(self, decision: Decision, event: Event, run: Conversation) -> Decision:
+        if self._listener is not None:
+            self._listener(decision, event, run)
         try:
             receipt = self._record(decision, event, run)
             if receipt is not None:
@@ -453,6 +473,8 @@ class Guard:
         return decision
 
     async def _arecorded(self, decision: Decision, event: Event, run: Conversation) -> Decision:
+        if self._listener is not None:
+            self._listener(decision, event, run)
         try:
             if self._audit.congested or _is_long(event):
                 receipt = await asyncio.to_thread(self._record, decision, event, run)

@@ -90,12 +90,6 @@ def test_published_api_key_comes_back_and_its_stored_form_differs() -> None:
         assert b"test_key_12345" not in manager.encrypted_keys["test_service"]
 
 
-def test_names_whose_component_does_not_exist_are_absent_not_thin() -> None:
-    for name in ("SecurityAnomalyDetector",):
-        assert name not in agentguard.__all__
-        assert not hasattr(agentguard, name)
-
-
 def test_security_error_is_the_root_that_catches_everything() -> None:
     assert SecurityError is AgentGuardError
     assert all(issubclass(kind, SecurityError) for kind in (Denied, RateLimited, ConfigError, DecryptError))

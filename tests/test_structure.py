@@ -37,11 +37,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "flow": {*VOCABULARY, "text"},
     "audit": {*VOCABULARY, "keys", "store"},
     "channel": {*VOCABULARY, "store", "keys"},
+    "monitor": {*VOCABULARY, "store"},
+    "watching": {*BELOW_GUARD, "monitor", "assembly"},
     "wrapping": VOCABULARY,
     "scan": {*VOCABULARY, "text", "detect"},
     "http": {"errors", "audit"},
     "escalation": {*VOCABULARY, "access"},
-    "guard": {*BELOW_GUARD, "assembly", "escalation"},
+    "guard": {*BELOW_GUARD, "assembly", "escalation", "monitor", "watching"},
     "accounts": {*VOCABULARY, "store", "keys", "access", "audit"},
     "assembly": {*BELOW_GUARD, "accounts"},
     "messaging": {*BELOW_GUARD, "guard"},
@@ -68,8 +70,22 @@ MAY_IMPORT: dict[str, set[str]] = {
         "explain",
         "scan",
         "posture",
+        "watching",
     },
-    "__init__": {*BELOW_GUARD, "guard", "assembly", "accounts", "http", "messaging", "posture", "remote"},
+    "__init__": {
+        *(
+            *BELOW_GUARD,
+            "guard",
+            "assembly",
+            "accounts",
+            "http",
+            "messaging",
+            "monitor",
+            "posture",
+            "remote",
+            "watching",
+        ),
+    },
 }
 
 

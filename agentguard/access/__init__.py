@@ -10,6 +10,7 @@ from agentguard.access.queue import ApprovalQueue, QueueApprover, Terms
 from agentguard.access.ratelimit import Counter, ProcessCounter, RateLimit, rate_limit_security
 from agentguard.access.rates import Rates, RateSettings
 from agentguard.access.rbac import AccessRecord, RBACManager
+from agentguard.access.risk import Response, Risk, RiskStates
 from agentguard.access.role import Grant, Permission, Role
 from agentguard.access.sessions import Session, SessionManager, SessionRecord, SessionTokens
 from agentguard.access.sessionstore import SessionStore, StoredSession
@@ -45,6 +46,9 @@ __all__ = [
     "RateSettings",
     "Rates",
     "RedisCounter",
+    "Response",
+    "Risk",
+    "RiskStates",
     "Role",
     "StoreCounter",
     "TerminalApprover",

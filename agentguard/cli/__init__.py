@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from agentguard import __version__
-from agentguard.cli import audit, ca, keys, policy
+from agentguard.cli import alerts, audit, ca, keys, policy
 from agentguard.cli.approvals import approvals
 from agentguard.cli.demo import demo
 from agentguard.cli.encrypt import decrypt, encrypt, reencrypt
@@ -49,6 +49,7 @@ app.add_typer(ca.app, name="ca")
 app.add_typer(roles, name="roles")
 app.add_typer(sessions, name="sessions")
 app.add_typer(keys.app, name="keys")
+app.add_typer(alerts.app, name="alerts")
 
 
 def _version(wanted: bool) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "InjectionRules",
     "InputRules",
     "MessageRule",
+    "MonitorRules",
     "OutputRules",
     "OwnRecognizer",
     "RateRule",
@@ -260,6 +261,16 @@ class AuditRules:
 
     payloads: Literal["digest", "full"] = "digest"
     fail: Literal["closed", "unsafe-open"] = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorRules:
+    """What an anomaly of at least ``severity`` does to its principal, for how many seconds, and who is told."""
+
+    response: Literal["alert", "slow", "ask", "suspend"] = "alert"
+    severity: Literal["medium", "high", "critical"] = "high"
+    seconds: float = 3600.0
+    deliver: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from agentguard.policy.compiled import (
     ArgRule,
     FlowRules,
     MessageRule,
+    MonitorRules,
     OwnRecognizer,
     RateRule,
     RateRules,
@@ -206,6 +207,14 @@ class Compiler:
                     f"got {host[:60]!r}; write one exact lower-case host name, as in docs.example.com",
                 )
         return tuple(hosts)
+
+    def monitor(self) -> MonitorRules | None:
+        """What is done about anomalies; None when nothing is watched."""
+        row = self._file.monitor
+        if row is None:
+            return None
+        seconds = float(int(row.duration[:-1]) * _SECONDS[row.duration[-1]])
+        return MonitorRules(row.response, row.severity, seconds, tuple(dict.fromkeys(row.deliver)))
 
     def flow(self) -> FlowRules:
         """The words and bounds of information flow."""

@@ -23,6 +23,7 @@ from agentguard.policy.compiled import (
     FlowRules,
     InjectionRules,
     InputRules,
+    MonitorRules,
     OutputRules,
     RateRules,
     RecognizerRules,
@@ -64,6 +65,7 @@ class Policy:
     path: str | None = None
     texts_digest: str = ""
     permissions: tuple[str, ...] = ()
+    monitor: MonitorRules | None = None
 
     @classmethod
     def default(cls) -> Policy:
@@ -110,6 +112,7 @@ class Policy:
             path=path,
             texts_digest=_digest(file, {"input", "output", "recognizers", "redaction"})[:16],
             permissions=tuple(file.permissions),
+            monitor=compiler.monitor(),
         )
 
     @staticmethod

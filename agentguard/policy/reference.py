@@ -36,6 +36,7 @@ ROWS = {
     "rates": "RatesRow",
     "approval": "ApprovalRow",
     "audit": "AuditRow",
+    "monitor": "MonitorRow",
 }
 
 _MARKED = re.compile(r"(<!-- rows: ([a-z_.*]*) -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)

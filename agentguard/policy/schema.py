@@ -19,6 +19,7 @@ __all__ = [
     "InjectionRow",
     "InputRow",
     "MessageRow",
+    "MonitorRow",
     "OutputRow",
     "PolicyFile",
     "OwnRecognizerRow",
@@ -470,6 +471,36 @@ class RedactionsRow(_Row):
     pii: Annotated[RedactionField, Field(description="For personal data.")] = RedactionRow()
 
 
+class MonitorRow(_Row):
+    """Watching for what is unusual, and what is done about it. Without this section nothing is watched."""
+
+    response: Annotated[
+        Literal["alert", "slow", "ask", "suspend"],
+        Field(
+            description="What an anomaly does to its principal: alert tells only; slow lets one call through in ten "
+            "seconds; ask has a person approve each call; suspend refuses everything."
+        ),
+    ] = "alert"
+    severity: Annotated[
+        Literal["medium", "high", "critical"], Field(description="From which severity on the response is given.")
+    ] = "high"
+    duration: Annotated[
+        str,
+        Field(
+            pattern="^[1-9][0-9]{0,3}[smhd]$",
+            description="How long slow, ask and suspend hold unless a person lifts them: 30m, 1h, 2d.",
+        ),
+    ] = "1h"
+    deliver: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=200)]],
+        Field(
+            max_length=16,
+            description="Where alerts go: https:// (webhook), smtp://host/?to=, syslog://host. Secrets come from the "
+            "environment.",
+        ),
+    ] = []
+
+
 class PolicyFile(_Row):
     """What agents may do. What is not permitted here is refused; unknown keys, names and words are load errors."""
 
@@ -494,6 +525,9 @@ class PolicyFile(_Row):
     rates: Annotated[RatesRow, Field(description="How often, per agent and the user it acts for.")] = RatesRow()
     approval: Annotated[ApprovalRow, Field(description="How a person is asked about a call.")] = ApprovalRow()
     audit: Annotated[AuditRow, Field(description="What the log keeps, and what happens when it cannot.")] = AuditRow()
+    monitor: Annotated[
+        MonitorRow | None, Field(description="Watching for what is unusual: absent, nothing is watched.")
+    ] = None
     recognizers: Annotated[
         RecognizersRow, Field(description="Formats of your own, texts always taken out, values never taken out.")
     ] = RecognizersRow()
