@@ -83,7 +83,8 @@ def test_the_wheel_holds_our_packages_and_nothing_else(wheel: Path) -> None:
         metadata = archive.read(next(name for name in names if name.endswith("METADATA"))).decode()
 
     folders = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert folders == {"agentguard", "agentguard_demo", "agentguard_langchain"}
+    adapters = {path.name for path in (ROOT / "adapters").iterdir() if (path / "__init__.py").exists()}
+    assert folders == {"agentguard", "agentguard_demo", *adapters}
     assert "agentguard_demo/agentguard.yaml" in names
     assert "Provides-Extra: demo" in metadata
     assert "Requires-Dist: aiosmtpd>=1.4.6; extra == 'demo'" in metadata
