@@ -264,7 +264,8 @@ def brackets_left(text: str) -> str:
 
 
 def _markdown(text: str, hosts: frozenset[str] | None) -> Iterator[MarkupFinding]:
-    for count, link in enumerate(links(text)):
+    # Brackets without an address are none: what stands for a crowd is written in them.
+    for count, link in enumerate(link for link in links(text) if link.closed):
         if count >= MAX_MARKUP:
             yield _crowded(link.start, len(text))
             break
@@ -289,13 +290,13 @@ def _bare(text: str) -> Iterator[MarkupFinding]:
 
 
 def _code_ranges(text: str) -> list[tuple[int, int]]:
-    ranges, _ = code_fences(text)
-    ranges.extend(m.span() for m in _CODE_SPAN.finditer(text))
+    ranges, _, certain = code_fences(text)
+    ranges.extend(m.span() for m in _CODE_SPAN.finditer(text, 0, certain))
     return sorted(ranges)
 
 
-def code_fences(text: str) -> tuple[list[tuple[int, int]], bool | None]:
-    """The closed blocks of code in ``text``, and whether one is open at its end; None once that is in doubt.
+def code_fences(text: str) -> tuple[list[tuple[int, int]], bool | None, int]:
+    """The closed blocks of code in ``text``; whether one is open at its end, None once in doubt; where doubt begins.
 
     Three backticks open and close a block. From any other fence on (longer, of tildes, with words where it should
     close), renderers differ on what is code: nothing behind it counts as code here.
@@ -310,8 +311,8 @@ def code_fences(text: str) -> tuple[list[tuple[int, int]], bool | None]:
         elif opened < 0 and line.startswith("```") and "`" not in line[3:]:
             opened = m.end()
         else:
-            return ranges, None
-    return ranges, opened >= 0
+            return ranges, None, m.start()
+    return ranges, opened >= 0, len(text)
 
 
 def _inside(finding: MarkupFinding, ranges: list[tuple[int, int]]) -> bool:
