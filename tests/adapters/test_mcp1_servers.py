@@ -328,13 +328,13 @@ def test_what_is_no_server_or_session_is_refused() -> None:
 def test_the_self_test_refuses_hooks_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     """A release whose dispatcher goes past the table is found out at attach."""
     monkeypatch.setattr("agentguard_mcp.first._Handlers.get", dict.get)
-    canary.prove_hooks.cache_clear()
+    canary._prove.cache_clear()
 
     with pytest.raises(AdapterError, match="self-test"):
         protect(_server(), _guard()[0])
 
     monkeypatch.undo()
-    canary.prove_hooks.cache_clear()
+    canary._prove.cache_clear()
 
 
 async def test_definitions_are_shown_to_the_guard_before_the_first_call() -> None:

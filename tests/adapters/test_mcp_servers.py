@@ -309,13 +309,13 @@ def test_the_self_test_refuses_hooks_without_effect(monkeypatch: pytest.MonkeyPa
         return await call_next(context)
 
     monkeypatch.setattr(hook, passing)
-    canary.prove_hooks.cache_clear()
+    canary._prove.cache_clear()
 
     with pytest.raises(AdapterError, match="self-test"):
         canary.prove_hooks(kind)
 
     monkeypatch.undo()
-    canary.prove_hooks.cache_clear()
+    canary._prove.cache_clear()
 
 
 def test_public_names() -> None:
