@@ -797,7 +797,7 @@ FORKED = """
 import json, os, sys
 from agentguard import Guard, Policy, ToolCall
 guard = Guard.from_policy(Policy.parse(sys.argv[2]), home=sys.argv[1])
-call = ToolCall("send_mail", {"to": "ann@example.com", "body": "x"})
+call = ToolCall("send_mail", {"to": "ann@example.com", "body": "x"}, "c1")
 
 def allowed(count):
     with guard.conversation("bot", "Write to ann@example.com."):
@@ -842,7 +842,7 @@ def test_separate_processes_share_one_rate_and_one_log(home: Home) -> None:
     from agentguard import Guard, Policy, ToolCall
     with Guard.from_policy(Policy.parse(sys.argv[2]), home=sys.argv[1]) as guard:
         with guard.conversation("bot", "Write to ann@example.com."):
-            call = ToolCall("send_mail", {"to": "ann@example.com", "body": "x"})
+            call = ToolCall("send_mail", {"to": "ann@example.com", "body": "x"}, "c1")
             print(sum(guard.check(call).allowed for _ in range(8)))
     """
 
