@@ -55,7 +55,8 @@ def test_a_call_that_passes_says_so_at_each_stage() -> None:
 
     assert found.decision.effect is Effect.ALLOW
     assert {effect for effect, _ in answers(found).values()} == {Effect.ALLOW}
-    assert [answer.name for answer in found.stages] == ["size", "rates", "access", "restore", "content", "arguments", "flow"]
+    stages = ["size", "rates", "access", "restore", "content", "arguments", "flow"]
+    assert [answer.name for answer in found.stages] == stages
 
 
 def test_results_that_are_withheld_are_named() -> None:
